@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+PYTHON ?= python3.11
+BIN := .venv/bin
+RUN := runs/digits
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train test lint bench clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: .venv/.stamp  ## the environment in .venv, from constraints.txt
+
+train: .venv/.stamp  ## train the small Glow on digits, or resume it, into runs/digits; then its bits/dim on the test split
+	$(BIN)/python -m trainers.train --preset=digits_glow --data=digits --output_dir=$(RUN)
+	$(BIN)/python -m trainers.evaluate --run_dir=$(RUN) --data=digits --split=test
+
+test: .venv/.stamp  ## the test suite (the slow ones: .venv/bin/pytest -m slow)
+	$(BIN)/python -m pytest
+
+lint: .venv/.stamp  ## ruff
+	$(BIN)/ruff check .
+
+bench: .venv/.stamp  ## step time, memory, first step and sampling, beside the peers
+	$(BIN)/python -m benchmarks.run
+
+clean:  ## build products and caches; keeps .venv and runs/
+	rm -rf .build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . \( -path ./.venv -o -path ./runs \) -prune -o -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/.stamp: setup.py constraints.txt
+	@command -v $(PYTHON) > /dev/null || { \
+	  echo "make: no $(PYTHON) here; install Python 3.11, or name one: make setup PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { \
+	  echo "make: $(PYTHON) cannot create environments; on Debian: apt-get install python3.11-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -e '.[test]' -c constraints.txt
+	touch $@

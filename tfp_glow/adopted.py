@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes Keras see the plain `tf.Variable`s of a distribution."""
+
+import keras
+
+
+class AdoptedVariables(keras.layers.Layer):
+    """A Keras layer whose weights *are* the given `tf.Variable`s: training or loading one changes the other."""
+
+    def __init__(self, variables, **kwargs):
+        super().__init__(**kwargs)
+        for index, variable in enumerate(variables):
+            setattr(self, f"variable_{index}", _AdoptedVariable(variable))
+        self.built = True
+
+    def call(self, inputs):
+        return inputs
+
+
+class _AdoptedVariable(keras.Variable):
+    # Keras makes a `tf.Variable` of its own in `_initialize_with_initializer`. That hook is private to Keras 3 (pinned
+    # by this package's requirements); overriding it here is the only way to lend it an existing one.
+
+    def __init__(self, variable):
+        self._adopted = variable
+        name = variable.name.split(":")[0].replace("/", "_")
+        super().__init__(lambda shape, dtype: None, tuple(variable.shape), variable.dtype.name,
+                         trainable=variable.trainable, autocast=False, name=name)
+
+    def _initialize_with_initializer(self, initializer):
+        self._initialize(self._adopted)

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The elementwise rules of coupling layers: what is done to `changed`, given what a network made of `kept`."""
+
+import tensorflow as tf
+
+from tfp_glow.bijectors.checks import check_choice
+
+
+class Additive:
+    """Adds a shift: forward `y = x + shift`, inverse `x = y - shift`, log-det 0.
+
+    Reference: Dinh, Krueger and Bengio, *NICE*, 2015, section 3.2.
+    """
+
+    num_parameters = 1
+
+    def forward(self, x, raw):
+        """Returns `(y, log_scale)`; `raw` is the network's output, of the shape of `x`; log_scale is None for 0."""
+        return x + raw, None
+
+    def inverse(self, y, raw):
+        """Returns `(x, log_scale)` of the inverse."""
+        return y - raw, None
+
+
+class Affine:
+    """Scales and shifts: forward `y = x * exp(log_scale) + shift`, inverse `x = (y - shift) * exp(-log_scale)`.
+
+    The log-det of the forward direction is the sum of `log_scale`. The network's output is `shift` and `raw` side by
+    side on the last axis, and `scale` says what becomes of `raw`:
+
+    * `"exp"`: `log_scale = raw`;
+    * `"sigmoid"`: `log_scale = -log sigmoid(raw + 2)`, so that latents are images times a factor in (0, 1) (Glow's
+      published code);
+    * `"tanh"`: `log_scale = tanh(raw)`, bounded by 1 (RealNVP's, whose learned factor its network holds).
+
+    Raises:
+      ValueError: if `scale` is none of these.
+    """
+
+    num_parameters = 2
+
+    def __init__(self, scale="sigmoid"):
+        self.scale = check_choice("scale", scale, ("exp", "sigmoid", "tanh"))
+
+    def forward(self, x, raw):
+        """Returns `(y, log_scale)`; `raw` is the network's output, twice as wide as `x` on the last axis."""
+        shift, log_scale = self._parameters(raw)
+        return x * tf.exp(log_scale) + shift, log_scale
+
+    def inverse(self, y, raw):
+        """Returns `(x, -log_scale)`: the inverse and the log of its own scale."""
+        shift, log_scale = self._parameters(raw)
+        return (y - shift) * tf.exp(-log_scale), -log_scale
+
+    def _parameters(self, raw):
+        shift, raw = tf.split(raw, 2, axis=-1)
+        if self.scale == "sigmoid":
+            return shift, tf.nn.softplus(-(raw + 2.0))
+        return shift, tf.tanh(raw) if self.scale == "tanh" else raw

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The invertible 1x1 convolution, in the LU parametrisation."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfp_glow.bijectors.channel_affine import Affine, ChannelAffine
+from tfp_glow.bijectors.checks import check_shape
+
+
+class InvertibleConv1x1(ChannelAffine):
+    """Mixes the channels of every pixel by a learned invertible matrix `W`.
+
+    `W = P L (U + diag(sign * exp(log_abs)))` with a fixed permutation `P` and fixed signs, both from a random
+    rotation, a unit lower triangular `L` and a strictly upper triangular `U`. At every pixel:
+
+    * inverse: `x = W y`, log-det `H * W * sum(log_abs)`;
+    * forward: `y = W^-1 x`, log-det `-H * W * sum(log_abs)`, by two triangular solves once a call, not per pixel.
+
+    Args:
+      shape: event shape, `(height, width, channels)` or `(size,)`.
+      seed: seed of the random rotation, an int, or None for Keras's global seed.
+      dtype: float32 or float64, of events and parameters.
+      validate_args: passed to `tfb.Bijector`.
+      name: name of the bijector.
+
+    Raises:
+      ValueError: if `shape` or `dtype` is not as said.
+
+    Reference: Kingma and Dhariwal, *Glow*, 2018, section 3.2.
+
+    >>> conv = InvertibleConv1x1((4, 4, 3), seed=1)
+    >>> conv.inverse(tf.zeros((2, 4, 4, 3))).shape
+    TensorShape([2, 4, 4, 3])
+    """
+
+    def __init__(self, shape, seed=None, dtype="float32", validate_args=False, name="invertible_conv1x1"):
+        parameters = dict(locals())
+        shape = check_shape("shape", shape, ranks=(1, 3))
+        super().__init__(shape, dtype=dtype, validate_args=validate_args, parameters=parameters, name=name)
+        size = shape[-1]
+        permutation, lower, upper, diagonal = _random_rotation_lu(size, seed)
+        self.lower = self._add_parameter("lower", (size, size), _constant(np.tril(lower, -1)))
+        self.upper = self._add_parameter("upper", (size, size), _constant(np.triu(upper, 1)))
+        self.log_abs = self._add_parameter("log_abs", (size,), _constant(np.log(np.abs(diagonal))))
+        self.sign = self._add_parameter("sign", (size,), _constant(np.sign(diagonal)), trainable=False)
+        self.permutation = self._add_parameter("permutation", (size, size), _constant(permutation), trainable=False)
+
+    def _factors(self):
+        """`L` and `U + diag(sign * exp(log_abs))`; entries of the parameters outside their triangle play no part."""
+        lower = tf.linalg.band_part(tf.convert_to_tensor(self.lower), -1, 0)
+        lower = tf.linalg.set_diag(lower, tf.ones_like(lower[..., 0]))
+        upper = tf.linalg.band_part(tf.convert_to_tensor(self.upper), 0, -1)
+        upper = tf.linalg.set_diag(upper, tf.convert_to_tensor(self.sign) * tf.exp(self.log_abs))
+        return lower, upper
+
+    def _inverse_affine(self):
+        lower, upper = self._factors()
+        weight = tf.convert_to_tensor(self.permutation) @ (lower @ upper)
+        # Pixels are rows: `x^T = y^T W^T`.
+        return Affine(tf.linalg.matrix_transpose(weight), None, tf.reduce_sum(self.log_abs, axis=-1))
+
+    def _forward_affine(self):
+        lower, upper = self._factors()
+        unpermute = tf.linalg.matrix_transpose(tf.convert_to_tensor(self.permutation))
+        inverse = tf.linalg.triangular_solve(
+            upper, tf.linalg.triangular_solve(lower, unpermute, lower=True), lower=False)
+        return Affine(tf.linalg.matrix_transpose(inverse), None, -tf.reduce_sum(self.log_abs, axis=-1))
+
+
+def _random_rotation_lu(size, seed):
+    """NumPy arrays `P, L, U, diag(U)` of a random rotation, in float64."""
+    noise = keras.random.normal((size, size), seed=seed, dtype="float32")
+    rotation = np.linalg.qr(keras.ops.convert_to_numpy(noise).astype(np.float64))[0]
+    with tf.init_scope():
+        packed, order = (t.numpy() for t in tf.linalg.lu(tf.constant(rotation)))
+    permutation = np.eye(size)[:, order]
+    return permutation, np.tril(packed, -1) + np.eye(size), np.triu(packed), np.diag(packed)
+
+
+def _constant(value):
+    return lambda shape, dtype=None: keras.ops.convert_to_tensor(value, dtype=dtype)

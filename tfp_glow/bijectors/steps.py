@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`Steps`: bijectors one after the other, in one pass."""
+
+import itertools
+from typing import NamedTuple
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_glow.bijectors.channel_affine import ChannelAffine, FoldedAffine
+from tfp_glow.bijectors.flow_bijector import FlowBijector
+from tfp_glow.bijectors.passes import forward_and_log_det, initialize, inverse_and_log_det
+
+tfb = tfp.bijectors
+
+
+class Steps(FlowBijector):
+    """Bijectors one after the other, listed from the image side as in `tfb.Chain`.
+
+    With `bijectors = [f1, ..., fn]`:
+
+    * forward: `y = f1(f2(... fn(x)))`; inverse: `x = fn^-1(... f1^-1(y))`;
+    * the log-det is the sum of the parts'.
+
+    Unlike `tfb.Chain` it takes one pass a direction, goes on through data-dependent initialisation, and applies
+    neighbours that are affine in the channels (`ActNorm`, `InvertibleConv1x1`, ...) as one matrix. Any
+    `tfb.Bijector` over one tensor may be a part.
+
+    Args:
+      bijectors: a non-empty sequence of `tfb.Bijector`s.
+      validate_args: passed to `tfb.Bijector`.
+      name: name of the bijector.
+
+    Raises:
+      ValueError: if `bijectors` is empty, holds something else, or neighbours' shapes do not fit.
+
+    >>> Steps([tfp_glow.bijectors.ActNorm((4,)), tfp.bijectors.Tanh()]).inverse(tf.zeros((3, 4))).shape
+    TensorShape([3, 4])
+    """
+
+    def __init__(self, bijectors, validate_args=False, name="steps"):
+        parameters = dict(locals())
+        bijectors = list(bijectors)
+        if not bijectors or not all(isinstance(b, tfb.Bijector) for b in bijectors):
+            raise ValueError(f"Argument `bijectors` must be a non-empty sequence of bijectors; received {bijectors!r}.")
+        known = next((b for b in bijectors if isinstance(b, FlowBijector)), None)
+        if known is None:
+            raise ValueError("Argument `bijectors` must hold at least one FlowBijector, which knows its event shape "
+                             f"(use tfb.Chain for others); received {[b.name for b in bijectors]}.")
+        stages = _stages(bijectors, known)
+        super().__init__(
+            stages[0].event_shape, stages[-1].latent_shape, dtype=known.dtype, validate_args=validate_args,
+            parameters=parameters, is_constant_jacobian=all(b.is_constant_jacobian for b in bijectors), name=name)
+        self._bijectors = [self._add_child(b) for b in bijectors]
+        self._stages = self._no_dependency(_fold_neighbours(stages))
+
+    @property
+    def bijectors(self):
+        """The parts, from the image side."""
+        return tuple(self._bijectors)
+
+    def _forward_and_log_det(self, x, **conditions):
+        log_det = tf.zeros([], self.dtype)
+        for stage in reversed(self._stages):
+            x, one = forward_and_log_det(stage.bijector, x, len(stage.latent_shape), **conditions)
+            log_det += one
+        return x, log_det
+
+    def _inverse_and_log_det(self, y, **conditions):
+        log_det = tf.zeros([], self.dtype)
+        for stage in self._stages:
+            y, one = inverse_and_log_det(stage.bijector, y, len(stage.event_shape), **conditions)
+            log_det += one
+        return y, log_det
+
+    def _initialize(self, y, **conditions):
+        for bijector in self._bijectors:
+            y = initialize(bijector, y, **conditions)
+        return y
+
+    def _inverse_vjp(self, x, dx, dlog_det, **conditions):
+        d_parameters = {}
+        for stage in reversed(self._stages):
+            if not isinstance(stage.bijector, FlowBijector):
+                return super()._inverse_vjp(x, dx, dlog_det, **conditions)
+            x, dx, d_own = stage.bijector._inverse_vjp(x, dx, dlog_det, **conditions)
+            for variable, d in zip((v for v in stage.bijector.keras_variables if v.trainable), d_own, strict=True):
+                d_parameters[id(variable)] = d + d_parameters.get(id(variable), 0.0)
+        return x, dx, [d_parameters[id(v)] for v in self.keras_variables if v.trainable]
+
+
+class _Stage(NamedTuple):
+    bijector: tfb.Bijector
+    event_shape: tuple
+    latent_shape: tuple
+
+
+def _stages(bijectors, known):
+    """Each bijector with its shapes, worked out from those of `known` in both directions."""
+    shape = tf.TensorShape(known.event_shape)
+    for bijector in reversed(bijectors[:bijectors.index(known)]):
+        shape = bijector.forward_event_shape(shape)
+    stages = []
+    for bijector in bijectors:
+        latent_shape = bijector.inverse_event_shape(shape)
+        stages.append(_Stage(bijector, tuple(shape), tuple(latent_shape)))
+        shape = latent_shape
+    return stages
+
+
+def _fold_neighbours(stages):
+    """Replaces each run of two or more channel-affine bijectors by one that multiplies their matrices."""
+    folded = []
+    for is_affine, run in itertools.groupby(stages, lambda stage: isinstance(stage.bijector, ChannelAffine)):
+        run = list(run)
+        if is_affine and len(run) > 1:
+            bijector = FoldedAffine([stage.bijector for stage in run])
+            run = [_Stage(bijector, run[0].event_shape, run[-1].latent_shape)]
+        folded += run
+    return folded

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Glow (Kingma and Dhariwal, 2018)."""
+
+import dataclasses
+import math
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_glow import bijectors as tfgb
+from tfp_glow.bijectors.checks import check_choice, check_float_dtype, check_int, check_shape
+from tfp_glow.bijectors.pixels import check_num_bits
+from tfp_glow.bijectors.squeeze import squeezed_shape
+from tfp_glow.flows.preset import PresetDistribution, register_config
+from tfp_glow.networks import ConvNet, ZeroConv2D
+
+tfd = tfp.distributions
+
+
+def glow(image_shape, num_levels=3, num_steps=32, width=512, *, scale="sigmoid", learn_top=True, num_bits=8,
+         backprop="stored", seed=None, dtype="float32", network_dtype=None):
+    """Builds Glow, a `tfd.TransformedDistribution` over images in pixel units.
+
+    A level is squeeze, `num_steps` steps of flow (actnorm, invertible 1x1 convolution, affine coupling) and, but for
+    the last, a split whose factored-out half has a normal prior conditioned on the other. Sampling is the `forward`
+    direction of `distribution.bijector`, from flat latents `[..., H * W * C]`; encoding is `inverse`. Call
+    `tfp_glow.initialize(distribution, batch)` before training by hand; `tfp_glow.FlowModel.fit` does it by itself.
+
+    Args:
+      image_shape: `(height, width, channels)`; height and width must be divisible by `2**num_levels`.
+      num_levels: the paper's L.
+      num_steps: the paper's K, steps of flow a level.
+      width: hidden channels of the coupling networks.
+      scale: scale rule of the couplings, `"sigmoid"` (the published code's), `"exp"` or `"tanh"`.
+      learn_top: whether mean and scale of the last level's latents are learned, per channel.
+      num_bits: bits of a pixel; images are in `[0, 2**num_bits)`.
+      backprop: `"stored"` or `"reversible"`, see `tfp_glow.bijectors.Repeat`.
+      seed: an int for reproducible weights, or None.
+      dtype: float32 or float64, of images, latents, densities and parameters.
+      network_dtype: dtype or policy of the coupling networks, `dtype` by default; `"mixed_bfloat16"` is possible.
+
+    Returns:
+      A `tfd.TransformedDistribution` with `event_shape` `image_shape` and no batch shape; `log_prob` is in nats per
+      image, of the density over pixel units.
+
+    Raises:
+      ValueError: if an argument is not as said.
+
+    Reference: Kingma and Dhariwal, *Glow: Generative flow with invertible 1x1 convolutions*, 2018, figure 2.
+
+    >>> flow = tfp_glow.glow((8, 8, 1), num_levels=2, num_steps=2, width=16)
+    >>> flow.sample(3).shape
+    TensorShape([3, 8, 8, 1])
+    """
+    return GlowConfig(tuple(check_shape("image_shape", image_shape, ranks=(3,))), num_levels, num_steps, width, scale,
+                      learn_top, num_bits, backprop, seed, dtype, network_dtype).build()
+
+
+@register_config("glow")
+@dataclasses.dataclass(frozen=True)
+class GlowConfig:
+    """The arguments of `glow`, checked."""
+
+    image_shape: tuple
+    num_levels: int = 3
+    num_steps: int = 32
+    width: int = 512
+    scale: str = "sigmoid"
+    learn_top: bool = True
+    num_bits: int = 8
+    backprop: str = "stored"
+    seed: int | None = None
+    dtype: str = "float32"
+    network_dtype: str | None = None
+
+    def __post_init__(self):
+        height, width, _ = check_shape("image_shape", self.image_shape, ranks=(3,))
+        for argument in ("num_levels", "num_steps", "width"):
+            check_int(argument, getattr(self, argument))
+        check_choice("scale", self.scale, ("sigmoid", "exp", "tanh"))
+        check_num_bits(self.num_bits)
+        check_choice("backprop", self.backprop, ("stored", "reversible"))
+        check_float_dtype(self.dtype)
+        if height % 2**self.num_levels or width % 2**self.num_levels:
+            raise ValueError(f"Argument `image_shape` must have height and width divisible by 2**num_levels = "
+                             f"{2**self.num_levels}; received {tuple(self.image_shape)}.")
+
+    def build(self):
+        """Makes the distribution, with fresh weights."""
+        seed = keras.random.SeedGenerator(self.seed)
+        flow = tfgb.Steps([
+            tfgb.AffinePixels(self.image_shape, self.num_bits, dtype=self.dtype),
+            self._level(self.image_shape, self.num_levels, seed),
+        ], name="glow")
+        size = math.prod(self.image_shape)
+        base = tfd.Independent(tfd.Normal(tf.zeros([size], self.dtype), tf.ones([], self.dtype)), 1)
+        return PresetDistribution(self, base, flow, name="glow")
+
+    def _level(self, shape, levels_left, seed):
+        """Figure 2b: squeeze, steps of flow, split, and the next level on the half that is kept."""
+        squeeze = tfgb.Squeeze(shape, dtype=self.dtype)
+        shape = squeezed_shape(shape)
+        steps = tfgb.Repeat(lambda: self._step(shape, seed), self.num_steps, self.backprop, name="steps")
+        if levels_left == 1:
+            top = [tfgb.ActNorm(shape, data_dependent=False, dtype=self.dtype, name="top_prior")] * self.learn_top
+            return tfgb.Multiscale(tfgb.Steps([squeeze, steps, *top]))
+        prior = ZeroConv2D(shape[-1], dtype=self.network_dtype or self.dtype)
+        split_prior = tfgb.AffineCoupling(shape, prior, scale="exp", dtype=self.dtype, name="split_prior")
+        next_level = self._level((*shape[:-1], shape[-1] // 2), levels_left - 1, seed)
+        return tfgb.Multiscale(tfgb.Steps([squeeze, steps, split_prior]), next_level)
+
+    def _step(self, shape, seed):
+        """Figure 2a: actnorm, invertible 1x1 convolution, affine coupling."""
+        network = ConvNet(self.width, shape[-1], seed=seed, dtype=self.network_dtype or self.dtype)
+        return tfgb.Steps([
+            tfgb.ActNorm(shape, dtype=self.dtype),
+            tfgb.InvertibleConv1x1(shape, seed=seed, dtype=self.dtype),
+            tfgb.AffineCoupling(shape, network, scale=self.scale, dtype=self.dtype),
+        ])
