@@ -5,11 +5,9 @@ import functools
 import math
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
+from tfp_glow.bijectors.passes import is_transformed
 from tfp_glow.events import dequantized, quantized
-
-tfd = tfp.distributions
 
 
 class FlowFunctions:
@@ -29,7 +27,7 @@ class FlowFunctions:
     @property
     def has_latents(self):
         """Whether the distribution has a bijector, so that `encode` and `decode` make sense."""
-        return isinstance(self.distribution, tfd.TransformedDistribution)
+        return is_transformed(self.distribution)
 
     @property
     def latent_shape(self):

@@ -8,6 +8,16 @@ from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
+# `tfb.Chain(...)` and `tfd.TransformedDistribution(...)` of parts that are not composite tensors, as none of ours is,
+# make an object of their first base class.
+_CHAIN = tfb.Chain.__bases__[0]
+_TRANSFORMED = tfd.TransformedDistribution.__bases__[0]
+
+
+def is_transformed(distribution):
+    """Whether a distribution is another one seen through a bijector."""
+    return isinstance(distribution, _TRANSFORMED)
+
 
 def forward_and_log_det(bijector, x, event_ndims, **conditions):
     """Runs any bijector from latent to image: `(y, log_det)`, by one pass if it is a `FlowBijector`.
@@ -38,8 +48,8 @@ def initialize(flow, batch, **conditions):
     every channel. One that has been set before, or restored from a checkpoint, is left as it is.
 
     Args:
-      flow: a `tfb.Bijector` or a `tfd.TransformedDistribution`; `tfb.Chain`s and nested transformed distributions are
-        walked too.
+      flow: a `tfb.Bijector` or a `tfd.Distribution`; `tfb.Chain`s and nested transformed distributions are walked
+        too, other bijectors and distributions have nothing to set.
       batch: a float batch of data, `[batch, *event_shape]`.
       **conditions: `context`, if the flow's networks need one.
 
@@ -52,11 +62,11 @@ def initialize(flow, batch, **conditions):
     >>> flow = tfp_glow.bijectors.ActNorm((3,))
     >>> latents = tfp_glow.initialize(flow, tf.random.normal((100, 3), mean=5.0))
     """
-    if isinstance(flow, tfd.TransformedDistribution):
-        latents = initialize(flow.bijector, batch, **conditions)
-        nested = isinstance(flow.distribution, tfd.TransformedDistribution)
-        return initialize(flow.distribution, latents, **conditions) if nested else latents
-    if isinstance(flow, tfb.Chain):
+    if is_transformed(flow):
+        return initialize(flow.distribution, initialize(flow.bijector, batch, **conditions), **conditions)
+    if isinstance(flow, tfd.Distribution):
+        return batch
+    if isinstance(flow, _CHAIN):
         for bijector in flow.bijectors:
             batch = initialize(bijector, batch, **conditions)
         return batch
