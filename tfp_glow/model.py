@@ -97,6 +97,10 @@ class FlowModel(keras.Model):
         with self.distribute_strategy.scope():
             self.optimizer.build(self.trainable_variables)
 
+    def compile_from_config(self, config):
+        """Undoes Keras's `get_compile_config`, when a saved model is loaded."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
     def fit(self, x=None, *args, **kwargs):
         """Keras's `fit`; initialises data-dependent parameters from the first batch of `x`, if they are not set."""
         check_finite("x", x)

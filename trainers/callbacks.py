@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keras callbacks of a run, in the order they must have: see `run_callbacks`."""
+
+import math
+import time
+
+import keras
+
+from trainers import pictures
+from trainers.optimizers import averaged_weights
+
+
+def run_callbacks(run, checkpoints, batch_size, num_levels, temperature, seed):
+    """The callbacks that keep a run's directory.
+
+    Args:
+      run: a `RunDir`.
+      checkpoints: a `Checkpoints`.
+      batch_size: images a step, over all replicas.
+      num_levels: grey levels of the data.
+      temperature: of the samples.
+      seed: of the samples: the same noise every epoch, so that the grids show one set of images grow.
+    """
+    return [
+        Progress(batch_size),
+        ValidateAverage(),
+        History(run),  # before the checkpoint: a line without a checkpoint is done again, the reverse would be lost
+        SaveCheckpoint(checkpoints),
+        SampleGrid(run.samples, num_levels, temperature, seed),
+    ]
+
+
+class Progress(keras.callbacks.Callback):
+    """Adds the learning rate and images a second to the logs, for the bar and `history.jsonl`; stops at NaN.
+
+    Raises:
+      ValueError: from `fit`, once the loss is no longer finite.
+    """
+
+    def __init__(self, batch_size):
+        super().__init__()
+        self._batch_size = batch_size
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._start = time.perf_counter()
+        self._rate = float(self.model.optimizer.learning_rate)
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            raise ValueError(f"training: the loss is {logs['loss']} at step {int(self.model.optimizer.iterations)}; "
+                             "try a lower --learning_rate, in another directory")
+        self._speed = (batch + 1) * self._batch_size / (time.perf_counter() - self._start)
+        if batch % 10 == 9:  # to ask TensorFlow takes as long as a small step
+            self._rate = float(self.model.optimizer.learning_rate)
+        logs["learning_rate"], logs["images_per_second"] = self._rate, self._speed
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        logs["images_per_second"] = self._speed
+        logs["seconds"] = time.perf_counter() - self._start
+
+
+class ValidateAverage(keras.callbacks.Callback):
+    """Validates with the moving average of the weights, if the optimizer keeps one."""
+
+    def on_test_begin(self, logs=None):
+        self._context = averaged_weights(self.model)
+        self._context.__enter__()
+
+    def on_test_end(self, logs=None):
+        self._context.__exit__(None, None, None)
+
+
+class History(keras.callbacks.Callback):
+    """Appends a line an epoch to `history.jsonl`: epoch from 1, bits, learning rate, seconds, images a second."""
+
+    def __init__(self, run):
+        super().__init__()
+        self._run = run
+
+    def on_epoch_end(self, epoch, logs=None):
+        keys = ("loss", "bits_per_dim", "val_bits_per_dim", "learning_rate", "seconds", "images_per_second")
+        self._run.add_history({"epoch": epoch + 1, **{key: float(logs[key]) for key in keys}})
+
+
+class SaveCheckpoint(keras.callbacks.Callback):
+    """Saves weights and optimizer after every epoch."""
+
+    def __init__(self, checkpoints):
+        super().__init__()
+        self._checkpoints = checkpoints
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._checkpoints.save(self.model, epoch + 1, float(logs["val_bits_per_dim"]))
+
+
+class SampleGrid(keras.callbacks.Callback):
+    """Draws 64 samples after every epoch, to `epoch_0001.png` and so on."""
+
+    def __init__(self, directory, num_levels, temperature, seed):
+        super().__init__()
+        self._directory, self._num_levels = directory, num_levels
+        self._temperature, self._seed = temperature, seed
+
+    def on_epoch_end(self, epoch, logs=None):
+        with averaged_weights(self.model):
+            images = self.model.sample(64, temperature=self._temperature, seed=self._seed)
+        pictures.save_png(pictures.grid(images, self._num_levels), self._directory / f"epoch_{epoch + 1:04d}.png")

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The model of a run, from its configuration and its files."""
+
+import warnings
+
+import keras
+
+import tfp_glow
+from tfp_glow.flows import config_from_dict
+from trainers.checkpoints import Checkpoints
+from trainers.optimizers import make_optimizer
+
+
+def build(config):
+    """A `FlowModel` of a run's configuration, with fresh weights."""
+    return tfp_glow.FlowModel(
+        config_from_dict(config["flow"]).build(), num_bits=config["num_bits"], seed=config["seed"])
+
+
+def compile_model(model, config, num_replicas=1, jit_compile=False):
+    """Gives a model the optimizer of a run's configuration."""
+    optimizer = make_optimizer(config["training"], config["epochs"], config["steps_per_epoch"], num_replicas)
+    model.compile(optimizer, jit_compile=jit_compile)
+
+
+def load_best(model, run):
+    """Loads the best checkpoint by validation into a compiled model; its moving average becomes the weights.
+
+    Returns:
+      The checkpoint's record, or None if the run has no checkpoint yet.
+    """
+    record = Checkpoints(run.checkpoints).restore_best(model)
+    if record:
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+    return record
+
+
+def load(run):
+    """The trained model of a run, and where it is from, in words.
+
+    A finished run gives `model.keras`, which has the weights of the best epoch; one that is not finished gives its best
+    checkpoint so far.
+
+    Raises:
+      ValueError: if the run has neither, or what it has is damaged.
+    """
+    config = run.config()
+    if run.is_finished():
+        try:
+            model = keras.saving.load_model(run.model_path, compile=False)
+        except Exception as error:  # zip, HDF5 and JSON readers have a class each for a damaged file
+            raise ValueError(f"run_dir: {run.model_path} cannot be loaded: {error}") from error
+        return model, f"model.keras, epoch {run.result()['best_epoch']} of {config['epochs']}"
+    model = build(config)
+    compile_model(model, config)
+    record = load_best(model, run)
+    if record is None:
+        raise ValueError(f"run_dir: {run} has neither model.keras nor a checkpoint yet")
+    return model, f"training is not finished; its best checkpoint, epoch {record['epoch']} of {config['epochs']}"
+
+
+def save(model, config, run, record):
+    """Writes what a finished run leaves: `saved_model/N/`, `model.keras` and `result.json`, each whole or not at all.
+
+    Args:
+      model: a model that has the final weights.
+      config: the run's configuration.
+      run: its `RunDir`.
+      record: of the checkpoint that the weights are from.
+    """

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of a run: grids of images, and the loss curve."""
+
+import math
+
+import numpy as np
+import PIL.Image
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from trainers.files import replacing
+
+_SIDE = 512  # pixels; smaller grids are enlarged to about this
+
+
+def grid(images, num_levels):
+    """Tiles images in about a square, enlarged by a whole factor so that small ones can be seen.
+
+    Args:
+      images: integers `[N, H, W, C]` with one or three channels; values from `num_levels` on count as white.
+      num_levels: grey levels; 0 becomes black and `num_levels - 1` white.
+
+    Returns:
+      A `PIL.Image.Image`.
+
+    Raises:
+      ValueError: if images have another number of channels.
+    """
+    images = np.asarray(images)
+    number, height, width, channels = images.shape
+    if channels not in (1, 3):
+        raise ValueError(f"pictures: images must have 1 or 3 channels; got {channels}")
+    columns = math.ceil(math.sqrt(number))
+    rows = math.ceil(number / columns)
+    tiles = np.zeros((rows * columns, height, width, channels), np.uint8)
+    tiles[:number] = np.round(images.clip(0, num_levels - 1) * (255.0 / (num_levels - 1)))
+    tiles = tiles.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    picture = PIL.Image.fromarray(tiles.reshape(rows * height, columns * width, channels).squeeze(-1)
+                                  if channels == 1 else tiles.reshape(rows * height, columns * width, channels))
+    factor = max(1, _SIDE // max(picture.size))
+    return picture.resize((picture.width * factor, picture.height * factor), PIL.Image.Resampling.NEAREST)
+
+
+def loss_curve(history, path):
+    """Draws bits per dimension over epochs, training and validation, as a PNG.
+
+    Args:
+      history: one dict an epoch with `epoch`, `bits_per_dim` and `val_bits_per_dim`.
+      path: the file to write.
+    """
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    epochs = [line["epoch"] for line in history]
+    for key, label in (("bits_per_dim", "training"), ("val_bits_per_dim", "validation")):
+        axes.plot(epochs, [line[key] for line in history], marker="." if len(epochs) < 50 else None, label=label)
+    # The first epochs may be far off; what follows them sets the scale.
+    values = [line[key] for line in history[len(history) // 10:] for key in ("bits_per_dim", "val_bits_per_dim")]
+    low, high = min(values), max(values)
+    margin = 0.05 * (high - low) or 0.1
+    axes.set(xlabel="epoch", ylabel="bits per dimension", ylim=(low - margin, high + margin))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+
+
+def save_png(picture, path):
+    """Writes a picture as PNG, whole or not at all."""
+    with replacing(path) as temporary:
+        picture.save(temporary, format="png")
