@@ -13,7 +13,8 @@ class InvertibleConv1x1(ChannelAffine):
     """Mixes the channels of every pixel by a learned invertible matrix `W`.
 
     `W = P L (U + diag(sign * exp(log_abs)))` with a fixed permutation `P` and fixed signs, both from a random
-    rotation, a unit lower triangular `L` and a strictly upper triangular `U`. At every pixel:
+    rotation, a unit lower triangular `L` and a strictly upper triangular `U`. `L`, `log_abs` and `U` are the parts
+    below, on and above the diagonal of one parameter, `packed`. At every pixel:
 
     * inverse: `x = W y`, log-det `H * W * sum(log_abs)`;
     * forward: `y = W^-1 x`, log-det `-H * W * sum(log_abs)`, by two triangular solves once a call, not per pixel.
@@ -41,32 +42,32 @@ class InvertibleConv1x1(ChannelAffine):
         super().__init__(shape, dtype=dtype, validate_args=validate_args, parameters=parameters, name=name)
         size = shape[-1]
         permutation, lower, upper, diagonal = _random_rotation_lu(size, seed)
-        self.lower = self._add_parameter("lower", (size, size), _constant(np.tril(lower, -1)))
-        self.upper = self._add_parameter("upper", (size, size), _constant(np.triu(upper, 1)))
-        self.log_abs = self._add_parameter("log_abs", (size,), _constant(np.log(np.abs(diagonal))))
+        packed = np.tril(lower, -1) + np.triu(upper, 1) + np.diag(np.log(np.abs(diagonal)))
+        self.packed = self._add_parameter("packed", (size, size), _constant(packed))
         self.sign = self._add_parameter("sign", (size,), _constant(np.sign(diagonal)), trainable=False)
         self.permutation = self._add_parameter("permutation", (size, size), _constant(permutation), trainable=False)
 
     def _factors(self):
-        """`L` and `U + diag(sign * exp(log_abs))`; entries of the parameters outside their triangle play no part."""
-        lower = tf.linalg.band_part(tf.convert_to_tensor(self.lower), -1, 0)
-        lower = tf.linalg.set_diag(lower, tf.ones_like(lower[..., 0]))
-        upper = tf.linalg.band_part(tf.convert_to_tensor(self.upper), 0, -1)
-        upper = tf.linalg.set_diag(upper, tf.convert_to_tensor(self.sign) * tf.exp(self.log_abs))
-        return lower, upper
+        """`L`, `U + diag(sign * exp(log_abs))` and `sum(log_abs)`."""
+        packed = tf.convert_to_tensor(self.packed)
+        log_abs = tf.linalg.diag_part(packed)
+        lower = tf.linalg.set_diag(tf.linalg.band_part(packed, -1, 0), tf.ones_like(log_abs))
+        diagonal = tf.convert_to_tensor(self.sign) * tf.exp(log_abs)
+        upper = tf.linalg.set_diag(tf.linalg.band_part(packed, 0, -1), diagonal)
+        return lower, upper, tf.reduce_sum(log_abs, axis=-1)
 
     def _inverse_affine(self):
-        lower, upper = self._factors()
+        lower, upper, log_det = self._factors()
         weight = tf.convert_to_tensor(self.permutation) @ (lower @ upper)
         # Pixels are rows: `x^T = y^T W^T`.
-        return Affine(tf.linalg.matrix_transpose(weight), None, tf.reduce_sum(self.log_abs, axis=-1))
+        return Affine(tf.linalg.matrix_transpose(weight), None, log_det)
 
     def _forward_affine(self):
-        lower, upper = self._factors()
+        lower, upper, log_det = self._factors()
         unpermute = tf.linalg.matrix_transpose(tf.convert_to_tensor(self.permutation))
         inverse = tf.linalg.triangular_solve(
             upper, tf.linalg.triangular_solve(lower, unpermute, lower=True), lower=False)
-        return Affine(tf.linalg.matrix_transpose(inverse), None, -tf.reduce_sum(self.log_abs, axis=-1))
+        return Affine(tf.linalg.matrix_transpose(inverse), None, -log_det)
 
 
 def _random_rotation_lu(size, seed):
