@@ -46,13 +46,13 @@ class ActNorm(ChannelAffine):
         self._data_dependent = data_dependent
 
     def _forward_affine(self):
-        log_scale, shift = tf.convert_to_tensor(self.log_scale), tf.convert_to_tensor(self.shift)
-        return Affine(tf.exp(log_scale), shift, tf.reduce_sum(log_scale))
+        log_scale, shift = self._read(self.log_scale), self._read(self.shift)
+        return Affine(tf.exp(log_scale), shift, tf.reduce_sum(log_scale, axis=-1), diagonal=True)
 
     def _inverse_affine(self):
-        log_scale, shift = tf.convert_to_tensor(self.log_scale), tf.convert_to_tensor(self.shift)
+        log_scale, shift = self._read(self.log_scale), self._read(self.shift)
         scale = tf.exp(-log_scale)
-        return Affine(scale, -shift * scale, -tf.reduce_sum(log_scale))
+        return Affine(scale, -shift * scale, -tf.reduce_sum(log_scale, axis=-1), diagonal=True)
 
     def _initialize(self, y, **conditions):
         if self._data_dependent and not bool(self.initialized.numpy()):

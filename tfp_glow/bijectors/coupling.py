@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfp_glow.bijectors import elementwise
 from tfp_glow.bijectors.checks import check_choice, check_shape
-from tfp_glow.bijectors.flow_bijector import FlowBijector, of_shape_of, trainable_values
+from tfp_glow.bijectors.flow_bijector import FlowBijector, of_shape_of
 from tfp_glow.bijectors.masks import MASKS, make_mask
 
 
@@ -105,9 +105,9 @@ class Coupling(FlowBijector):
     def _inverse_vjp(self, x, dx, dlog_det, **conditions):
         kept, changed_x = self._mask.split(x)
         d_kept, d_changed_x = self._mask.split(dx)
-        sources = [kept, *trainable_values(self)]
+        sources = self._sources()
         with tf.GradientTape(watch_accessed_variables=False) as network_tape:
-            network_tape.watch(sources)
+            network_tape.watch([kept, sources])
             raw = self._evaluate(kept, **conditions)
         changed_y = tf.stop_gradient(self._change(self._rule.forward, changed_x, raw)[0])
         with tf.GradientTape(watch_accessed_variables=False) as rule_tape:
@@ -115,10 +115,10 @@ class Coupling(FlowBijector):
             outputs = self._change(self._rule.inverse, changed_y, raw)
         zero = tf.UnconnectedGradients.ZERO
         cotangents = [d_changed_x, of_shape_of(outputs[1], dlog_det)]
-        d_changed_y, d_raw = rule_tape.gradient(outputs, [changed_y, raw], cotangents, unconnected_gradients=zero)
-        d_kept_too, *d_parameters = network_tape.gradient(raw, sources, d_raw, unconnected_gradients=zero)
+        d_changed_y, d_raw = rule_tape.gradient(outputs, [changed_y, raw], cotangents, zero)
+        d_kept_too, d_sources = network_tape.gradient(raw, [kept, sources], d_raw, zero)
         dy = self._mask.merge_gradients(d_kept + d_kept_too, d_changed_y)
-        return self._mask.merge(kept, changed_y), dy, d_parameters
+        return self._mask.merge(kept, changed_y), dy, d_sources
 
 
 class AffineCoupling(Coupling):

@@ -29,10 +29,10 @@ class Affine:
     The log-det of the forward direction is the sum of `log_scale`. The network's output is `shift` and `raw` side by
     side on the last axis, and `scale` says what becomes of `raw`:
 
-    * `"exp"`: `log_scale = raw`;
+    * `"exp"`: `log_scale = raw` (RealNVP's, whose network ends in a learned factor times tanh);
     * `"sigmoid"`: `log_scale = -log sigmoid(raw + 2)`, so that latents are images times a factor in (0, 1) (Glow's
       published code);
-    * `"tanh"`: `log_scale = tanh(raw)`, bounded by 1 (RealNVP's, whose learned factor its network holds).
+    * `"tanh"`: `log_scale = tanh(raw)`, bounded by 1.
 
     Raises:
       ValueError: if `scale` is none of these.

@@ -7,6 +7,7 @@ import tensorflow_probability as tfp
 
 from tfp_glow.bijectors.checks import check_condition_names, check_float_dtype
 from tfp_glow.bijectors.pass_cache import PassCache
+from tfp_glow.bijectors.substitution import substitute
 
 tfb = tfp.bijectors
 
@@ -94,7 +95,9 @@ class FlowBijector(tfb.Bijector):
         """The Keras layers that hold every parameter of this bijector and of those inside it, each once."""
         layers = [layer for layer in self._layers if layer.variables]
         for child in self._children:
-            layers += getattr(child, "keras_layers", [])
+            ours = [child] if isinstance(child, FlowBijector) else [
+                part for part in child.submodules if isinstance(part, FlowBijector)]  # In tfb.Invert, say.
+            layers += [layer for bijector in ours for layer in bijector.keras_layers]
         return list(dict.fromkeys(layers))
 
     @property
@@ -141,20 +144,33 @@ class FlowBijector(tfb.Bijector):
         return self._inverse_and_log_det(y, **conditions)[0]
 
     def _inverse_vjp(self, x, dx, dlog_det, **conditions):
-        """Goes back through `_inverse_and_log_det` from its *outputs*: `(y, dy, d_parameters)`.
+        """Goes back through `_inverse_and_log_det` from its *outputs*: `(y, dy, d_sources)`.
 
-        `d_parameters` follows the trainable ones of `keras_variables`. A bijector with a network overrides this so
-        that rebuilding `y` and differentiating share one evaluation of the network.
+        `d_sources` has the keys of `_sources()`. A bijector with a network overrides this so that rebuilding `y` and
+        differentiating share one evaluation of the network.
         """
         y = tf.stop_gradient(self._forward_and_log_det(x, **conditions)[0])
-        sources = [y, *trainable_values(self)]
+        sources = self._sources()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(sources)
+            tape.watch([y, sources])
             outputs = self._inverse_and_log_det(y, **conditions)
-        zero = tf.UnconnectedGradients.ZERO
         cotangents = [dx, of_shape_of(outputs[1], dlog_det)]
-        dy, *d_parameters = tape.gradient(outputs, sources, cotangents, unconnected_gradients=zero)
-        return y, dy, d_parameters
+        dy, d_sources = tape.gradient(outputs, [y, sources], cotangents, tf.UnconnectedGradients.ZERO)
+        return y, dy, d_sources
+
+    def _sources(self):
+        """The tensors by which trainable parameters enter a pass, each under a key."""
+        return {key_of(v): self._read(v) for v in self.keras_variables if v.trainable}
+
+    @staticmethod
+    def _read(variable):
+        """A parameter's value, as `substituted` or a `keras.StatelessScope` around may define it."""
+        value = substitute(key_of(variable))
+        return tf.convert_to_tensor(variable.value) if value is None else value
+
+    def _affine_stages(self):
+        """The parts of a pass that are one affine map of the channels, which a loop can prepare for all its steps."""
+        return []
 
     def _cached_forward(self, x, **conditions):
         y, log_det = self.forward_and_log_det(x, **conditions)
@@ -214,9 +230,9 @@ class FlowParameters(keras.layers.Layer):
         return inputs
 
 
-def trainable_values(bijector):
-    """Values of a flow bijector's trainable Keras variables, as a `keras.StatelessScope` around may define them."""
-    return [tf.convert_to_tensor(v.value) for v in bijector.keras_variables if v.trainable]
+def key_of(thing, *more):
+    """A key for `substituted`, and for dictionaries that `tf.nest` must be able to sort."""
+    return "/".join(map(str, (id(thing), *more)))
 
 
 def of_shape_of(log_det, dlog_det):

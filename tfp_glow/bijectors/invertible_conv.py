@@ -43,42 +43,47 @@ class InvertibleConv1x1(ChannelAffine):
         size = shape[-1]
         permutation, lower, upper, diagonal = _random_rotation_lu(size, seed)
         packed = np.tril(lower, -1) + np.triu(upper, 1) + np.diag(np.log(np.abs(diagonal)))
-        self.packed = self._add_parameter("packed", (size, size), _constant(packed))
-        self.sign = self._add_parameter("sign", (size,), _constant(np.sign(diagonal)), trainable=False)
-        self.permutation = self._add_parameter("permutation", (size, size), _constant(permutation), trainable=False)
+        self.packed = self._add_parameter("packed", (size, size), constant(packed))
+        self.sign = self._add_parameter("sign", (size,), constant(np.sign(diagonal)), trainable=False)
+        self.permutation = self._add_parameter("permutation", (size, size), constant(permutation), trainable=False)
 
     def _factors(self):
         """`L`, `U + diag(sign * exp(log_abs))` and `sum(log_abs)`."""
-        packed = tf.convert_to_tensor(self.packed)
+        packed = self._read(self.packed)
         log_abs = tf.linalg.diag_part(packed)
         lower = tf.linalg.set_diag(tf.linalg.band_part(packed, -1, 0), tf.ones_like(log_abs))
-        diagonal = tf.convert_to_tensor(self.sign) * tf.exp(log_abs)
+        diagonal = self._read(self.sign) * tf.exp(log_abs)
         upper = tf.linalg.set_diag(tf.linalg.band_part(packed, 0, -1), diagonal)
         return lower, upper, tf.reduce_sum(log_abs, axis=-1)
 
     def _inverse_affine(self):
         lower, upper, log_det = self._factors()
-        weight = tf.convert_to_tensor(self.permutation) @ (lower @ upper)
+        weight = self._read(self.permutation) @ (lower @ upper)
         # Pixels are rows: `x^T = y^T W^T`.
         return Affine(tf.linalg.matrix_transpose(weight), None, log_det)
 
     def _forward_affine(self):
         lower, upper, log_det = self._factors()
-        unpermute = tf.linalg.matrix_transpose(tf.convert_to_tensor(self.permutation))
+        unpermute = tf.linalg.matrix_transpose(self._read(self.permutation))
         inverse = tf.linalg.triangular_solve(
             upper, tf.linalg.triangular_solve(lower, unpermute, lower=True), lower=False)
         return Affine(tf.linalg.matrix_transpose(inverse), None, -log_det)
 
 
+def random_rotation(size, seed):
+    """A random rotation, a NumPy array in float64."""
+    noise = keras.random.normal((size, size), seed=seed, dtype="float32")
+    return np.linalg.qr(keras.ops.convert_to_numpy(noise).astype(np.float64))[0]
+
+
 def _random_rotation_lu(size, seed):
     """NumPy arrays `P, L, U, diag(U)` of a random rotation, in float64."""
-    noise = keras.random.normal((size, size), seed=seed, dtype="float32")
-    rotation = np.linalg.qr(keras.ops.convert_to_numpy(noise).astype(np.float64))[0]
     with tf.init_scope():
-        packed, order = (t.numpy() for t in tf.linalg.lu(tf.constant(rotation)))
+        packed, order = (t.numpy() for t in tf.linalg.lu(tf.constant(random_rotation(size, seed))))
     permutation = np.eye(size)[:, order]
     return permutation, np.tril(packed, -1) + np.eye(size), np.triu(packed), np.diag(packed)
 
 
-def _constant(value):
+def constant(value):
+    """An initialiser that gives `value`."""
     return lambda shape, dtype=None: keras.ops.convert_to_tensor(value, dtype=dtype)

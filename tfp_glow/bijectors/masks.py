@@ -55,6 +55,11 @@ class CheckerboardMask:
         self._kept = kept[..., np.newaxis] if len(shape) > 1 else kept
         self.kept_shape, self.num_changed = tuple(shape), shape[-1]
 
+    @property
+    def kept(self):
+        """A bool array, `[height, width, 1]` or `[size]`: what is kept."""
+        return self._kept
+
     def split(self, value):
         """Returns `(kept, changed)`, each of the full shape."""
         return value * self._constant(self._kept, value), value * self._constant(~self._kept, value)

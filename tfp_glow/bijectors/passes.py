@@ -8,9 +8,10 @@ from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
-# `tfb.Chain(...)` and `tfd.TransformedDistribution(...)` of parts that are not composite tensors, as none of ours is,
-# make an object of their first base class.
+# `tfb.Chain(...)`, `tfb.Invert(...)` and `tfd.TransformedDistribution(...)` of parts that are not composite tensors, as
+# none of ours is, make an object of their first base class.
 _CHAIN = tfb.Chain.__bases__[0]
+_INVERT = tfb.Invert.__bases__[0]
 _TRANSFORMED = tfd.TransformedDistribution.__bases__[0]
 
 
@@ -26,6 +27,8 @@ def forward_and_log_det(bijector, x, event_ndims, **conditions):
     """
     if isinstance(bijector, FlowBijector):
         return bijector._forward_and_log_det(x, **conditions)
+    if isinstance(bijector, _INVERT):
+        return inverse_and_log_det(bijector.bijector, x, event_ndims, **conditions)
     x = tf.identity(x)  # A key of its own in TFP's cache, whose entries outlive a change of weights.
     return bijector.forward(x), bijector.forward_log_det_jacobian(x, event_ndims)
 
@@ -37,6 +40,8 @@ def inverse_and_log_det(bijector, y, event_ndims, **conditions):
     """
     if isinstance(bijector, FlowBijector):
         return bijector._inverse_and_log_det(y, **conditions)
+    if isinstance(bijector, _INVERT):
+        return forward_and_log_det(bijector.bijector, y, event_ndims, **conditions)
     y = tf.identity(y)  # As above.
     return bijector.inverse(y), bijector.inverse_log_det_jacobian(y, event_ndims)
 

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """`Repeat`: depth as a loop over stacked parameters."""
 
+import contextlib
+
 import keras
 import tensorflow as tf
 
+from tfp_glow.bijectors.channel_affine import Affine, tensors_of
 from tfp_glow.bijectors.checks import check_choice, check_int
-from tfp_glow.bijectors.flow_bijector import FlowBijector
+from tfp_glow.bijectors.flow_bijector import FlowBijector, FlowParameters, key_of
+from tfp_glow.bijectors.substitution import substituted
 
 
 class Repeat(FlowBijector):
@@ -27,7 +31,7 @@ class Repeat(FlowBijector):
       name: name of the bijector.
 
     Raises:
-      ValueError: if an argument is not as said.
+      ValueError: if an argument is not as said, or a step changes its own variables in training, as `BatchNorm` does.
 
     Reference: Gomez, Ren, Urtasun and Grosse, *The reversible residual network*, 2017, for the rebuilt activations.
 
@@ -54,6 +58,14 @@ class Repeat(FlowBijector):
                 f"{variable.name}_{index}", (num_steps, *variable.shape), _stack_of(values), variable.trainable,
                 variable.dtype, variable.regularizer))
         self._stacks = self._no_dependency(stacks)
+        self._is_diagonal = self._no_dependency({
+            key_of(stage, direction): stage._affine(direction).diagonal
+            for stage in template._affine_stages() for direction in ("forward", "inverse")})
+        prepared = {key_of(v) for stage in template._affine_stages() for v in stage.keras_variables}
+        self._prepared = self._no_dependency(prepared)
+        self._source_keys = self._no_dependency(sorted([
+            *(key_of(v) for v in template.keras_variables if v.trainable and key_of(v) not in prepared),
+            *(key_of(stage, "inverse") for stage in template._affine_stages())]))
 
     @property
     def num_steps(self):
@@ -61,28 +73,26 @@ class Repeat(FlowBijector):
         return self._num_steps
 
     def _forward_and_log_det(self, x, **conditions):
-        template = self._template.bijector
-        return self._loop(template._forward_and_log_det, x, self._values(), reverse=True, **conditions)
+        return self._loop("forward", x, self._stacked("forward"), **conditions)
 
     def _inverse_and_log_det(self, y, **conditions):
-        inverse = self._template.bijector._inverse_and_log_det
+        stacked = self._stacked("inverse")
         if self._backprop == "stored":
-            return self._loop(inverse, y, self._values(), **conditions)
-        fixed = {i: v for i, (v, s) in enumerate(zip(self._values(), self._stacks, strict=True)) if not s.trainable}
+            return self._loop("inverse", y, stacked, **conditions)
+        sources = {key: stacked[key] for key in self._source_keys}
 
         @tf.custom_gradient
-        def run(y, *trainable):
-            trainable = iter(trainable)
-            values = [fixed[i] if i in fixed else next(trainable) for i in range(len(self._stacks))]
-            x, log_det = self._loop(inverse, y, values, **conditions)
+        def run(y, *tensors):
+            stacked_here = {**stacked, **tf.nest.pack_sequence_as(sources, tensors)}
+            x, log_det = self._loop("inverse", y, stacked_here, **conditions)
 
             def gradient(dx, dlog_det):
-                dy, d_values = self._rebuild(x, dx, dlog_det, values, **conditions)
-                return dy, *d_values
+                dy, d_sources = self._rebuild(x, dx, dlog_det, stacked_here, **conditions)
+                return dy, *tf.nest.flatten(d_sources)
 
             return (x, log_det), gradient
 
-        return run(y, *(v for v, s in zip(self._values(), self._stacks, strict=True) if s.trainable))
+        return run(y, *tf.nest.flatten(sources))
 
     def _initialize(self, y, **conditions):
         variables = self._template.bijector.keras_variables
@@ -97,44 +107,62 @@ class Repeat(FlowBijector):
             variable.assign(stack)
         return y
 
-    def _values(self):
-        return [tf.convert_to_tensor(stack.value) for stack in self._stacks]
+    def _stacked(self, direction):
+        """All steps' parameters in a direction, by key: what the loop reads row by row.
 
-    def _step(self, arrays, k):
-        """The scope in which the template is step `k`."""
+        The affine maps among the steps' parts are made here, once for all steps, from the stacks of their parameters.
+        """
         variables = self._template.bijector.keras_variables
-        return keras.StatelessScope([(v, a.read(k)) for v, a in zip(variables, arrays, strict=True)])
+        values = {key_of(v): tf.convert_to_tensor(s.value) for v, s in zip(variables, self._stacks, strict=True)}
+        stages = self._template.bijector._affine_stages()
+        stacked = {key: value for key, value in values.items() if key not in self._prepared}
+        with substituted(values):
+            for stage in stages:
+                stacked[key_of(stage, direction)] = tensors_of(stage._affine(direction))
+        return stacked
 
-    def _loop(self, method, value, values, reverse=False, **conditions):
-        arrays = [_unstack(v) for v in values]
+    @contextlib.contextmanager
+    def _as_step(self, rows):
+        """Makes the template the step of which these are the parameters."""
+        bijector = self._template.bijector
+        state = [(v, rows[key_of(v)]) for v in bijector.keras_variables if key_of(v) in rows]
+        affines = {}
+        for stage in bijector._affine_stages():
+            for direction in ("forward", "inverse"):
+                key = key_of(stage, direction)
+                if key in rows:
+                    affines[key] = Affine.of_tensors(rows[key], self._is_diagonal[key])
+        with keras.StatelessScope(state), substituted(affines):
+            yield bijector
+
+    def _loop(self, direction, value, stacked, **conditions):
+        arrays = tf.nest.map_structure(_unstack, stacked)
 
         def body(i, value, log_det):
-            with self._step(arrays, self._num_steps - 1 - i if reverse else i):
-                value, one = method(value, **conditions)
+            k = i if direction == "inverse" else self._num_steps - 1 - i
+            with self._as_step(tf.nest.map_structure(lambda a: a.read(k), arrays)) as step:
+                value, one = getattr(step, f"_{direction}_and_log_det")(value, **conditions)
             return i + 1, value, log_det + one
 
-        batch_shape = tf.shape(value)[:-len(self.event_shape)]
-        start = (0, value, tf.zeros(batch_shape, value.dtype))
-        _, value, log_det = tf.while_loop(
-            lambda i, *_: i < self._num_steps, body, start, maximum_iterations=self._num_steps)
-        return value, log_det
+        start = (0, value, tf.zeros(tf.shape(value)[:-len(self.event_shape)], value.dtype))
+        return tf.while_loop(lambda i, *_: i < self._num_steps, body, start, maximum_iterations=self._num_steps)[1:]
 
-    def _rebuild(self, x, dx, dlog_det, values, **conditions):
+    def _rebuild(self, x, dx, dlog_det, stacked, **conditions):
         """The gradient of the inverse direction, from its outputs: each step's input is rebuilt on the way back."""
-        arrays = [_unstack(v) for v in values]
-        template = self._template.bijector
-        grads = [tf.TensorArray(s.dtype, self._num_steps, element_shape=s.shape[1:])
-                 for s in self._stacks if s.trainable]
+        arrays = tf.nest.map_structure(_unstack, {**self._stacked("forward"), **stacked})
+        grads = {key: tf.nest.map_structure(_empty_like, stacked[key]) for key in self._source_keys}
 
         def body(i, x, dx, grads):
             k = self._num_steps - 1 - i
-            with self._step(arrays, k):
-                y, dy, d_parameters = template._inverse_vjp(x, dx, dlog_det, **conditions)
-            return i + 1, y, dy, [g.write(k, d) for g, d in zip(grads, d_parameters, strict=True)]
+            with self._as_step(tf.nest.map_structure(lambda a: a.read(k), arrays)) as step:
+                y, dy, d_sources = step._inverse_vjp(x, dx, dlog_det, **conditions)
+            grads = {key: tf.nest.map_structure(lambda g, d: g.write(k, d), grads[key], d_sources[key])
+                     for key in grads}
+            return i + 1, y, dy, grads
 
         *_, dy, grads = tf.while_loop(
             lambda i, *_: i < self._num_steps, body, (0, x, dx, grads), maximum_iterations=self._num_steps)
-        return dy, [g.stack() for g in grads]
+        return dy, tf.nest.map_structure(lambda g: g.stack(), grads)
 
 
 class _Hidden:
@@ -156,11 +184,30 @@ def _check_steps(steps):
     if len(shapes) > 1:
         raise ValueError(f"Argument `make_step` must return the same structure every time; received {len(shapes)} "
                          "different lists of parameter shapes.")
+    written = _written_in_training(template)
+    if written:
+        raise ValueError("Argument `make_step` must return a bijector that a training pass leaves as it is, as a loop "
+                         "cannot carry running averages or the state of dropout (use Steps); received one that writes "
+                         f"{', '.join(written[:3])}.")
     return template
+
+
+def _written_in_training(bijector):
+    """Names of the variables that a training pass changes: those of batch norm and dropout, in networks too."""
+    networks = [layer for layer in bijector.keras_layers if not isinstance(layer, FlowParameters)]
+    if not any(v.dtype != "bool" for layer in networks for v in layer.non_trainable_variables):
+        return []
+    with keras.StatelessScope() as scope:
+        bijector._inverse_and_log_det(tf.zeros((1, *bijector.event_shape), bijector.dtype), training=True)
+    return [v.path for v in bijector.keras_variables if scope.get_current_value(v) is not None]
 
 
 def _stack_of(values):
     return lambda shape, dtype=None: tf.stack([tf.convert_to_tensor(v, dtype=dtype) for v in values])
+
+
+def _empty_like(value):
+    return tf.TensorArray(value.dtype, value.shape[0], element_shape=value.shape[1:])
 
 
 def _unstack(value):

@@ -79,14 +79,22 @@ class Steps(FlowBijector):
         return y
 
     def _inverse_vjp(self, x, dx, dlog_det, **conditions):
-        d_parameters = {}
+        if not all(isinstance(stage.bijector, FlowBijector) for stage in self._stages):
+            return super()._inverse_vjp(x, dx, dlog_det, **conditions)
+        d_sources = {}
         for stage in reversed(self._stages):
-            if not isinstance(stage.bijector, FlowBijector):
-                return super()._inverse_vjp(x, dx, dlog_det, **conditions)
             x, dx, d_own = stage.bijector._inverse_vjp(x, dx, dlog_det, **conditions)
-            for variable, d in zip((v for v in stage.bijector.keras_variables if v.trainable), d_own, strict=True):
-                d_parameters[id(variable)] = d + d_parameters.get(id(variable), 0.0)
-        return x, dx, [d_parameters[id(v)] for v in self.keras_variables if v.trainable]
+            for key, d in d_own.items():
+                d_sources[key] = d + d_sources[key] if key in d_sources else d
+        return x, dx, d_sources
+
+    def _sources(self):
+        return {key: value for stage in self._stages if isinstance(stage.bijector, FlowBijector)
+                for key, value in stage.bijector._sources().items()}
+
+    def _affine_stages(self):
+        return [affine for stage in self._stages if isinstance(stage.bijector, FlowBijector)
+                for affine in stage.bijector._affine_stages()]
 
 
 class _Stage(NamedTuple):
