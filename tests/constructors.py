@@ -5,7 +5,8 @@ import keras
 import tensorflow_probability as tfp
 
 from tfp_glow import bijectors as tfgb
-from tfp_glow.networks import ConvNet, ZeroConv2D
+from tfp_glow.bijectors.masks import make_mask
+from tfp_glow.networks import MADE, MLP, ConvNet, ResNet, ScaledTanh, ZeroConv2D
 
 tfb = tfp.bijectors
 
@@ -20,6 +21,27 @@ def conv(outputs, dtype):
     return ConvNet(width=6, out_channels=outputs, dtype=dtype)
 
 
+def resnet(outputs, dtype, mask=None):
+    mask = make_mask(mask, IMAGE).kept if mask else None
+    return ResNet(4, outputs, num_blocks=1, mask=mask, dtype=dtype)
+
+
+def batch_norm(shape, dtype):
+    """With running averages that are not those of a fresh one."""
+    norm = tfgb.BatchNorm(shape, dtype=dtype)
+    norm.statistics.mean.assign(keras.ops.linspace(-1.0, 1.0, shape[-1], dtype=dtype))
+    norm.statistics.variance.assign(keras.ops.linspace(0.5, 2.0, shape[-1], dtype=dtype))
+    return norm
+
+
+def mlp(outputs, dtype):
+    return keras.Sequential([MLP(outputs, (8,), "tanh", dtype=dtype), ScaledTanh(0.5, dtype=dtype)])
+
+
+def autoregressive(dtype):
+    return tfgb.MaskedAutoregressive(VECTOR, MADE(5, (8,), "tanh", dtype=dtype), dtype=dtype)
+
+
 def step(shape, dtype):
     """A step of Glow."""
     return tfgb.Steps([
@@ -31,6 +53,16 @@ def two_levels(dtype):
     top = tfgb.Multiscale(tfgb.Squeeze((2, 2, 4), dtype=dtype))
     prior = tfgb.AffineCoupling((2, 2, 8), ZeroConv2D(8, dtype=dtype), scale="exp", dtype=dtype)
     return tfgb.Multiscale(tfgb.Steps([tfgb.Squeeze(IMAGE, dtype=dtype), step((2, 2, 8), dtype), prior]), top)
+
+
+def realnvp_scale(dtype):
+    """Figure 4b of RealNVP, one coupling for three."""
+    board = tfgb.AffineCoupling(IMAGE, resnet(4, dtype, "checkerboard"), "checkerboard", scale="exp", dtype=dtype)
+    channel = tfgb.AffineCoupling((2, 2, 8), resnet(8, dtype), scale="exp", dtype=dtype)
+    top = tfgb.Multiscale(tfgb.Reverse((2, 2, 4), dtype=dtype))
+    return tfgb.Multiscale(tfgb.Steps([
+        board, batch_norm(IMAGE, dtype), tfgb.Squeeze(IMAGE, dtype=dtype), channel,
+        tfgb.Permute((2, 2, 8), [0, 4, 3, 7, 1, 5, 2, 6], dtype=dtype)]), top)
 
 
 # Each takes a dtype name and returns a bijector with fresh weights.
@@ -49,7 +81,8 @@ CONSTRUCTORS = {
     "coupling_reversed": lambda d: tfgb.AffineCoupling(IMAGE, conv(2, d), "channel_reversed", dtype=d),
     "coupling_odd_channels": lambda d: tfgb.AffineCoupling((4, 4, 3), conv(4, d), dtype=d),
     "coupling_checkerboard": lambda d: tfgb.AffineCoupling(IMAGE, conv(4, d), "checkerboard", dtype=d),
-    "coupling_checkerboard_reversed": lambda d: tfgb.AffineCoupling(IMAGE, conv(4, d), "checkerboard_reversed", dtype=d),
+    "coupling_checkerboard_reversed": lambda d: tfgb.AffineCoupling(
+        IMAGE, conv(4, d), "checkerboard_reversed", dtype=d),
     "coupling_vector": lambda d: tfgb.AffineCoupling(VECTOR, dense(6, d), dtype=d),
     "coupling_vector_checkerboard": lambda d: tfgb.AffineCoupling(VECTOR, dense(10, d), "checkerboard", dtype=d),
     "additive_coupling": lambda d: tfgb.AdditiveCoupling(IMAGE, conv(1, d), dtype=d),
@@ -63,4 +96,34 @@ CONSTRUCTORS = {
     "repeat_vector": lambda d: tfgb.Repeat(
         lambda: tfgb.Steps([tfgb.ActNorm(VECTOR, dtype=d), tfgb.AffineCoupling(VECTOR, dense(6, d), dtype=d)]), 2),
     "multiscale": two_levels,
+    "batch_norm": lambda d: batch_norm(IMAGE, d),
+    "batch_norm_vector": lambda d: batch_norm(VECTOR, d),
+    "batch_norm_fresh": lambda d: tfgb.BatchNorm(IMAGE, dtype=d),
+    "dense_conv": lambda d: tfgb.DenseConv1x1(IMAGE, dtype=d),
+    "dense_conv_vector": lambda d: tfgb.DenseConv1x1(VECTOR, dtype=d),
+    "permute": lambda d: tfgb.Permute((2, 2, 4), [2, 0, 3, 1], dtype=d),
+    "reverse": lambda d: tfgb.Reverse(IMAGE, dtype=d),
+    "reverse_vector": lambda d: tfgb.Reverse(VECTOR, dtype=d),
+    "shuffle": lambda d: tfgb.Shuffle((2, 2, 6), dtype=d),
+    "shuffle_vector": lambda d: tfgb.Shuffle(VECTOR, dtype=d),
+    "scale": lambda d: tfgb.Scale(VECTOR, dtype=d),
+    "standardize": lambda d: tfgb.Standardize(VECTOR, loc=[1.0, 2.0, 3.0, 4.0, 5.0], scale=3.0, dtype=d),
+    "flatten": lambda d: tfgb.Flatten(IMAGE, dtype=d),
+    "logit_pixels": lambda d: tfgb.LogitPixels(IMAGE, dtype=d),
+    "logit_pixels_vector": lambda d: tfgb.LogitPixels(VECTOR, alpha=0.1, dtype=d),
+    "masked_autoregressive": autoregressive,
+    "inverse_autoregressive": lambda d: tfgb.Steps([tfgb.ActNorm(VECTOR, dtype=d), tfb.Invert(autoregressive(d))]),
+    "steps_maf": lambda d: tfgb.Steps([
+        autoregressive(d), batch_norm(VECTOR, d), tfgb.ActNorm(VECTOR, dtype=d), tfgb.Reverse(VECTOR, dtype=d),
+        autoregressive(d)]),
+    "coupling_mlp": lambda d: tfgb.AffineCoupling(VECTOR, mlp(6, d), scale="exp", dtype=d),
+    "coupling_resnet": lambda d: tfgb.AffineCoupling(IMAGE, resnet(2, d), scale="exp", dtype=d),
+    "coupling_resnet_checkerboard": lambda d: tfgb.AffineCoupling(
+        IMAGE, resnet(4, d, "checkerboard"), "checkerboard", scale="exp", dtype=d),
+    "realnvp_scale": realnvp_scale,
+    "repeat_shuffle": lambda d: tfgb.Repeat(
+        lambda: tfgb.Steps([
+            tfgb.ActNorm(VECTOR, dtype=d), tfgb.Shuffle(VECTOR, dtype=d),
+            tfgb.AdditiveCoupling(VECTOR, dense(3, d), dtype=d)]), 2, backprop="reversible"),
+    "repeat_dense_conv": lambda d: tfgb.Repeat(lambda: tfgb.DenseConv1x1(IMAGE, dtype=d), 2),
 }

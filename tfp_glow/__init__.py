@@ -4,7 +4,10 @@
 from tfp_glow import bijectors, flows, networks
 from tfp_glow.bijectors import initialize
 from tfp_glow.export import export_saved_model
-from tfp_glow.flows import glow
+from tfp_glow.flows import glow, iaf, maf, nice, realnvp, realnvp_vector
 from tfp_glow.model import FlowModel
 
-__all__ = ["FlowModel", "bijectors", "export_saved_model", "flows", "glow", "initialize", "networks"]
+__all__ = [
+    "FlowModel", "bijectors", "export_saved_model", "flows", "glow", "iaf", "initialize", "maf", "networks", "nice",
+    "realnvp", "realnvp_vector",
+]

@@ -15,7 +15,7 @@ def dequantized(x, dtype, seed=None):
         same noise to the same example of a global batch, however many replicas share it.
     """
     if x.dtype.is_floating:
-        return tf.cast(x, dtype)
+        return tf.identity(tf.cast(x, dtype))  # Unknown to the cache of passes, which cannot tell training from not.
     if seed is None:
         return tf.cast(x, dtype) + 0.5
     seed = tf.stack([tf.cast(s, tf.int32) for s in seed])

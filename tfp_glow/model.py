@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow.adopted import AdoptedVariables
-from tfp_glow.bijectors import AffinePixels, FlowBijector, initialize
+from tfp_glow.bijectors import FlowBijector, Pixels, initialize
 from tfp_glow.bijectors.checks import check_int
 from tfp_glow.events import check_finite, first_batch
 from tfp_glow.flows import PresetDistribution, config_from_dict, config_to_dict
@@ -32,7 +32,7 @@ class FlowModel(keras.Model):
       distribution: a `tfd.Distribution` over one tensor, without batch shape, such as `tfp_glow.glow(...)` returns. Its
         Keras variables and its plain `tf.Variable`s are trained.
       num_bits: bits of a pixel; samples and decoded latents are then whole numbers in `[0, 2**num_bits)`. `"auto"`
-        takes it from the distribution's `AffinePixels` bijector, if it has one; None means that data is continuous.
+        takes it from the distribution's `Pixels` bijector, if it has one; None means that data is continuous.
       seed: an int, for the noise.
       name: name of the model.
 
@@ -58,7 +58,7 @@ class FlowModel(keras.Model):
         self._hidden = _Hidden(distribution)
         self._seed = check_int("seed", seed, minimum=0)
         flows = [m for m in distribution.submodules if isinstance(m, FlowBijector)]
-        pixels = [m for m in distribution.submodules if isinstance(m, AffinePixels)]
+        pixels = [m for m in distribution.submodules if isinstance(m, Pixels)]
         self._num_bits = (pixels[0].num_bits if pixels else None) if num_bits == "auto" else num_bits
         if self._num_bits is not None and check_int("num_bits", self._num_bits) > 16:
             raise ValueError(f"Argument `num_bits` must be at most 16; received {num_bits}.")

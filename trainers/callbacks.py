@@ -24,9 +24,9 @@ def run_callbacks(run, checkpoints, batch_size, num_levels, temperature, seed):
     return [
         Progress(batch_size),
         ValidateAverage(),
-        History(run),  # before the checkpoint: a line without a checkpoint is done again, the reverse would be lost
-        SaveCheckpoint(checkpoints),
+        History(run),
         SampleGrid(run.samples, num_levels, temperature, seed),
+        SaveCheckpoint(checkpoints),  # last: what is without a checkpoint will be done again
     ]
 
 
@@ -47,7 +47,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if not math.isfinite(logs["loss"]):
-            raise ValueError(f"training: the loss is {logs['loss']} at step {int(self.model.optimizer.iterations)}; "
+            raise ValueError(f"training: the loss is {logs['loss']} at step {self.model.optimizer.iterations.numpy()}; "
                              "try a lower --learning_rate, in another directory")
         self._speed = (batch + 1) * self._batch_size / (time.perf_counter() - self._start)
         if batch % 10 == 9:  # to ask TensorFlow takes as long as a small step

@@ -2,9 +2,11 @@
 """What the mains share: flags in, one clear line and an exit code out."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
+import warnings
 
 
 def run(program, values, flag_error, argv, doc):
@@ -24,21 +26,37 @@ def run(program, values, flag_error, argv, doc):
     """
     argv = sys.argv if argv is None else argv
     if {"--help", "-help", "-h", "--helpshort", "--helpfull"} & set(argv[1:]):
-        print(f"{doc.strip()}\n{values.get_help(include_special_flags=False)}")
+        _, _, listed = values.get_help(include_special_flags=False).strip().partition("\n")  # below the file's name
+        print(f"{doc.strip()}\n\n{listed}")
         return 0
-    try:
-        rest = values(argv)[1:]
-        if rest:
-            raise ValueError(f"unexpected argument {rest[0]!r}; every option is --name=value")
-        _load_tensorflow()
-        program(values)
-    except (ValueError, OSError, flag_error) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: _say("warning", message)
+        try:
+            rest = values(argv)[1:]
+            if rest:
+                raise ValueError(f"unexpected argument {rest[0]!r}; every option is --name=value")
+            _load_tensorflow()
+            _quieten_tfds()
+            program(values)
+        except (ValueError, OSError, flag_error) as error:
+            _say("error", error)
+            return 1
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            return 130
     return 0
+
+
+def _say(kind, message):
+    print(f"{kind}: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def _quieten_tfds():
+    """Lets it draw its bars on terminals only, and not warn of ordinary things, such as sets of our own."""
+    import tensorflow_datasets as tfds
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    logging.getLogger("absl").setLevel(logging.ERROR)
 
 
 def _load_tensorflow():

@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The model of a run, from its configuration and its files."""
 
-import warnings
+import os
+import shutil
 
 import keras
 
 import tfp_glow
 from tfp_glow.flows import config_from_dict
 from trainers.checkpoints import Checkpoints
+from trainers.files import replacing
 from trainers.optimizers import make_optimizer
 
 
 def build(config):
     """A `FlowModel` of a run's configuration, with fresh weights."""
-    return tfp_glow.FlowModel(
-        config_from_dict(config["flow"]).build(), num_bits=config["num_bits"], seed=config["seed"])
+    flow = config_from_dict({**config["flow"], "seed": config["seed"]})
+    return tfp_glow.FlowModel(flow.build(), num_bits=config["num_bits"], seed=config["seed"])
 
 
 def compile_model(model, config, num_replicas=1, jit_compile=False):
@@ -60,7 +62,7 @@ def load(run):
 
 
 def save(model, config, run, record):
-    """Writes what a finished run leaves: `saved_model/N/`, `model.keras` and `result.json`, each whole or not at all.
+    """Writes what a finished run leaves: `saved_model/N/`, `model.keras`, `result.json`; each whole or not at all.
 
     Args:
       model: a model that has the final weights.
@@ -68,3 +70,17 @@ def save(model, config, run, record):
       run: its `RunDir`.
       record: of the checkpoint that the weights are from.
     """
+    # Without optimizer, and on one device.
+    final = build(config)
+    final.set_weights(model.get_weights())
+    version = (run.result() or {"saved_model": 0})["saved_model"] + 1
+    temporary, path = run.saved_models / ".partial", run.saved_models / str(version)
+    for leftover in (temporary, path):  # of a finish that was killed: no result speaks of it
+        shutil.rmtree(leftover, ignore_errors=True)
+    run.saved_models.mkdir(exist_ok=True)
+    tfp_glow.export_saved_model(final, temporary)
+    os.replace(temporary, path)
+    with replacing(run.model_path) as temporary:
+        final.save(temporary)
+    run.finish({"epochs": config["epochs"], "best_epoch": record["epoch"],
+                "val_bits_per_dim": record["val_bits_per_dim"], "saved_model": version})

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from trainers.files import replacing
 
 _SIDE = 512  # pixels; smaller grids are enlarged to about this
+_LINE = 90  # grey between images
 
 
 def grid(images, num_levels):
@@ -32,11 +33,13 @@ def grid(images, num_levels):
         raise ValueError(f"pictures: images must have 1 or 3 channels; got {channels}")
     columns = math.ceil(math.sqrt(number))
     rows = math.ceil(number / columns)
-    tiles = np.zeros((rows * columns, height, width, channels), np.uint8)
-    tiles[:number] = np.round(images.clip(0, num_levels - 1) * (255.0 / (num_levels - 1)))
-    tiles = tiles.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
-    picture = PIL.Image.fromarray(tiles.reshape(rows * height, columns * width, channels).squeeze(-1)
-                                  if channels == 1 else tiles.reshape(rows * height, columns * width, channels))
+    # A line of one pixel above and left of each tile, and what is then missing below and right.
+    tiles = np.full((rows * columns, height + 1, width + 1, channels), _LINE, np.uint8)
+    tiles[:number, 1:, 1:] = np.round(images.clip(0, num_levels - 1) * (255.0 / (num_levels - 1)))
+    tiles = tiles.reshape(rows, columns, height + 1, width + 1, channels).swapaxes(1, 2)
+    tiles = tiles.reshape(rows * (height + 1), columns * (width + 1), channels)
+    tiles = np.pad(tiles, ((0, 1), (0, 1), (0, 0)), constant_values=_LINE)
+    picture = PIL.Image.fromarray(tiles[..., 0] if channels == 1 else tiles)
     factor = max(1, _SIDE // max(picture.size))
     return picture.resize((picture.width * factor, picture.height * factor), PIL.Image.Resampling.NEAREST)
 

@@ -24,6 +24,8 @@ class Preset:
       init_batch_size: how many images set the data-dependent parameters.
       num_bits: bits that 8-bit pixels are reduced to; sets of fewer bits are taken as they are.
       flip: whether to mirror half of the training images left to right.
+      pixel_noise: chance of a training pixel to be replaced by a random level. What Laplace's smoothing is to a
+        histogram: with few images, pixels that are black in all of them would get next to no density elsewhere.
       steps_per_epoch: cuts epochs short, for trials; None is all of the training split.
       temperature: of the samples drawn after each epoch.
     """
@@ -40,6 +42,7 @@ class Preset:
     init_batch_size: int = 256
     num_bits: int = 8
     flip: bool = False
+    pixel_noise: float = 0.0
     steps_per_epoch: int | None = None
     temperature: float = 0.7
 
@@ -49,6 +52,8 @@ class Preset:
                 raise ValueError(f"{name}: must be at least 1; got {getattr(self, name)}")
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate: must be positive; got {self.learning_rate}")
+        if not 0 <= self.pixel_noise < 1:
+            raise ValueError(f"pixel_noise: must be in [0, 1); got {self.pixel_noise}")
         for name, known in (("optimizer", ("adam", "adamax")), ("schedule", ("constant", "cosine"))):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: must be one of {', '.join(known)}; got {getattr(self, name)!r}")
@@ -59,16 +64,17 @@ def _glow(num_levels, num_steps, width):
 
 
 _FULL = {
-    # 8x8 pixels of 17 levels: minutes on two cores. Few images, so the weights' average and a falling learning rate
-    # are worth more than a larger network.
+    # 8x8 pixels of 17 levels: minutes on two cores. With 1,350 images the noise on pixels is what keeps the
+    # validation bits from rising after thirty epochs, more than any smaller network would.
     "digits_glow": Preset(
-        _glow(2, 8, 96), batch_size=64, epochs=300, optimizer="adam", schedule="cosine", ema_momentum=0.99),
+        {**_glow(2, 16, 64), "scale": "tanh"}, batch_size=64, epochs=100, optimizer="adam", schedule="cosine",
+        ema_momentum=0.99, pixel_noise=0.05),
     # 28x28 divides by 4 only, hence two levels: hours on two cores.
     "fashion_mnist_glow": Preset(
         _glow(2, 16, 128), batch_size=64, epochs=30, schedule="cosine", ema_momentum=0.999),
-    # Kingma and Dhariwal 2018, appendix C and the code published with it: affine coupling, Adamax, ten epochs of
-    # warm-up, initialised from 256 images, mirrored images (theirs are shifted by a few pixels, too). Their code ends
-    # after a million epochs, that is by hand.
+    # The code published with Kingma and Dhariwal 2018: affine coupling, Adamax at 1e-3, ten epochs of warm-up from 0,
+    # no decay, initialised from 256 images, 64 images a device. Three things differ: it ran on eight devices, it shifts
+    # images by up to a tenth where we mirror them, and it goes on until stopped by hand.
     "glow_cifar10": Preset(_glow(3, 32, 512), batch_size=64, epochs=1000, warmup_epochs=10, flip=True),
 }
 

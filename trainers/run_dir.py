@@ -10,8 +10,8 @@
 | `loss_curve.png`, `saved_model/1/`, `model.keras` | written at the end |
 | `result.json` | written last: the run is finished |
 
-A directory is resumed by the same configuration and refused to any other. One thing may change: `epochs` may grow if the
-learning rate does not depend on it (`"schedule": "constant"`); the next version of `saved_model/` is written then.
+A directory is resumed by the same configuration and refused to any other. One thing may change: `epochs` may grow if
+the learning rate does not depend on it (`"schedule": "constant"`); the next version of `saved_model/` is written then.
 """
 
 import contextlib
@@ -60,7 +60,7 @@ class RunDir:
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"output_dir: {self} is a file")
         if not (self.path / "config.json").exists():
-            strangers = [p.name for p in self.path.glob("*") if not p.name.startswith(".")] if self.path.exists() else []
+            strangers = [p.name for p in self.path.glob("*") if not p.name.startswith(".")]
             if strangers:
                 raise ValueError(f"output_dir: {self} is no run directory, but holds {min(strangers)}; choose another")
             self.samples.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,8 @@ class RunDir:
             shown = "; ".join(f"{key} {there} (now {here})" for key, (there, here) in sorted(different.items()))
             raise ValueError(f"output_dir: {self} holds a run of another configuration: {shown}")
         if grown:
-            write_json(config, self.path / "config.json")
+            with self.locked():
+                write_json(config, self.path / "config.json")
 
     def config(self):
         """The configuration; raises `ValueError` if there is none."""

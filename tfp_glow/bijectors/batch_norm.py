@@ -55,7 +55,8 @@ class BatchNorm(FlowBijector):
             BatchStatistics(shape[-1], momentum, dtype=self.dtype.name, name=f"{name}_statistics"))
 
     def _inverse_and_log_det(self, y, context=None, training=None):
-        mean, variance = self.statistics(y, training=training)
+        # An explicit None would count as an answer, and Keras would not look around.
+        mean, variance = self.statistics(y) if training is None else self.statistics(y, training=training)
         log_scale = 0.5 * tf.math.log(variance + self._epsilon)
         return (y - mean) * tf.exp(-log_scale), -self._log_det(log_scale)
 

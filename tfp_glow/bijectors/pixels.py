@@ -48,7 +48,7 @@ class AffinePixels(Pixels):
 
     Reference: Kingma and Dhariwal, *Glow*, 2018, section 2 and the published code.
 
-    >>> AffinePixels((2, 2, 1)).inverse(tf.fill((2, 2, 1), 128.0))[0, 0, 0].numpy()
+    >>> AffinePixels((2, 2, 1)).inverse(tf.fill((2, 2, 1), 128.0))[0, 0, 0].numpy().item()
     0.0
     """
 

@@ -19,7 +19,7 @@ tfd = tfp.distributions
 
 
 def glow(image_shape, num_levels=3, num_steps=32, width=512, *, scale="sigmoid", learn_top=True, num_bits=8,
-         backprop="stored", seed=None, dtype="float32", network_dtype=None):
+         backprop="stored", seed=None, dtype="float32", network_dtype=None, coupling="affine", permutation="lu"):
     """Builds Glow, a `tfd.TransformedDistribution` over images in pixel units.
 
     A level is squeeze, `num_steps` steps of flow (actnorm, invertible 1x1 convolution, affine coupling) and, but for
@@ -39,6 +39,9 @@ def glow(image_shape, num_levels=3, num_steps=32, width=512, *, scale="sigmoid",
       seed: an int for reproducible weights, or None.
       dtype: float32 or float64, of images, latents, densities and parameters.
       network_dtype: dtype or policy of the coupling networks, `dtype` by default; `"mixed_bfloat16"` is possible.
+      coupling: `"affine"` or `"additive"`; `scale` is the affine ones'.
+      permutation: what mixes channels between couplings: `"lu"`, the 1x1 convolution in its LU parametrisation;
+        `"dense"`, the same with a dense matrix; `"shuffle"`, a fixed random permutation; or `"reverse"`.
 
     Returns:
       A `tfd.TransformedDistribution` with `event_shape` `image_shape` and no batch shape; `log_prob` is in nats per
@@ -54,7 +57,7 @@ def glow(image_shape, num_levels=3, num_steps=32, width=512, *, scale="sigmoid",
     TensorShape([3, 8, 8, 1])
     """
     return GlowConfig(tuple(check_shape("image_shape", image_shape, ranks=(3,))), num_levels, num_steps, width, scale,
-                      learn_top, num_bits, backprop, seed, dtype, network_dtype).build()
+                      learn_top, num_bits, backprop, seed, dtype, network_dtype, coupling, permutation).build()
 
 
 @register_config("glow")
@@ -73,6 +76,8 @@ class GlowConfig:
     seed: int | None = None
     dtype: str = "float32"
     network_dtype: str | None = None
+    coupling: str = "affine"
+    permutation: str = "lu"
 
     def __post_init__(self):
         height, width, _ = check_shape("image_shape", self.image_shape, ranks=(3,))
@@ -81,6 +86,8 @@ class GlowConfig:
         check_choice("scale", self.scale, ("sigmoid", "exp", "tanh"))
         check_num_bits(self.num_bits)
         check_choice("backprop", self.backprop, ("stored", "reversible"))
+        check_choice("coupling", self.coupling, ("affine", "additive"))
+        check_choice("permutation", self.permutation, ("lu", "dense", "shuffle", "reverse"))
         check_float_dtype(self.dtype)
         if height % 2**self.num_levels or width % 2**self.num_levels:
             raise ValueError(f"Argument `image_shape` must have height and width divisible by 2**num_levels = "
@@ -111,10 +118,17 @@ class GlowConfig:
         return tfgb.Multiscale(tfgb.Steps([squeeze, steps, split_prior]), next_level)
 
     def _step(self, shape, seed):
-        """Figure 2a: actnorm, invertible 1x1 convolution, affine coupling."""
-        network = ConvNet(self.width, shape[-1], seed=seed, dtype=self.network_dtype or self.dtype)
-        return tfgb.Steps([
-            tfgb.ActNorm(shape, dtype=self.dtype),
-            tfgb.InvertibleConv1x1(shape, seed=seed, dtype=self.dtype),
-            tfgb.AffineCoupling(shape, network, scale=self.scale, dtype=self.dtype),
-        ])
+        """Figure 2a: actnorm, invertible 1x1 convolution, affine coupling; or what stands for the last two."""
+        outputs = shape[-1] if self.coupling == "affine" else shape[-1] // 2
+        network = ConvNet(self.width, outputs, seed=seed, dtype=self.network_dtype or self.dtype)
+        if self.coupling == "affine":
+            coupling = tfgb.AffineCoupling(shape, network, scale=self.scale, dtype=self.dtype)
+        else:
+            coupling = tfgb.AdditiveCoupling(shape, network, dtype=self.dtype)
+        return tfgb.Steps([tfgb.ActNorm(shape, dtype=self.dtype), self._permutation(shape, seed), coupling])
+
+    def _permutation(self, shape, seed):
+        if self.permutation == "reverse":
+            return tfgb.Reverse(shape, dtype=self.dtype)
+        kinds = {"lu": tfgb.InvertibleConv1x1, "dense": tfgb.DenseConv1x1, "shuffle": tfgb.Shuffle}
+        return kinds[self.permutation](shape, seed=seed, dtype=self.dtype)

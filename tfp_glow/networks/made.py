@@ -5,7 +5,21 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfp_glow.networks.mlp import check_size, shared_seed
+from tfp_glow.networks.mlp import as_attributes, check_size, shared_seed
+
+
+class MaskedDense(keras.Layer):
+    """A dense layer whose kernel `[inputs, outputs]` counts only where `mask`, an array of its shape, is not 0."""
+
+    def __init__(self, mask, kernel_initializer, **kwargs):
+        super().__init__(**kwargs)
+        self.mask = mask
+        self.kernel = self.add_weight(name="kernel", shape=mask.shape, initializer=kernel_initializer)
+        self.bias = self.add_weight(name="bias", shape=mask.shape[1:], initializer="zeros")
+        self.built = True
+
+    def call(self, inputs):
+        return ops.matmul(inputs, self.kernel * ops.convert_to_tensor(self.mask, dtype=inputs.dtype)) + self.bias
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
@@ -46,19 +60,16 @@ class MADE(keras.Layer):
         self.hidden_sizes = tuple(check_size("hidden_sizes", hidden) for hidden in hidden_sizes)
         self.activation = keras.activations.get(activation)
         glorot = keras.initializers.GlorotUniform(seed=shared_seed(seed))
-        self._masks = _masks(size, self.hidden_sizes, num_outputs)
-        self.kernels, self.biases = [], []
-        for index, mask in enumerate(self._masks):
-            start = "zeros" if index == len(self.hidden_sizes) else glorot
-            self.kernels.append(self.add_weight(name=f"kernel_{index}", shape=mask.shape, initializer=start))
-            self.biases.append(self.add_weight(name=f"bias_{index}", shape=mask.shape[1:], initializer="zeros"))
+        self.dense = as_attributes(self, [
+            MaskedDense(mask, "zeros" if index == len(self.hidden_sizes) else glorot, dtype=self.dtype_policy,
+                        name=f"dense_{index}")
+            for index, mask in enumerate(_masks(size, self.hidden_sizes, num_outputs))])
         self.built = True
 
     def call(self, inputs):
         hidden = ops.reshape(inputs, (-1, self.size))
-        for index, (kernel, bias, mask) in enumerate(zip(self.kernels, self.biases, self._masks, strict=True)):
-            hidden = self.activation(hidden) if index else hidden
-            hidden = ops.matmul(hidden, kernel * ops.convert_to_tensor(mask, dtype=hidden.dtype)) + bias
+        for index, dense in enumerate(self.dense):
+            hidden = dense(self.activation(hidden) if index else hidden)
         return ops.reshape(hidden, (*ops.shape(inputs), self.num_outputs))
 
     def compute_output_shape(self, input_shape):

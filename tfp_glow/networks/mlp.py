@@ -33,9 +33,9 @@ class MLP(keras.Layer):
         self.hidden_sizes = tuple(check_size("hidden_sizes", size) for size in hidden_sizes)
         self.activation = keras.activations.get(activation)
         glorot = keras.initializers.GlorotUniform(seed=shared_seed(seed))
-        self.hidden = [
+        self.hidden = as_attributes(self, [
             keras.layers.Dense(size, self.activation, kernel_initializer=glorot, dtype=self.dtype_policy,
-                               name=f"hidden_{index}") for index, size in enumerate(self.hidden_sizes)]
+                               name=f"hidden_{index}") for index, size in enumerate(self.hidden_sizes)])
         self.out = keras.layers.Dense(self.out_features, kernel_initializer="zeros", dtype=self.dtype_policy,
                                       name="out")
 
@@ -62,6 +62,13 @@ def check_size(argument, value):
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"Argument `{argument}` must be a positive whole number; received {value!r}.")
     return value
+
+
+def as_attributes(owner, layers):
+    """Makes each of a list of layers an attribute, by its name: TensorFlow's checkpoints follow those, not lists."""
+    for layer in layers:
+        setattr(owner, layer.name, layer)
+    return layers
 
 
 def shared_seed(seed):

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfp_glow.networks.mlp import check_size, shared_seed
+from tfp_glow.networks.mlp import as_attributes, check_size, shared_seed
 from tfp_glow.networks.scaled_tanh import ScaledTanh
 from tfp_glow.networks.weight_norm import WeightNormConv2D
 
@@ -63,6 +63,7 @@ class ResNet(keras.Layer):
              self._norm(f"norm_{index}_1"), self._conv(width, 3, f"conv_{index}_1")) for index in range(num_blocks)]
         self.norm_out = self._norm("norm_out")
         self.conv_out = self._conv(out_channels, 1, "conv_out")
+        as_attributes(self, [*self.skips, *(layer for block in self.blocks for layer in block)])
         self.scaled_tanh = ScaledTanh(factor, self.regularizer, self.dtype_policy, name="scaled_tanh")
 
     def _conv(self, filters, kernel_size, name, **kwargs):
@@ -81,6 +82,7 @@ class ResNet(keras.Layer):
         self.conv_in.build((*batch, 2 * input_shape[-1] + (self.mask is not None)))
         for layer in (*self.skips, *(layer for block in self.blocks for layer in block), self.norm_out, self.conv_out):
             layer.build((*batch, self.width))
+        self.scaled_tanh.build((*batch, self.out_channels))
 
     def call(self, inputs, training=None):
         inputs = self.norm_in(inputs, training=training)

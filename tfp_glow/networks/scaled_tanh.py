@@ -30,9 +30,10 @@ class ScaledTanh(keras.Layer):
         super().__init__(dtype=dtype, **kwargs)
         self.initial_factor = float(factor)
         self.regularizer = keras.regularizers.get(regularizer)
-        self.factor = self.add_weight(name="factor", shape=(), initializer=keras.initializers.Constant(factor),
-                                      regularizer=self.regularizer)
-        self.built = True
+
+    def build(self, input_shape):
+        start = keras.initializers.Constant(self.initial_factor)
+        self.factor = self.add_weight(name="factor", shape=(), initializer=start, regularizer=self.regularizer)
 
     def call(self, inputs):
         shift, raw = ops.split(inputs, 2, axis=-1)

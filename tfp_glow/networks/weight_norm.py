@@ -4,6 +4,7 @@
 import math
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 
@@ -48,8 +49,8 @@ class WeightNormConv2D(keras.Layer):
     def call(self, inputs):
         length = ops.rsqrt(ops.sum(ops.square(self.direction), axis=(0, 1, 2)))
         kernel = self.direction * (length * self.scale if self.use_scale else length)
-        outputs = ops.conv(inputs, kernel, padding="same", data_format="channels_last")
-        return outputs + self.bias if self.use_bias else outputs
+        outputs = tf.nn.conv2d(inputs, kernel, strides=1, padding="SAME")
+        return tf.nn.bias_add(outputs, self.bias) if self.use_bias else outputs
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.filters)

@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The presets: architecture and parameter counts against the papers, training, sampling, saving, bad arguments."""
+
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import tfp_glow
+from tfp_glow import bijectors as tfgb
+from tfp_glow.flows import GlowConfig, MAFConfig, NICEConfig, RealNVPConfig, config_from_dict, config_to_dict
+from tfp_glow.networks import MADE
+
+IMAGE = (4, 4, 2)
+
+# Small twins; each takes the preset's further arguments.
+PRESETS = {
+    "glow": lambda **k: tfp_glow.glow(IMAGE, num_levels=2, num_steps=2, width=6, **k),
+    "glow_additive_shuffle": lambda **k: tfp_glow.glow(
+        IMAGE, num_levels=1, num_steps=2, width=6, coupling="additive", permutation="shuffle", **k),
+    "glow_dense": lambda **k: tfp_glow.glow(IMAGE, num_levels=1, num_steps=1, width=6, permutation="dense", **k),
+    "glow_reverse": lambda **k: tfp_glow.glow(IMAGE, num_levels=1, num_steps=2, width=6, permutation="reverse", **k),
+    "realnvp": lambda **k: tfp_glow.realnvp(IMAGE, num_scales=1, num_blocks=1, width=4, **k),
+    "realnvp_without_batch_norm": lambda **k: tfp_glow.realnvp(
+        IMAGE, num_scales=1, num_blocks=1, width=4, batch_norm=False, **k),
+    "realnvp_vector": lambda **k: tfp_glow.realnvp_vector(5, num_couplings=3, hidden_sizes=(8,), batch_norm=True, **k),
+    "nice": lambda **k: tfp_glow.nice(5, hidden_sizes=(8, 8), loc=1.0, scale=[1.0, 2.0, 3.0, 4.0, 5.0], **k),
+    "nice_image": lambda **k: tfp_glow.nice(
+        IMAGE, hidden_sizes=(8,), partition="halves", prior="normal", pixels="affine", **k),
+    "maf": lambda **k: tfp_glow.maf(5, num_layers=2, hidden_sizes=(8, 8), act_norm=True, **k),
+    "maf_image": lambda **k: tfp_glow.maf((2, 2, 2), num_layers=2, hidden_sizes=(8,), num_bits=5, **k),
+    "iaf": lambda **k: tfp_glow.iaf(5, num_layers=2, hidden_sizes=(8,), batch_norm=True, **k),
+}
+every_preset = pytest.mark.parametrize("name", PRESETS)
+
+
+def events(distribution, batch=6, seed=0):
+    rng = np.random.RandomState(seed)
+    if distribution.event_shape.rank == 3:
+        return rng.randint(0, 32, (batch, *distribution.event_shape)).astype("uint8")
+    return rng.standard_normal((batch, *distribution.event_shape)).astype("float32")
+
+
+def moved(distribution):
+    """The distribution with weights off their start, so that zero-initialised layers count."""
+    rng = np.random.RandomState(0)
+    for variable in distribution.trainable_variables:
+        variable.assign_add(0.1 * rng.standard_normal(variable.shape))
+    return distribution
+
+
+def parts(distribution, kind):
+    return [part for part in distribution.submodules if isinstance(part, kind)]
+
+
+def num_trained(distribution):
+    return sum(math.prod(v.shape) for v in distribution.trainable_variables)
+
+
+@every_preset
+def test_density_gradients_and_round_trip(name):
+    distribution = moved(PRESETS[name](dtype="float64"))
+    x = tf.constant(events(distribution), tf.float64)
+    x += 0.5 if x.shape.rank == 4 else 0.0
+    with tf.GradientTape() as tape:
+        log_prob = distribution.log_prob(x)
+        loss = tf.reduce_sum(log_prob)
+    assert log_prob.shape == (6,) and np.all(np.isfinite(log_prob))
+    gradients = tape.gradient(loss, distribution.trainable_variables)
+    assert all(g is not None and np.all(np.isfinite(g)) for g in gradients)
+    latents = distribution.bijector.inverse(x)
+    np.testing.assert_allclose(distribution.bijector.forward(tf.identity(latents)), x, atol=1e-8)
+    assert distribution.sample(2, seed=1).shape == (2, *distribution.event_shape)
+
+
+@every_preset
+def test_trains_three_steps_and_saves_whole(name, tmp_path):
+    distribution = PRESETS[name](seed=3)
+    model = tfp_glow.FlowModel(distribution)
+    model.compile(keras.optimizers.Adam(1e-2))
+    assert {id(v.value) for v in model.trainable_variables} == {id(v) for v in distribution.trainable_variables}
+    before = [v.numpy() for v in model.trainable_variables]
+    data = events(distribution, batch=24)
+    history = model.fit(data, batch_size=8, epochs=1, verbose=0).history
+    assert np.isfinite(history["bits_per_dim"][0]) and model.is_initialized
+    assert all(np.any(v.numpy() != b) for v, b in zip(model.trainable_variables, before, strict=True))
+    model.save(tmp_path / "model.keras")
+    other = keras.models.load_model(tmp_path / "model.keras")
+    assert other.distribution.config == distribution.config
+    np.testing.assert_array_equal(other.log_prob(data), model.log_prob(data))
+    sample = model.sample(2, seed=1)
+    np.testing.assert_array_equal(other.sample(2, seed=1), sample)
+    assert sample.dtype == (tf.uint8 if distribution.event_shape.rank == 3 else tf.float32)
+
+
+@every_preset
+def test_config_survives_json(name):
+    config = PRESETS[name](seed=3).config
+    assert config_from_dict(json.loads(json.dumps(config_to_dict(config)))) == config
+
+
+# RealNVP: the paper's section 3.6 and figure 4; masks and widths as in the authors' published code.
+
+BOARDS = ["checkerboard_reversed", "checkerboard", "checkerboard_reversed"]
+CHANNELS = ["channel", "channel_reversed", "channel"]
+
+
+@pytest.mark.parametrize(("num_scales", "level_sizes"), [(2, (1536, 1536)), (4, (1536, 768, 384, 384))],
+                         ids=["cifar10", "imagenet32"])
+def test_realnvp_has_the_papers_couplings(num_scales, level_sizes, monkeypatch):
+    seen = []
+
+    def evaluate(coupling, kept, **conditions):
+        network = coupling.network
+        seen.append((coupling.event_shape, coupling.parameters["mask"], network.width))
+        return tf.zeros((*kept.shape[:-1], network.out_channels), kept.dtype)
+
+    distribution = tfp_glow.realnvp((32, 32, 3), num_scales, num_blocks=1, width=2)
+    monkeypatch.setattr(tfgb.Coupling, "_evaluate", evaluate)
+    latents = distribution.bijector.inverse(tf.fill((1, 32, 32, 3), 100.0))
+    expected, shape, width = [], (32, 32, 3), 2
+    for _ in range(num_scales - 1):
+        expected += [(shape, mask, width) for mask in BOARDS]
+        shape = (shape[0] // 2, shape[1] // 2, 4 * shape[2])
+        expected += [(shape, mask, 2 * width) for mask in CHANNELS]
+        shape, width = (*shape[:2], shape[2] // 2), 2 * width
+    expected += [(shape, mask, width) for mask in [*BOARDS, "checkerboard"]]
+    assert seen == expected
+    assert shape == {2: (16, 16, 6), 4: (4, 4, 24)}[num_scales]
+    assert latents.shape == (1, 3072)
+    assert distribution.bijector.bijectors[1].level_sizes == level_sizes
+    assert len(parts(distribution, tfgb.BatchNorm)) == len(seen) == 6 * num_scales - 2
+
+
+def test_realnvp_hands_on_a_checkerboard_of_the_image():
+    """With couplings that do nothing, the last scale sees the pixels of even row + column, in every channel."""
+    distribution = tfp_glow.realnvp((4, 4, 3), 2, 1, 2, batch_norm=False)
+    for network in (c.network for c in parts(distribution, tfgb.Coupling)):
+        network.conv_out.scale.assign(tf.zeros_like(network.conv_out.scale))
+    image = np.zeros((4, 4, 3), "float32") + 10.0 * (np.indices((4, 4)).sum(0) % 2)[..., np.newaxis] + [1.0, 2.0, 3.0]
+    pixels = tfgb.LogitPixels((4, 4, 3))
+    latents = pixels.forward(tf.reshape(distribution.bijector.inverse(image), (4, 4, 3))).numpy().reshape(2, 24)
+    assert sorted(np.unique(latents[0].round(3))) == [11.0, 12.0, 13.0]
+    assert sorted(np.unique(latents[1].round(3))) == [1.0, 2.0, 3.0]
+
+
+def resnet_size(inputs, width, blocks, outputs, mask):
+    """Trained numbers of RealNVP's network, counted from its description: betas, directions, scales, biases, factor."""
+    skips = (blocks + 1) * (width**2 + 2 * width)
+    block = 2 * width + 2 * 9 * width**2 + 2 * width
+    return (inputs + 9 * (2 * inputs + mask) * width + width + skips + blocks * block
+            + width + width * outputs + 2 * outputs + 1)
+
+
+def realnvp_size(channels, scales, blocks, width):
+    total = 0
+    for _ in range(scales - 1):
+        total += 3 * resnet_size(channels, width, blocks, 2 * channels, 1)
+        total += 3 * resnet_size(2 * channels, 2 * width, blocks, 4 * channels, 0)
+        channels, width = 2 * channels, 2 * width
+    return total + 4 * resnet_size(channels, width, blocks, 2 * channels, 1)
+
+
+@pytest.mark.parametrize(("scales", "blocks", "width"), [(1, 3, 5), (2, 1, 4), (3, 1, 2)])
+def test_realnvp_parameter_count(scales, blocks, width):
+    """By hand; the paper states none."""
+    assert num_trained(tfp_glow.realnvp((8, 8, 3), scales, blocks, width)) == realnvp_size(3, scales, blocks, width)
+
+
+def glow_size(channels, levels, steps, width):
+    """Trained numbers of Glow, counted from its description."""
+    total = 0
+    for level in range(levels):
+        channels *= 4
+        half = channels // 2
+        network = 9 * half * width + 2 * width + width**2 + 2 * width + 9 * width * channels + 2 * channels
+        total += steps * (2 * channels + channels**2 + network)
+        top = level == levels - 1
+        total += 2 * channels if top else 9 * half * channels + 2 * channels
+        channels = half
+    return total
+
+
+@pytest.mark.parametrize(("levels", "steps", "width"), [(1, 2, 8), (2, 1, 6), (3, 2, 4)])
+def test_glow_parameter_count(levels, steps, width):
+    distribution = tfp_glow.glow((8, 8, 3), levels, steps, width)
+    assert num_trained(distribution) == glow_size(3, levels, steps, width)
+
+
+def test_parameter_counts_at_the_papers_sizes():
+    """By the counts that the tests above hold against built flows; for Glow on CIFAR-10 others report 44 million."""
+    assert glow_size(3, 3, 32, 512) == 44_052_816
+    assert realnvp_size(3, 2, 8, 64) == 19_609_545
+    assert realnvp_size(3, 4, 4, 32) == 46_220_359
+    assert realnvp_size(3, 5, 2, 32) == 96_363_237
+
+
+def test_nice_architecture():
+    distribution = tfp_glow.nice(6, num_couplings=4, hidden_sizes=(7, 7))
+    _, *couplings, scale = distribution.bijector.bijectors
+    assert [c.parameters["mask"] for c in couplings] == ["checkerboard", "checkerboard_reversed"] * 2
+    assert all(isinstance(c, tfgb.AdditiveCoupling) for c in couplings) and isinstance(scale, tfgb.Scale)
+    assert num_trained(distribution) == 4 * (6 * 7 + 7 + 7 * 7 + 7 + 7 * 6 + 6) + 6
+    assert isinstance(distribution.distribution.distribution, tfp.distributions.Logistic)
+    scale.log_scale.assign(np.arange(6.0))
+    x = tf.zeros((1, 6))
+    np.testing.assert_allclose(distribution.bijector.forward_log_det_jacobian(x), 15.0)
+
+
+def test_maf_architecture():
+    distribution = tfp_glow.maf(4, num_layers=3, hidden_sizes=(7, 9))
+    layer = [tfgb.MaskedAutoregressive, tfgb.BatchNorm, tfgb.ActNorm]
+    assert [type(b) for b in distribution.bijector.bijectors] == [
+        tfgb.Standardize, *layer, tfgb.Reverse, *layer, tfgb.Reverse, *layer]
+    assert num_trained(distribution) == 3 * ((4 * 7 + 7) + (7 * 9 + 9) + (9 * 8 + 8) + 2 * 4)
+
+
+@pytest.mark.parametrize(("preset", "density", "sampling"), [("maf", 1, 6), ("iaf", 6, 1)])
+def test_which_direction_is_serial(preset, density, sampling, monkeypatch):
+    """Evaluations of a layer's network: one, or one for each of 5 elements and one for the log-det."""
+    distribution = moved(getattr(tfp_glow, preset)(5, num_layers=1, hidden_sizes=(8,), batch_norm=False))
+    calls = []
+    call = MADE.call
+    monkeypatch.setattr(MADE, "call", lambda self, inputs: calls.append(1) or call(self, inputs))
+    distribution.log_prob(tf.zeros((3, 5)))
+    assert len(calls) == density
+    calls.clear()
+    distribution.sample(3)
+    assert len(calls) == sampling
+
+
+@pytest.mark.parametrize("preset", ["maf", "iaf"])
+def test_round_trip_in_single_precision(preset):
+    distribution = moved(getattr(tfp_glow, preset)(12, num_layers=3, hidden_sizes=(16,), batch_norm=True))
+    x = tf.random.stateless_normal((50, 12), (1, 2))
+    np.testing.assert_allclose(distribution.bijector.forward(tf.identity(distribution.bijector.inverse(x))), x,
+                               atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1, 2, 6])
+def test_made_is_autoregressive_and_fits_tfp(size):
+    made = MADE(size, (11, 5), "tanh", dtype="float64")
+    rng = np.random.RandomState(0)
+    for variable in made.trainable_variables:
+        variable.assign(rng.standard_normal(variable.shape))
+    x = tf.constant(rng.standard_normal((2, size)))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        outputs = made(x)
+    reached = np.any(tape.batch_jacobian(outputs, x).numpy() != 0.0, axis=(0, 2))  # [output, input]
+    np.testing.assert_array_equal(reached, np.tri(size, k=-1, dtype=bool))
+    assert made(tf.zeros((2, 3, size), tf.float64)).shape == (2, 3, size, 2)
+    theirs, ours = tfp.bijectors.MaskedAutoregressiveFlow(made), tfgb.MaskedAutoregressive((size,), made, "float64")
+    np.testing.assert_allclose(theirs.forward(x), ours.forward(x), atol=1e-12)
+    np.testing.assert_allclose(theirs.inverse_log_det_jacobian(x, 1), ours.inverse_log_det_jacobian(x), atol=1e-12)
+
+
+def test_standardisation_keeps_densities_in_the_datas_units():
+    loc, scale = np.array([100.0, -3.0]), np.array([50.0, 0.1])
+    plain, inside = (moved(tfp_glow.maf(2, 2, (8,), batch_norm=False, seed=1, dtype="float64", **k))
+                     for k in ({}, {"loc": loc, "scale": scale}))
+    x = np.random.RandomState(0).standard_normal((5, 2))
+    np.testing.assert_allclose(inside.log_prob(x * scale + loc), plain.log_prob(x) - np.sum(np.log(scale)))
+
+
+def test_weights_of_realnvp_fit_larger_images():
+    small, large = (tfp_glow.realnvp(shape, 2, 1, 4) for shape in ((4, 4, 1), (8, 12, 1)))
+    moved(small)
+    small_weights, large_weights = small.bijector.keras_variables, large.bijector.keras_variables
+    assert [v.shape for v in small_weights] == [v.shape for v in large_weights]
+    for source, target in zip(small_weights, large_weights, strict=True):
+        target.assign(source)
+    assert np.all(np.isfinite(large.sample(2, seed=1)))
+
+
+def test_realnvp_regularises_the_scales_in_nats():
+    model = tfp_glow.FlowModel(tfp_glow.realnvp(IMAGE, 1, 1, 4, l2=0.5))
+    scales = [v for v in model.trainable_variables if v.path.endswith(("/scale", "/factor"))]
+    expected = 0.5 * sum(np.sum(v.numpy()**2) for v in scales) / (math.prod(IMAGE) * math.log(2.0))
+    assert len(scales) == 4 * 5 and float(sum(model.losses)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("num_bits", [1, 8, 16])
+def test_logits_are_finite_on_the_closed_range_of_pixels(num_bits):
+    top = 2.0**num_bits
+    pixels = tfgb.LogitPixels((3,), num_bits)
+    x, log_det = pixels.inverse_and_log_det([0.0, top / 2, top])
+    np.testing.assert_allclose(x, [math.log(0.05 / 0.95), 0.0, math.log(0.95 / 0.05)], atol=1e-6)
+    slope = 0.9 / top / (np.array([0.05, 0.5, 0.95]) * np.array([0.95, 0.5, 0.05]))
+    np.testing.assert_allclose(log_det, np.sum(np.log(slope)), rtol=1e-6)
+    np.testing.assert_allclose(pixels.forward(tf.identity(x)), [0.0, top / 2, top], atol=2e-6 * top)
+
+
+def test_shuffles_differ_between_steps_and_survive_checkpoints():
+    flow = tfp_glow.glow((4, 4, 4), num_levels=1, num_steps=4, width=4, permutation="shuffle")
+    orders = next(v for v in flow.bijector.keras_variables if "order" in v.name).numpy()
+    assert len({tuple(order) for order in orders}) > 1
+    np.testing.assert_array_equal(np.sort(orders), np.tile(np.arange(16), (4, 1)))
+
+
+@pytest.mark.parametrize(("build", "message"), [
+    (lambda: tfp_glow.realnvp((6, 6, 1), 3), "`image_shape` must have height and width divisible by .* = 4"),
+    (lambda: tfp_glow.realnvp((2, 2, 1), 2), "`image_shape`"),
+    (lambda: tfp_glow.realnvp((8, 8)), "`image_shape` must be"),
+    (lambda: tfp_glow.realnvp(IMAGE, num_blocks=0), "`num_blocks` must be a whole number of at least 1; received 0"),
+    (lambda: tfp_glow.realnvp(IMAGE, width=1.5), "`width`"),
+    (lambda: tfp_glow.realnvp(IMAGE, alpha=0.5), "`alpha` must be between 0 and 1/2; received 0.5"),
+    (lambda: tfp_glow.realnvp(IMAGE, l2=-1.0), "`l2` must not be negative; received -1.0"),
+    (lambda: tfp_glow.realnvp(IMAGE, num_bits=17), "`num_bits` must be at most 16; received 17"),
+    (lambda: tfp_glow.realnvp(IMAGE, dtype="int8"), "`dtype`"),
+    (lambda: tfp_glow.glow(IMAGE, 1, coupling="cubic"), "`coupling` must be one of 'affine', 'additive'"),
+    (lambda: tfp_glow.glow(IMAGE, 1, permutation="none"), "`permutation` must be one of"),
+    (lambda: tfp_glow.nice(0), "`event_shape` must be"),
+    (lambda: tfp_glow.nice((2, 2)), "`event_shape` must be"),
+    (lambda: tfp_glow.nice(4, prior="cauchy"), "`prior` must be one of 'logistic', 'normal'; received 'cauchy'"),
+    (lambda: tfp_glow.nice(4, partition="thirds"), "`partition`"),
+    (lambda: tfp_glow.nice(4, hidden_sizes=(8, 0)), "`hidden_sizes` must be"),
+    (lambda: tfp_glow.nice(1), "at least 2"),
+    (lambda: tfp_glow.nice(IMAGE, pixels="raw"), "`pixels` must be one of"),
+    (lambda: tfp_glow.nice(IMAGE, loc=1.0), "`loc` is for vectors, not images; received 1.0"),
+    (lambda: tfp_glow.maf(3, loc=[0.0, 1.0]), "`loc` must be a finite number or 3 of them"),
+    (lambda: tfp_glow.maf(3, scale=[1.0, 0.0, 1.0]), "`scale` must be positive"),
+    (lambda: tfp_glow.maf(3, scale="wide"), "`scale` must be a finite number"),
+    (lambda: tfp_glow.maf(3, num_layers=0), "`num_layers`"),
+    (lambda: tfp_glow.iaf(3, activation="no such"), "no such"),
+    (lambda: tfp_glow.realnvp_vector(3, num_couplings=0), "`num_couplings`"),
+    (lambda: tfgb.Permute((3,), [0, 1, 1]), "`order` must be a permutation of range"),
+    (lambda: tfgb.Permute((3,), [[0, 1, 2]]), "`order` must be a permutation of range"),
+    (lambda: tfgb.MaskedAutoregressive((3,), print), "`network` must be a Keras 3 layer"),
+    (lambda: tfgb.MaskedAutoregressive((3,), keras.layers.Dense(3)), "`network` must map vectors of shape"),
+    (lambda: tfgb.MaskedAutoregressive((3, 3, 3), MADE(3)), "`shape` must be"),
+    (lambda: MADE(0), "`size` must be a positive whole number; received 0"),
+    (lambda: tfp_glow.networks.MLP(4, (8, -1)), "`hidden_sizes`"),
+    (lambda: tfp_glow.networks.ResNet(4, 3, 1), "`out_channels` must be even; received 3"),
+])
+def test_bad_arguments(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_configs_are_frozen_and_default_to_the_papers():
+    assert (GlowConfig((32, 32, 3)).num_steps, GlowConfig((32, 32, 3)).width) == (32, 512)
+    realnvp = RealNVPConfig((32, 32, 3))
+    assert (realnvp.num_scales, realnvp.num_blocks, realnvp.width, realnvp.alpha, realnvp.l2) == (2, 8, 64, 0.05, 5e-5)
+    assert NICEConfig(event_shape=784).hidden_sizes == (1000,) * 5
+    assert MAFConfig(event_shape=6).event_shape == (6,)
+    with pytest.raises(AttributeError):
+        realnvp.width = 3

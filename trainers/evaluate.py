@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures bits per dimension of a run's model on a split.
+
+    python -m trainers.evaluate --run_dir=runs/digits --data=digits --split=test
+
+The last line is JSON. Beside the model stands a histogram of each pixel by itself, counted on the training split.
+"""
+
+import json
+import sys
+
+from absl import flags
+
+from trainers import command
+
+
+def flag_values():
+    """The flags, not in absl's global set: the three mains share names, and tests run all of them."""
+    values = flags.FlagValues()
+    flags.DEFINE_string("run_dir", None, "Directory of the run.", flag_values=values)
+    flags.DEFINE_string("data", None, "digits, tfds:NAME, idx:DIR or folder:DIR.", flag_values=values)
+    flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Images to measure.", flag_values=values)
+    flags.DEFINE_integer("batch_size", 256, "Images at once; the result does not depend on it.", lower_bound=1,
+                         flag_values=values)
+    flags.DEFINE_integer("seed", 0, "Of the uniform noise added to pixels.", lower_bound=0, flag_values=values)
+    flags.DEFINE_bool("baseline", True, "Whether to count histograms on the training split, too.", flag_values=values)
+    flags.mark_flags_as_required(["run_dir", "data"], values)
+    return values
+
+
+def program(options):
+    """Evaluates as the flags say."""
+    from trainers import baseline, evaluation, models
+    from trainers import data as data_lib
+    from trainers.run_dir import RunDir
+
+    run = RunDir(options.run_dir)
+    config = run.config()
+    data = data_lib.load(options.data)
+    evaluation.check_fits(config, data, run)
+    model, source = models.load(run)
+
+    def batches(split):
+        return evaluation.split_batches(config, data, split, options.batch_size)
+
+    bits, number = evaluation.bits_per_dim(model, batches(options.split), options.seed)
+    result = {"bits_per_dim": bits, "num_examples": number, "data": options.data, "split": options.split,
+              "num_levels": config["num_levels"], "num_bits": config["num_bits"], "seed": options.seed,
+              "source": source}
+    print(f"{run}: {source}")
+    print(f"{number} images of {data.name}, {options.split}: {bits:.4f} bits/dim")
+    if options.baseline:
+        result["baseline_bits_per_dim"] = baseline.histogram_bits_per_dim(
+            batches("train"), batches(options.split), data.image_shape, config["num_levels"])
+        print(f"a histogram of each pixel by itself: {result['baseline_bits_per_dim']:.4f} bits/dim")
+    print(json.dumps(result))
+
+
+def main(argv=None):
+    """Runs the command line; returns the exit code."""
+    return command.run(program, flag_values(), flags.Error, argv, __doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
