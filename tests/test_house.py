@@ -20,6 +20,7 @@ FLOORS = (
     ("tfp_glow.networks", "tfp_glow.bijectors.masks", "tfp_glow.bijectors.checks"),
     ("tfp_glow.bijectors",),
     ("tfp_glow.flows",),
+    ("tfp_glow.adopted", "tfp_glow.events", "tfp_glow.functions", "tfp_glow.queries"),
     ("tfp_glow.model", "tfp_glow.export"),
     ("tfp_glow",),
     ("trainers",),

@@ -174,7 +174,7 @@ def test_two_replicas_learn_the_same(digits_run, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     for one, two in zip(digits_run.history(), RunDir(tmp_path / "run").history(), strict=True):
         assert one["bits_per_dim"] == pytest.approx(two["bits_per_dim"], abs=1e-4)
-        assert one["val_bits_per_dim"] == pytest.approx(two["val_bits_per_dim"], abs=0.02)
+        assert one["val_bits_per_dim"] == pytest.approx(two["val_bits_per_dim"], abs=1e-4)
 
 
 # Resuming.

@@ -2,7 +2,6 @@
 """`FlowModel`: a Keras model that trains a distribution by maximum likelihood."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -12,12 +11,13 @@ from tfp_glow.bijectors.checks import check_int
 from tfp_glow.events import check_finite, first_batch
 from tfp_glow.flows import PresetDistribution, config_from_dict, config_to_dict
 from tfp_glow.functions import FlowFunctions
+from tfp_glow.queries import FlowQueries
 
 tfd = tfp.distributions
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
-class FlowModel(keras.Model):
+class FlowModel(FlowQueries, keras.Model):
     """Trains a `tfd.Distribution` by maximum likelihood, and gives its densities, latents and samples.
 
     `compile`, `fit` and `evaluate` are Keras's, on arrays or a `tf.data.Dataset` of events or `(event, label)` pairs;
@@ -62,7 +62,6 @@ class FlowModel(keras.Model):
         self._num_bits = (pixels[0].num_bits if pixels else None) if num_bits == "auto" else num_bits
         if self._num_bits is not None and check_int("num_bits", self._num_bits) > 16:
             raise ValueError(f"Argument `num_bits` must be at most 16; received {num_bits}.")
-        self._rank = distribution.event_shape.rank
         layers = dict.fromkeys(layer for flow in flows for layer in flow.keras_layers)
         for index, layer in enumerate(layers):
             setattr(self, f"flow_{index}", layer)  # TensorFlow's checkpoints follow attributes, not Keras's lists.
@@ -88,6 +87,11 @@ class FlowModel(keras.Model):
     def num_bits(self):
         """Bits of a pixel, or None for continuous data."""
         return self._num_bits
+
+    @property
+    def functions(self):
+        """The graph functions behind the queries, a `FlowFunctions`."""
+        return self._functions
 
     # Training.
 
@@ -125,10 +129,10 @@ class FlowModel(keras.Model):
 
     def call(self, x, training=None):
         """Log-density of every event of a batch, in nats, with fresh noise on whole numbers."""
-        if training:
+        if training and getattr(self, "optimizer", None) is not None:
             seed = (2 * self._seed, self.optimizer.iterations)
-        else:
-            seed = (2 * self._seed + 1, self._bits_metric.count)
+        else:  # The number of events evaluated so far; each replica counts its own.
+            seed = (2 * self._seed + 1, self._bits_metric.count * _num_replicas())
         return self.distribution.log_prob(self._functions.points(x, seed))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -136,8 +140,8 @@ class FlowModel(keras.Model):
         bits = self._functions.to_bits(y_pred)
         if sample_weight is not None:
             bits *= tf.cast(sample_weight, bits.dtype)
-        loss = tf.reduce_mean(bits) + sum(self.losses)
-        return loss / tf.distribute.get_strategy().num_replicas_in_sync
+        size = tf.cast(tf.size(bits), bits.dtype)  # 0 where a last batch has fewer events than there are replicas.
+        return (tf.math.divide_no_nan(tf.reduce_sum(bits), size) + sum(self.losses)) / _num_replicas()
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Updates `bits_per_dim` and returns all metrics."""
@@ -164,6 +168,10 @@ class FlowModel(keras.Model):
     def from_config(cls, config, custom_objects=None):
         """Undoes `get_config`, with fresh weights."""
         return cls(**{**config, "distribution": config_from_dict(config["distribution"]).build()})
+
+
+def _num_replicas():
+    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 class _Hidden:

@@ -91,11 +91,6 @@ class FlowQueries:
         return self.functions.sample(tf.constant(n), temperature, tf.constant(seed))
 
     @property
-    def functions(self):
-        """The graph functions behind these methods, a `FlowFunctions`."""
-        return self.functions
-
-    @property
     def latent_shape(self):
         """Shape of one event's latents, a tuple."""
         return self.functions.latent_shape
