@@ -116,7 +116,7 @@ def test_repeat_is_endless_and_shards_batches(digits):
     [
         ("split: must be one of train, validation, test; got 'tets'", {"split": "tets"}),
         ("batch_size: must be at least 1; got 0", {"batch_size": 0}),
-        ("batch_size: test of digits has only 297 images", {"batch_size": 298, "drop_remainder": True}),
+        ("batch_size: test of digits has only 297 examples", {"batch_size": 298, "drop_remainder": True}),
         ("num_bits: must be in .5, 8. for digits; got 4", {"num_bits": 4}),
         ("seed: must not be negative; got -1", {"seed": -1}),
         ("epoch: must not be negative; got -2", {"epoch": -2}),

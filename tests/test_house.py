@@ -34,7 +34,7 @@ NEVER = (
     ("tfp_glow", "tf_keras", "the library is Keras 3 only"),
     ("trainers", "tf_keras", "the library is Keras 3 only"),
 )
-FLAG_HOMES = {"trainers/train.py", "trainers/evaluate.py", "trainers/sample.py"}
+FLAG_HOMES = {f"trainers/{main}.py" for main in ("train", "evaluate", "sample", "figure2d", "interpolate")}
 PRIVATE_HOMES = {"tfp_glow/bijectors/pass_cache.py"}
 PRIVATE = ("tensorflow_probability.python", "tensorflow.python", "keras.src")
 ALIASES = {"tf": "tensorflow", "tfp": "tensorflow_probability"}

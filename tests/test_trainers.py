@@ -19,11 +19,14 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from tfp_glow.flows import config_from_dict
 from trainers import (
     baseline,
     data,
     evaluate,
     evaluation,
+    interpolate,
+    latents,
     models,
     optimizers,
     pictures,
@@ -34,6 +37,7 @@ from trainers import (
 )
 from trainers.callbacks import Progress, SaveCheckpoint
 from trainers.checkpoints import Checkpoints
+from trainers.flow_fields import fit_flow
 from trainers.run_dir import RunDir, differences
 from trainers.training import configure, training_batches
 
@@ -166,6 +170,60 @@ def test_cifar10_run_and_more_epochs(tmp_path, capsys):
     assert capsys.readouterr().err.endswith("another configuration: epochs 2 (now 1)\n")
 
 
+@pytest.mark.parametrize("system", ["realnvp", "nice", "maf", "iaf"])
+def test_digits_runs_of_the_other_systems(system, tmp_path, capsys):
+    run = RunDir(tmp_path / "run")
+    assert train.main(["train", f"--preset=digits_{system}_smoke", "--data=digits", f"--output_dir={run}",
+                       "--epochs=1"]) == 0
+    model = check_artefacts(run, epochs=1)
+    assert (model.distribution.config.flow_name, model.event_shape, model.num_bits) == (system, (8, 8, 1), 5)
+    assert evaluate.main(["evaluate", f"--run_dir={run}", "--data=digits", "--split=validation"]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    # Evaluating draws other noise than validation while training.
+    assert result["bits_per_dim"] == pytest.approx(run.result()["val_bits_per_dim"], abs=0.1)
+    assert result["nats"] == pytest.approx(result["bits_per_dim"] * 64 * np.log(2))
+    assert sample.main(["sample", f"--run_dir={run}", "--num=4", f"--out={tmp_path / 'grid.png'}"]) == 0
+
+
+def test_interpolation_begins_and_ends_with_real_images(digits_run, digits, tmp_path):
+    out = tmp_path / "between.png"
+    assert interpolate.main(["interpolate", f"--run_dir={digits_run}", "--data=digits", "--num=3", "--steps=5",
+                             "--seed=1", f"--out={out}"]) == 0
+    images = next(iter(data.dataset(digits, "test", 6, shuffle=True, seed=1, labels=False))).numpy()
+    picture = np.array(PIL.Image.open(out))
+    factor = picture.shape[1] // 46  # five images of 8x8 and six lines
+    assert picture.shape == (28 * factor, 46 * factor)
+    tiles = picture[factor // 2::factor, factor // 2::factor]
+    for row in range(3):
+        for column, image in ((0, images[2 * row]), (4, images[2 * row + 1])):
+            tile = tiles[9 * row + 1:9 * row + 9, 9 * column + 1:9 * column + 9]
+            np.testing.assert_array_equal(tile, np.round(image[..., 0] * (255 / 16)))
+    model, _ = models.load(digits_run)
+    halfway = latents.interpolate(model, images[:1], images[1:2], 3)[0, 1]
+    mean = model.encode(images[:2]).numpy().mean(axis=0)
+    assert np.abs(halfway.astype(int) - model.decode(mean[None]).numpy()[0]).max() <= 1  # a rounding apart at most
+
+
+def test_attributes_move_along_the_difference_of_means(digits_run, digits, tmp_path):
+    out = tmp_path / "three.png"
+    assert interpolate.main(["interpolate", f"--run_dir={digits_run}", "--data=digits", "--attribute=3", "--num=2",
+                             "--steps=3", f"--out={out}"]) == 0
+    with PIL.Image.open(out) as picture:
+        assert picture.size == (504, 342)  # three columns, two rows
+    model, _ = models.load(digits_run)
+    (images, labels), = data.dataset(digits, "test", 297, shuffle=False)
+    batches = data.dataset(digits, "test", 100, shuffle=False)
+    direction = latents.class_direction(model, batches, 3)
+    encoded = model.encode(images).numpy()
+    by_hand = encoded[labels == 3].mean(axis=0) - encoded[labels != 3].mean(axis=0)
+    np.testing.assert_allclose(direction, by_hand, atol=1e-4)
+    moved = latents.manipulate(model, images[:5], direction, 3)
+    np.testing.assert_array_equal(moved[:, 1], images[:5])
+    assert np.abs(moved[:, 2].astype(int) - model.decode(encoded[:5] + direction).numpy()).max() <= 1
+    with pytest.raises(ValueError, match="attribute: 0 images have it and 297 do not"):
+        latents.class_direction(model, [(images, labels)], 10)
+
+
 def test_two_replicas_learn_the_same(digits_run, tmp_path):
     """And the command line as users call it; logical devices need a process of their own."""
     command = [sys.executable, "-m", "trainers.train", "--preset=digits_glow_smoke", "--data=digits",
@@ -293,7 +351,7 @@ def error_of(main, *flags):
     (["--data=mnist"], "data: unknown kind of set 'mnist'; known are digits, tfds:NAME, idx:DIR, folder:DIR"),
     (["--data=folder:nowhere"], "data: folder nowhere does not exist"),
     (["--data=idx:nowhere"], "data: idx directory nowhere does not exist"),
-    (["--batch_size=2000"], "batch_size: train of digits has only 1350 images; got 2000"),
+    (["--batch_size=2000"], "batch_size: train of digits has only 1350 examples; got 2000"),
     (["--batch_size=0"], "batch_size: must be at least 1; got 0"),
     (["--epochs=0"], "epochs: must be at least 1; got 0"),
     (["--learning_rate=nan"], "learning_rate: must be positive; got nan"),
@@ -341,6 +399,10 @@ def test_evaluate_and_sample_refuse(digits_run, tmp_path):
             (evaluate.main, [f"--run_dir={digits_run}", f"--data=idx:{tmp_path}"],
              "has images of shape (8, 8, 1) and 256 grey levels; the model in"),
             (evaluate.main, [f"--run_dir={digits_run}", "--data=digits", "--split=all"], "flag --split=all"),
+            (interpolate.main, [f"--run_dir={digits_run}", "--data=digits", out, "--attribute=ten"],
+             "attribute: must be a label of digits, one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; got 'ten'"),
+            (interpolate.main, [f"--run_dir={digits_run}", "--data=digits", out, "--num=149"],
+             "num: 149 rows need 298 images; test of digits has 297"),
             (sample.main, [f"--run_dir={empty}", out], "has neither model.keras nor a checkpoint yet"),
             (sample.main, [f"--run_dir={digits_run}", out, "--num=0"], "flag --num=0"),
             (sample.main, [f"--run_dir={digits_run}", out, "--temperature=-1"], "flag --temperature=-1"),
@@ -411,11 +473,44 @@ def test_learning_rate_schedule():
     assert rates(schedule="cosine") == pytest.approx([0, 0.05, 0.1, 0.05, 0])
 
 
+# Kingma and Dhariwal's published commands, and section 4.1 of Dinh, Sohl-Dickstein and Bengio.
+PUBLISHED = {
+    "glow_cifar10": (32, 512, 8, {"num_levels": 3, "num_steps": 32, "width": 512, "coupling": "affine"}),
+    "glow_imagenet32": (32, 512, 8, {"num_levels": 3, "num_steps": 48, "width": 512, "coupling": "affine"}),
+    "glow_imagenet64": (64, 128, 8, {"num_levels": 4, "num_steps": 48, "width": 512, "coupling": "affine"}),
+    "glow_lsun": (64, 128, 8, {"num_levels": 3, "num_steps": 48, "width": 512, "coupling": "affine"}),
+    "glow_celebahq256": (256, 40, 5, {"num_levels": 6, "num_steps": 32, "width": 512, "coupling": "additive"}),
+    "realnvp_cifar10": (32, 64, 8, {"num_scales": 2, "num_blocks": 8, "width": 64}),
+    "realnvp_imagenet32": (32, 64, 8, {"num_scales": 4, "num_blocks": 4, "width": 32}),
+    "realnvp_imagenet64": (64, 64, 8, {"num_scales": 5, "num_blocks": 2, "width": 32}),
+    "realnvp_celeba64": (64, 64, 8, {"num_scales": 5, "num_blocks": 2, "width": 32}),
+    "realnvp_lsun": (64, 64, 8, {"num_scales": 5, "num_blocks": 2, "width": 32}),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_presets_are_the_published_ones(name):
+    side, batch_size, num_bits, flow = PUBLISHED[name]
+    preset = presets.get(name)
+    kind = name.split("_")[0]
+    assert dict(preset.flow) == {"flow": kind, **flow}
+    assert (preset.batch_size, preset.num_bits, preset.learning_rate) == (batch_size, num_bits, 1e-3)
+    assert (preset.optimizer, preset.schedule) == ({"glow": "adamax", "realnvp": "adam"}[kind], "constant")
+    # The flow takes images of the paper's size, and so does the small one.
+    images = data.ImageData(name, (side, side, 3), 256, None, {})
+    for each in (name, f"{name}_smoke"):
+        config = config_from_dict(fit_flow(each, presets.get(each), images)[0])
+        assert (config.image_shape, config.num_bits) == ((side, side, 3), num_bits)
+
+
 def test_presets_are_complete_and_checked():
-    for name in ("digits_glow", "fashion_mnist_glow", "glow_cifar10"):
-        assert {name, f"{name}_smoke"} <= set(presets.PRESETS)
-    published = presets.get("glow_cifar10")
-    assert dict(published.flow) == {"flow": "glow", "num_levels": 3, "num_steps": 32, "width": 512}
+    families = {"digits": ("glow", "realnvp", "nice", "maf", "iaf"), "fashion_mnist": ("glow", "realnvp"),
+                "toy": ("realnvp", "maf")}
+    expected = {*PUBLISHED, *(f"{family}_{system}" for family, systems in families.items() for system in systems)}
+    assert set(presets.PRESETS) == expected | {f"{name}_smoke" for name in expected}
+    budgets = {(p.batch_size, p.epochs, p.optimizer, p.learning_rate, p.schedule, p.warmup_epochs, p.pixel_noise)
+               for p in (presets.get(f"digits_{system}") for system in families["digits"])}
+    assert len(budgets) == 1  # so that they can be compared
     assert presets.get("digits_glow", epochs=3, seed=None).epochs == 3
     with pytest.raises(ValueError, match="preset: must be one of digits_glow, "):
         presets.get("glow")

@@ -32,7 +32,7 @@ def export_saved_model(model, path):
       `path`, as a string.
 
     Raises:
-      ValueError: if `model` is not a `FlowModel`, or `path` exists and is not empty.
+      ValueError: if `model` is not a `FlowModel`, or `path` is not one, or exists and is not empty.
 
     >>> path = tfp_glow.export_saved_model(model, "serving/1")
     >>> served = tf.saved_model.load(path).signatures["sample"]
@@ -40,6 +40,8 @@ def export_saved_model(model, path):
     """
     if not isinstance(model, FlowModel):
         raise ValueError(f"Argument `model` must be a tfp_glow.FlowModel; received {type(model).__name__}.")
+    if not isinstance(path, (str, os.PathLike)):
+        raise ValueError(f"Argument `path` must be a path; received {path!r}.")
     path = os.fspath(path)
     if os.path.exists(path) and (not os.path.isdir(path) or os.listdir(path)):
         raise ValueError(f"Argument `path` must be absent or an empty directory; received {path!r}.")

@@ -4,7 +4,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.bijectors.checks import check_int
+from tfp_glow.bijectors.checks import check_int, check_number
 from tfp_glow.events import check_finite
 
 
@@ -82,8 +82,7 @@ class FlowQueries:
             no bijector.
         """
         check_int("n", n)
-        if not temperature >= 0.0:
-            raise ValueError(f"Argument `temperature` must not be negative; received {temperature!r}.")
+        check_number("temperature", temperature, "not be negative", lambda value: value >= 0.0)
         if temperature != 1.0:
             _ = self.latent_shape
         seed = int(np.random.randint(2**31 - 1)) if seed is None else check_int("seed", seed, minimum=0)

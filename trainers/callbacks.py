@@ -16,16 +16,16 @@ def run_callbacks(run, checkpoints, batch_size, num_levels, temperature, seed):
     Args:
       run: a `RunDir`.
       checkpoints: a `Checkpoints`.
-      batch_size: images a step, over all replicas.
-      num_levels: grey levels of the data.
+      batch_size: examples a step, over all replicas.
+      num_levels: grey levels of the data; None for vectors.
       temperature: of the samples.
-      seed: of the samples: the same noise every epoch, so that the grids show one set of images grow.
+      seed: of the samples: the same noise every epoch, so that the pictures show one set of samples grow.
     """
     return [
         Progress(batch_size),
         ValidateAverage(),
         History(run),
-        SampleGrid(run.samples, num_levels, temperature, seed),
+        SamplePicture(run.samples, num_levels, temperature, seed),
         SaveCheckpoint(checkpoints),  # last: what is without a checkpoint will be done again
     ]
 
@@ -94,15 +94,16 @@ class SaveCheckpoint(keras.callbacks.Callback):
         self._checkpoints.save(self.model, epoch + 1, float(logs["val_bits_per_dim"]))
 
 
-class SampleGrid(keras.callbacks.Callback):
-    """Draws 64 samples after every epoch, to `epoch_0001.png` and so on."""
+class SamplePicture(keras.callbacks.Callback):
+    """Draws samples after every epoch, to `epoch_0001.png` and so on: 64 images, or 2,000 points."""
 
     def __init__(self, directory, num_levels, temperature, seed):
         super().__init__()
         self._directory, self._num_levels = directory, num_levels
+        self._number = 64 if num_levels else 2000
         self._temperature, self._seed = temperature, seed
 
     def on_epoch_end(self, epoch, logs=None):
         with averaged_weights(self.model):
-            images = self.model.sample(64, temperature=self._temperature, seed=self._seed)
-        pictures.save_png(pictures.grid(images, self._num_levels), self._directory / f"epoch_{epoch + 1:04d}.png")
+            events = self.model.sample(self._number, temperature=self._temperature, seed=self._seed)
+        pictures.save_events(events, self._num_levels, self._directory / f"epoch_{epoch + 1:04d}.png")

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures bits per dimension of a run's model on a split.
+"""Measures bits per dimension, and nats an event, of a run's model on a split.
 
     python -m trainers.evaluate --run_dir=runs/digits --data=digits --split=test
 
-The last line is JSON. Beside the model stands a histogram of each pixel by itself, counted on the training split.
+The last line is JSON. Beside the model stands, for images, a histogram of each pixel by itself, counted on the training
+split; and for toy densities the true entropy in nats, where it is known.
 """
 
 import json
+import math
 import sys
 
 from absl import flags
@@ -15,15 +17,17 @@ from trainers import command
 
 
 def flag_values():
-    """The flags, not in absl's global set: the three mains share names, and tests run all of them."""
+    """The flags, not in absl's global set: the mains share names, and tests run all of them."""
     values = flags.FlagValues()
     flags.DEFINE_string("run_dir", None, "Directory of the run.", flag_values=values)
-    flags.DEFINE_string("data", None, "digits, tfds:NAME, idx:DIR or folder:DIR.", flag_values=values)
-    flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Images to measure.", flag_values=values)
-    flags.DEFINE_integer("batch_size", 256, "Images at once; the result does not depend on it.", lower_bound=1,
+    flags.DEFINE_string("data", None, "digits, tfds:NAME, idx:DIR, folder:DIR, toy:NAME or array:FILE.",
+                        flag_values=values)
+    flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Examples to measure.", flag_values=values)
+    flags.DEFINE_integer("batch_size", 256, "Examples at once; the result does not depend on it.", lower_bound=1,
                          flag_values=values)
     flags.DEFINE_integer("seed", 0, "Of the uniform noise added to pixels.", lower_bound=0, flag_values=values)
-    flags.DEFINE_bool("baseline", True, "Whether to count histograms on the training split, too.", flag_values=values)
+    flags.DEFINE_bool("baseline", True, "Whether to count histograms of images on the training split, too.",
+                      flag_values=values)
     flags.mark_flags_as_required(["run_dir", "data"], values)
     return values
 
@@ -44,12 +48,16 @@ def program(options):
         return evaluation.split_batches(config, data, split, options.batch_size)
 
     bits, number = evaluation.bits_per_dim(model, batches(options.split), options.seed)
-    result = {"bits_per_dim": bits, "num_examples": number, "data": options.data, "split": options.split,
+    nats = bits * math.prod(data.event_shape) * math.log(2.0)
+    result = {"bits_per_dim": bits, "nats": nats, "num_examples": number, "data": options.data, "split": options.split,
               "num_levels": config["num_levels"], "num_bits": config["num_bits"], "seed": options.seed,
               "source": source}
     print(f"{run}: {source}")
-    print(f"{number} images of {data.name}, {options.split}: {bits:.4f} bits/dim")
-    if options.baseline:
+    print(f"{number} {data.description} of {data.name}, {options.split}: {bits:.4f} bits/dim, {nats:.4f} nats each")
+    if data.true_entropy is not None:
+        result["true_entropy"] = data.true_entropy
+        print(f"entropy of the true density: {data.true_entropy:.4f} nats")
+    if options.baseline and data.num_levels is not None:
         result["baseline_bits_per_dim"] = baseline.histogram_bits_per_dim(
             batches("train"), batches(options.split), data.image_shape, config["num_levels"])
         print(f"a histogram of each pixel by itself: {result['baseline_bits_per_dim']:.4f} bits/dim")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of a run: grids of images, and the loss curve."""
+"""Pictures of a run: grids of images, clouds of points, and the loss curve."""
 
 import math
 
@@ -14,12 +14,21 @@ _SIDE = 512  # pixels; smaller grids are enlarged to about this
 _LINE = 90  # grey between images
 
 
-def grid(images, num_levels):
-    """Tiles images in about a square, enlarged by a whole factor so that small ones can be seen.
+def save_events(events, num_levels, path):
+    """Draws events as a PNG: images as a `grid`, vectors (`num_levels` is None) as a `scatter`."""
+    if num_levels is None:
+        scatter(events, path)
+    else:
+        save_png(grid(events, num_levels), path)
+
+
+def grid(images, num_levels, columns=None):
+    """Tiles images row by row, enlarged by a whole factor so that small ones can be seen.
 
     Args:
       images: integers `[N, H, W, C]` with one or three channels; values from `num_levels` on count as white.
       num_levels: grey levels; 0 becomes black and `num_levels - 1` white.
+      columns: how many images a row has; None for about a square.
 
     Returns:
       A `PIL.Image.Image`.
@@ -31,7 +40,7 @@ def grid(images, num_levels):
     number, height, width, channels = images.shape
     if channels not in (1, 3):
         raise ValueError(f"pictures: images must have 1 or 3 channels; got {channels}")
-    columns = math.ceil(math.sqrt(number))
+    columns = columns or math.ceil(math.sqrt(number))
     rows = math.ceil(number / columns)
     # A line of one pixel above and left of each tile, and what is then missing below and right.
     tiles = np.full((rows * columns, height + 1, width + 1, channels), _LINE, np.uint8)
@@ -64,6 +73,29 @@ def loss_curve(history, path):
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend()
+    save_figure(figure, path)
+
+
+def scatter(vectors, path):
+    """Draws the first two numbers of vectors as points, or a histogram where there is only one, as a PNG.
+
+    Args:
+      vectors: floats `[N, size]`.
+      path: the file to write.
+    """
+    vectors = np.asarray(vectors)
+    vectors = vectors[(np.abs(vectors) < 1e30).all(axis=1)]  # Young flows may overflow; Matplotlib cannot draw that.
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    if vectors.shape[1] == 1:
+        axes.hist(vectors[:, 0], bins=80)
+    else:
+        axes.scatter(vectors[:, 0], vectors[:, 1], s=2)
+    save_figure(figure, path)
+
+
+def save_figure(figure, path):
+    """Writes a Matplotlib figure as PNG, whole or not at all."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120, format="png")
 

@@ -17,14 +17,15 @@ from trainers.presets import PRESETS, get
 
 
 def flag_values():
-    """The flags, not in absl's global set: the three mains share names, and tests run all of them."""
+    """The flags, not in absl's global set: the mains share names, and tests run all of them."""
     values = flags.FlagValues()
     flags.DEFINE_enum("preset", None, list(PRESETS), "What to train, and how.", flag_values=values)
-    flags.DEFINE_string("data", None, "digits, tfds:NAME, idx:DIR or folder:DIR.", flag_values=values)
+    flags.DEFINE_string("data", None, "digits, tfds:NAME, idx:DIR, folder:DIR, toy:NAME or array:FILE.",
+                        flag_values=values)
     flags.DEFINE_string("output_dir", None, "Directory of the run: new, or one of the same configuration.",
                         flag_values=values)
     flags.DEFINE_integer("seed", 0, "Of weights, order of the data, flips and noise.", flag_values=values)
-    flags.DEFINE_integer("batch_size", None, "Images a step over all replicas, instead of the preset's.",
+    flags.DEFINE_integer("batch_size", None, "Examples a step over all replicas, instead of the preset's.",
                          flag_values=values)
     flags.DEFINE_integer("epochs", None, "Instead of the preset's.", flag_values=values)
     flags.DEFINE_float("learning_rate", None, "Instead of the preset's.", flag_values=values)

@@ -16,6 +16,7 @@ from trainers import data as data_lib
 from trainers import models, pictures, strategy
 from trainers.callbacks import run_callbacks
 from trainers.checkpoints import Checkpoints
+from trainers.flow_fields import fit_flow
 
 
 def configure(name, preset, spec, data, seed=0, network_dtype=None):
@@ -25,17 +26,16 @@ def configure(name, preset, spec, data, seed=0, network_dtype=None):
       name: the preset's name.
       preset: a `Preset`, perhaps with fields changed.
       spec: the data's SPEC.
-      data: the `ImageData` it names.
+      data: the `ImageData` or `VectorData` it names.
       seed: a non-negative int, for weights, order of the data, flips and noise.
       network_dtype: dtype or policy of the flow's networks, or None for the flow's default.
 
     Raises:
-      ValueError: if the flow does not fit the images, or a batch is larger than the training split.
+      ValueError: if the flow does not fit the data, or a batch is larger than the training split.
     """
     if seed < 0:
         raise ValueError(f"seed: must not be negative; got {seed}")
-    num_bits = min(preset.num_bits, data.num_bits)
-    flow = {**preset.flow, "image_shape": data.image_shape, "num_bits": num_bits}
+    flow, num_bits = fit_flow(name, preset, data)
     if network_dtype is not None:
         flow["network_dtype"] = network_dtype
     flow = config_to_dict(config_from_dict(flow))
@@ -65,7 +65,7 @@ def train(run, config, data, scope, jit_compile=False, verbose=1):
     Args:
       run: a `RunDir` that was opened with `config`.
       config: what `configure` returned.
-      data: the `ImageData`.
+      data: the `ImageData` or `VectorData`.
       scope: a `tf.distribute.Strategy`.
       jit_compile: whether XLA compiles the step.
       verbose: Keras's: 0, 1 (bar) or 2 (a line an epoch).
@@ -85,14 +85,14 @@ def train(run, config, data, scope, jit_compile=False, verbose=1):
     record = checkpoints.restore_last(model)
     done = record["epoch"] if record else 0
     run.cut_history(done)
-    print(f"{config['preset']} on {data.name}: {data.num_examples('train')} images "
-          f"{'x'.join(map(str, data.image_shape))} of {config['num_bits']} bits, "
+    bits = f" of {config['num_bits']} bits" if config["num_bits"] else ""
+    print(f"{config['preset']} on {data.name}: {data.num_examples('train')} {data.description}{bits}, "
           f"{sum(math.prod(v.shape) for v in model.trainable_variables):,} parameters, "
           f"{scope.num_replicas_in_sync} replica(s), {epochs} epochs of {steps} steps", flush=True)
     if done:
         print(f"{run}: goes on after epoch {done}", flush=True)
     else:
-        model.initialize(_first_images(config, data))
+        model.initialize(_first_events(config, data))
     if done < epochs:
         model.fit(
             training_batches(config, data, done * steps), shuffle=False, initial_epoch=done, epochs=epochs,
@@ -107,7 +107,7 @@ def train(run, config, data, scope, jit_compile=False, verbose=1):
 
 
 def training_batches(config, data, step):
-    """The endless training batches of a run from a step on: a `tf.data.Dataset` of images."""
+    """The endless training batches of a run from a step on: a `tf.data.Dataset` of events."""
     batch_size = config["training"]["batch_size"]
     epoch, skipped = divmod(step, data_lib.num_batches(data, "train", batch_size, drop_remainder=True))
     batches = data_lib.dataset(
@@ -126,8 +126,8 @@ def training_batches(config, data, step):
     return batches.enumerate(step).map(replace, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _first_images(config, data):
-    """The images that set the data-dependent parameters."""
+def _first_events(config, data):
+    """The examples that set the data-dependent parameters."""
     size = min(config["training"]["init_batch_size"], data.num_examples("train"))
     batches = data_lib.dataset(
         data, "train", size, shuffle=True, seed=config["seed"], labels=False, flip=config["training"]["flip"],

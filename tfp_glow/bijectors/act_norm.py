@@ -4,7 +4,7 @@
 import tensorflow as tf
 
 from tfp_glow.bijectors.channel_affine import Affine, ChannelAffine
-from tfp_glow.bijectors.checks import check_shape
+from tfp_glow.bijectors.checks import check_bool, check_shape
 
 
 class ActNorm(ChannelAffine):
@@ -26,7 +26,7 @@ class ActNorm(ChannelAffine):
       name: name of the bijector.
 
     Raises:
-      ValueError: if `shape` or `dtype` is not as said.
+      ValueError: if an argument is not as said.
 
     Reference: Kingma and Dhariwal, *Glow*, 2018, section 3.1.
 
@@ -38,6 +38,7 @@ class ActNorm(ChannelAffine):
     def __init__(self, shape, data_dependent=True, dtype="float32", validate_args=False, name="act_norm"):
         parameters = dict(locals())
         shape = check_shape("shape", shape, ranks=(1, 3))
+        check_bool("data_dependent", data_dependent)
         super().__init__(shape, dtype=dtype, validate_args=validate_args, parameters=parameters, name=name)
         self.log_scale = self._add_parameter("log_scale", shape[-1:])
         self.shift = self._add_parameter("shift", shape[-1:])

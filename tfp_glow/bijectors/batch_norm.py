@@ -6,7 +6,7 @@ import math
 import keras
 import tensorflow as tf
 
-from tfp_glow.bijectors.checks import check_shape
+from tfp_glow.bijectors.checks import check_number, check_shape
 from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 
@@ -45,10 +45,8 @@ class BatchNorm(FlowBijector):
     def __init__(self, shape, momentum=0.9, epsilon=1e-4, dtype="float32", validate_args=False, name="batch_norm"):
         parameters = dict(locals())
         shape = check_shape("shape", shape, ranks=(1, 3))
-        if not 0.0 <= momentum < 1.0:
-            raise ValueError(f"Argument `momentum` must be in [0, 1); received {momentum!r}.")
-        if not epsilon > 0.0:
-            raise ValueError(f"Argument `epsilon` must be positive; received {epsilon!r}.")
+        check_number("momentum", momentum, "be in [0, 1)", lambda value: 0.0 <= value < 1.0)
+        check_number("epsilon", epsilon, "be positive", lambda value: value > 0.0)
         super().__init__(shape, dtype=dtype, validate_args=validate_args, parameters=parameters, name=name)
         self._epsilon = epsilon
         self.statistics = self._add_network(

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tfp_glow.bijectors.flow_bijector import FlowBijector, key_of
-from tfp_glow.bijectors.substitution import substitute
+from tfp_glow.bijectors.flow_bijector import FlowBijector
+from tfp_glow.bijectors.substitution import key_of, substitute
 
 
 class Affine(NamedTuple):
@@ -92,7 +92,7 @@ class ChannelAffine(FlowBijector):
     def _apply(self, affine, value):
         return affine(value), math.prod(self.event_shape[:-1]) * affine.log_det
 
-    def _sources(self):
+    def _sources(self, **conditions):
         prepared = substitute(key_of(self, "inverse"))
         return super()._sources() if prepared is None else {key_of(self, "inverse"): tensors_of(prepared)}
 

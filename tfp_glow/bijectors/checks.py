@@ -15,6 +15,20 @@ def check_int(argument, value, minimum=1):
     return int(value)
 
 
+def check_bool(argument, value):
+    """Returns `value`, or raises `ValueError` if it is neither True nor False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"Argument `{argument}` must be True or False; received {value!r}.")
+    return value
+
+
+def check_number(argument, value, rule, holds):
+    """Returns `value`, or raises `ValueError` if it is not a real number that `holds`; `rule` says it in words."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not holds(value):
+        raise ValueError(f"Argument `{argument}` must {rule}; received {value!r}.")
+    return value
+
+
 def check_shape(argument, shape, ranks):
     """Returns `shape` as a tuple of ints, or raises `ValueError` if its rank is not among `ranks`."""
     try:
@@ -48,8 +62,13 @@ def check_float_dtype(dtype):
     return dtype
 
 
-def check_condition_names(name, conditions):
-    """Raises `ValueError` for a keyword that no bijector of this package knows."""
+def check_conditions(bijector, conditions):
+    """Raises `ValueError` for a keyword that no bijector of this package knows, or a context that no part asks for."""
     for key in conditions:
         if key not in CONDITIONS:
-            raise ValueError(f"{name}: keyword must be one of {', '.join(map(repr, CONDITIONS))}; received {key!r}.")
+            raise ValueError(f"{bijector.name}: keyword must be one of {', '.join(map(repr, CONDITIONS))}; "
+                             f"received {key!r}.")
+    context = conditions.get("context")
+    if context is not None and bijector.context_shape is None:
+        raise ValueError(f"{bijector.name}: argument `context` must be left out, as no coupling here has a "
+                         f"`context_shape`; received one of shape {tuple(tf.convert_to_tensor(context).shape)}.")

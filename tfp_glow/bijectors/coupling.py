@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tfp_glow.bijectors import elementwise
 from tfp_glow.bijectors.checks import check_choice, check_shape
+from tfp_glow.bijectors.conditioner import Conditioner
 from tfp_glow.bijectors.flow_bijector import FlowBijector, of_shape_of
 from tfp_glow.bijectors.masks import MASKS, make_mask
 
@@ -17,22 +18,28 @@ class Coupling(FlowBijector):
     * inverse: `kept, changed = split(y)`, `x = merge(kept, rule.inverse(changed, network(kept)))`.
 
     The log-det is the sum of the rule's log-scale over the changed part. `kept` is the same on both sides, so either
-    direction evaluates the network once.
+    direction evaluates the network once. With a `context_shape` the network is `network([kept, context])`, and every
+    call needs `context=...` (through distributions: `bijector_kwargs={"context": ...}`), a tensor
+    `[..., *context_shape]` whose batch broadcasts to that of the events.
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
       network: a Keras layer or model that maps `kept`, `[batch, *kept_shape]`, to the rule's parameters,
         `[batch, ..., rule.num_parameters * num_changed]`. For channel masks `kept_shape` has half the channels (fewer
         of an odd number); for checkerboards it is `shape`, with zeros on the changed places. Built here if it is not.
-        A method `initialize(kept)` it may have is called by `tfp_glow.initialize`.
+        A method `initialize` it may have is called with its inputs by `tfp_glow.initialize`. Any other callable will
+        do, such as a legacy `tf_keras` layer or a function: those of its `tf.Variable`s are found that `tf.Module`
+        finds, or that are trainable and read in a call.
       rule: an elementwise rule, `tfp_glow.bijectors.Additive()` or `Affine(...)`.
       mask: `"channel"` (first half kept), `"channel_reversed"`, `"checkerboard"` or `"checkerboard_reversed"`.
+      context_shape: shape of the context of one event, `(size,)` or `(height, width, channels)`; None for no context.
       dtype: float32 or float64, of events; the network may compute in another (bfloat16, say).
       validate_args: passed to `tfb.Bijector`.
       name: name of the bijector.
 
     Raises:
-      ValueError: if an argument is not as said, or the network's output shape is not what the rule needs.
+      ValueError: if an argument is not as said, or the network's output shape is not what the rule needs;
+        in a call, if `context` is missing or of a wrong shape.
 
     Reference: Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, section 3.3; masks 3.4.
 
@@ -40,45 +47,48 @@ class Coupling(FlowBijector):
     >>> coupling = Coupling((4,), network, elementwise.Affine("exp"))
     >>> coupling.inverse(tf.zeros((2, 4))).shape
     TensorShape([2, 4])
+    >>> network = tfp_glow.networks.MLP(4)
+    >>> coupling = Coupling((4,), network, elementwise.Affine("exp"), context_shape=(3,))
+    >>> coupling.inverse(tf.zeros((2, 4)), context=tf.zeros((2, 3))).shape
+    TensorShape([2, 4])
     """
 
-    def __init__(self, shape, network, rule, mask="channel", dtype="float32", validate_args=False, name="coupling"):
+    def __init__(self, shape, network, rule, mask="channel", context_shape=None, dtype="float32", validate_args=False,
+                 name="coupling"):
         parameters = dict(locals())
         shape = check_shape("shape", shape, ranks=(1, 3))
         check_choice("mask", mask, MASKS)
-        if not all(hasattr(rule, attribute) for attribute in ("forward", "inverse", "num_parameters")):
+        parts = ("forward", "inverse", "num_parameters")
+        if isinstance(rule, type) or not all(hasattr(rule, part) for part in parts):
             raise ValueError(f"Argument `rule` must be an elementwise rule such as Additive() or Affine(); "
                              f"received {rule!r}.")
+        if context_shape is not None:
+            context_shape = check_shape("context_shape", context_shape, ranks=(1, 3))
         super().__init__(shape, dtype=dtype, validate_args=validate_args, parameters=parameters, name=name)
         self._mask = self._no_dependency(make_mask(mask, shape))
         self._rule = rule
-        self._network = self._add_network(self._built(network))
+        self._context_shape = self._no_dependency(context_shape)
+        output_shape = (*shape[:-1], rule.num_parameters * self._mask.num_changed)
+        self._conditioner = self._no_dependency(
+            Conditioner(name, network, self._mask.kept_shape, context_shape, output_shape, self.dtype))
+        if isinstance(network, keras.Layer):
+            self._network = self._add_network(network)
+        else:
+            self._network, self._network_variables = network, list(self._conditioner.variables)
 
     @property
     def network(self):
-        """The network, a Keras layer."""
+        """The network: a Keras layer, or whatever callable was given."""
         return self._network
 
-    def _built(self, network):
-        if not isinstance(network, keras.Layer):
-            raise ValueError(f"Argument `network` must be a Keras 3 layer or model; received {network!r}.")
-        wanted = (*self.event_shape[:-1], self._rule.num_parameters * self._mask.num_changed)
-        example = keras.KerasTensor((None, *self._mask.kept_shape), dtype=self.dtype.name)
-        received = tuple(network(example).shape)[1:]
-        if received != wanted:
-            raise ValueError(f"Argument `network` must map kept parts of shape {self._mask.kept_shape} to outputs of "
-                             f"shape {wanted}; received one with outputs of shape {received}.")
-        return network
+    @property
+    def context_shape(self):
+        """Shape of the context of one event, a tuple, or None."""
+        return self._context_shape
 
-    def _evaluate(self, kept, context=None, training=None):
+    def _evaluate(self, kept, **conditions):
         """The network's output at `kept`, for any batch shape, in the bijector's dtype."""
-        arguments = {} if training is None else {"training": training}
-        batch_shape = tf.shape(kept)[:-len(self.event_shape)]
-        flat = kept.shape.rank == len(self.event_shape) + 1
-        if not flat:
-            kept = tf.reshape(kept, (-1, *self._mask.kept_shape))
-        raw = tf.cast(self._network(kept, **arguments), self.dtype)
-        return raw if flat else tf.reshape(raw, tf.concat([batch_shape, raw.shape[1:]], axis=0))
+        return self._conditioner(kept, **conditions)
 
     def _forward_and_log_det(self, x, **conditions):
         kept, changed = self._mask.split(x)
@@ -99,13 +109,13 @@ class Coupling(FlowBijector):
     def _initialize(self, y, **conditions):
         if hasattr(self._network, "initialize"):
             kept, _ = self._mask.split(y)
-            self._network.initialize(tf.reshape(kept, (-1, *self._mask.kept_shape)))
+            self._network.initialize(self._conditioner.inputs(kept, conditions.get("context")))
         return super()._initialize(y, **conditions)
 
     def _inverse_vjp(self, x, dx, dlog_det, **conditions):
         kept, changed_x = self._mask.split(x)
         d_kept, d_changed_x = self._mask.split(dx)
-        sources = self._sources()
+        sources = self._sources(**conditions)
         with tf.GradientTape(watch_accessed_variables=False) as network_tape:
             network_tape.watch([kept, sources])
             raw = self._evaluate(kept, **conditions)
@@ -125,8 +135,8 @@ class AffineCoupling(Coupling):
     """A `Coupling` that scales and shifts: `y = x * exp(log_scale) + shift` on the changed part.
 
     Args:
-      shape, network, mask, dtype, validate_args, name: as for `Coupling`; the network's last axis holds the shift and
-        the raw scale side by side.
+      shape, network, mask, context_shape, dtype, validate_args, name: as for `Coupling`; the network's last axis holds
+        the shift and the raw scale side by side.
       scale: how `raw` becomes `log_scale`: `"sigmoid"` (Glow), `"exp"` or `"tanh"`; see `Affine`.
 
     Raises:
@@ -138,10 +148,10 @@ class AffineCoupling(Coupling):
     (2, 2, 4)
     """
 
-    def __init__(self, shape, network, mask="channel", scale="sigmoid", dtype="float32", validate_args=False,
-                 name="affine_coupling"):
+    def __init__(self, shape, network, mask="channel", scale="sigmoid", context_shape=None, dtype="float32",
+                 validate_args=False, name="affine_coupling"):
         parameters = dict(locals())
-        super().__init__(shape, network, elementwise.Affine(scale), mask, dtype, validate_args, name)
+        super().__init__(shape, network, elementwise.Affine(scale), mask, context_shape, dtype, validate_args, name)
         self._parameters = self._no_dependency(parameters)
 
 
@@ -149,7 +159,7 @@ class AdditiveCoupling(Coupling):
     """A `Coupling` that shifts: `y = x + shift` on the changed part, volume-preserving.
 
     Args:
-      shape, network, mask, dtype, validate_args, name: as for `Coupling`.
+      shape, network, mask, context_shape, dtype, validate_args, name: as for `Coupling`.
 
     Raises:
       ValueError: as `Coupling`.
@@ -160,8 +170,8 @@ class AdditiveCoupling(Coupling):
     (4,)
     """
 
-    def __init__(self, shape, network, mask="channel", dtype="float32", validate_args=False,
+    def __init__(self, shape, network, mask="channel", context_shape=None, dtype="float32", validate_args=False,
                  name="additive_coupling"):
         parameters = dict(locals())
-        super().__init__(shape, network, elementwise.Additive(), mask, dtype, validate_args, name)
+        super().__init__(shape, network, elementwise.Additive(), mask, context_shape, dtype, validate_args, name)
         self._parameters = self._no_dependency(parameters)

@@ -5,9 +5,9 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.bijectors.checks import check_condition_names, check_float_dtype
+from tfp_glow.bijectors.checks import check_conditions, check_float_dtype
 from tfp_glow.bijectors.pass_cache import PassCache
-from tfp_glow.bijectors.substitution import substitute
+from tfp_glow.bijectors.substitution import key_of, substitute
 
 tfb = tfp.bijectors
 
@@ -21,8 +21,8 @@ class FlowBijector(tfb.Bijector):
     * `_inverse_and_log_det(y, **conditions)` -> `(x, log |det dx/dy|)`, image to latent.
 
     Both get events with any batch shape and return a `log_det` of batch shape, or a scalar where it is the same for
-    every event. `conditions` are `context` (a tensor handed to the networks) and `training` (for dropout and batch
-    norm inside them). Two more may be overridden: `_initialize` and `_inverse_vjp`.
+    every event. `conditions` are `context` (a tensor handed to the networks; whoever wants one has a `context_shape`)
+    and `training` (for dropout and batch norm inside them). Two more may be overridden: `_initialize`, `_inverse_vjp`.
 
     Args:
       event_shape: shape of one event on the image side, as a sequence of ints.
@@ -94,11 +94,18 @@ class FlowBijector(tfb.Bijector):
     def keras_layers(self):
         """The Keras layers that hold every parameter of this bijector and of those inside it, each once."""
         layers = [layer for layer in self._layers if layer.variables]
-        for child in self._children:
-            ours = [child] if isinstance(child, FlowBijector) else [
-                part for part in child.submodules if isinstance(part, FlowBijector)]  # In tfb.Invert, say.
-            layers += [layer for bijector in ours for layer in bijector.keras_layers]
-        return list(dict.fromkeys(layers))
+        return list(dict.fromkeys([*layers, *(layer for part in self._parts for layer in part.keras_layers)]))
+
+    @property
+    def context_shape(self):
+        """Shape of the context that a pass needs for one event, a tuple; None if no part depends on one."""
+        return next((part.context_shape for part in self._parts if part.context_shape is not None), None)
+
+    @property
+    def _parts(self):
+        """The flow bijectors in this one, those in tfb.Invert and its like too."""
+        among = [[child] if isinstance(child, FlowBijector) else child.submodules for child in self._children]
+        return [part for parts in among for part in parts if isinstance(part, FlowBijector)]
 
     @property
     def keras_variables(self):
@@ -112,14 +119,14 @@ class FlowBijector(tfb.Bijector):
 
     def forward_and_log_det(self, x, **conditions):
         """Returns `(y, log |det dy/dx|)` of one pass from latent to image; the log-det has the batch's shape."""
-        check_condition_names(self.name, conditions)
+        check_conditions(self, conditions)
         x = self._checked("x", x, self.latent_shape)
         y, log_det = self._forward_and_log_det(x, **conditions)
         return y, _of_batch_shape(log_det, x, len(self.latent_shape))
 
     def inverse_and_log_det(self, y, **conditions):
         """Returns `(x, log |det dx/dy|)` of one pass from image to latent; the log-det has the batch's shape."""
-        check_condition_names(self.name, conditions)
+        check_conditions(self, conditions)
         y = self._checked("y", y, self.event_shape)
         x, log_det = self._inverse_and_log_det(y, **conditions)
         return x, _of_batch_shape(log_det, y, len(self.event_shape))
@@ -150,7 +157,7 @@ class FlowBijector(tfb.Bijector):
         differentiating share one evaluation of the network.
         """
         y = tf.stop_gradient(self._forward_and_log_det(x, **conditions)[0])
-        sources = self._sources()
+        sources = self._sources(**conditions)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([y, sources])
             outputs = self._inverse_and_log_det(y, **conditions)
@@ -158,9 +165,10 @@ class FlowBijector(tfb.Bijector):
         dy, d_sources = tape.gradient(outputs, [y, sources], cotangents, tf.UnconnectedGradients.ZERO)
         return y, dy, d_sources
 
-    def _sources(self):
-        """The tensors by which trainable parameters enter a pass, each under a key."""
-        return {key_of(v): self._read(v) for v in self.keras_variables if v.trainable}
+    def _sources(self, context=None, training=None):
+        """The tensors by which trainable parameters, and a context, enter a pass, each under a key."""
+        sources = {key_of(v): self._read(v) for v in self.keras_variables if v.trainable}
+        return sources if self.context_shape is None else {**sources, "context": context}
 
     @staticmethod
     def _read(variable):
@@ -228,11 +236,6 @@ class FlowParameters(keras.layers.Layer):
 
     def call(self, inputs):
         return inputs
-
-
-def key_of(thing, *more):
-    """A key for `substituted`, and for dictionaries that `tf.nest` must be able to sort."""
-    return "/".join(map(str, (id(thing), *more)))
 
 
 def of_shape_of(log_det, dlog_det):

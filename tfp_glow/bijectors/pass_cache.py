@@ -8,12 +8,14 @@ Both are touched in this file only.
 
 What TFP leaves open is *when an entry is out of date*. `PassCache` answers: as soon as
 
-* a variable of the bijector has changed (eager: values are compared; graphs: an operation that can write to it was
-  added since),
+* a variable of the bijector has changed, or a variable or array given as a condition (eager: values are compared;
+  graphs: an operation that can write to it was added since),
 * it would cross a graph's border (an eager result frozen into a graph as a constant), or
 * a gradient tape is active that did not see the entry made, so that its gradients would silently be `None`.
 """
 
+import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import record
 from tensorflow_probability.python.internal import cache_util
@@ -27,12 +29,12 @@ class PassCache(cache_util.BijectorCacheWithGreedyAttrs):
     def _invoke(self, input, fn_name, kwargs, attributes):
         attributes.clear()
         output = super()._invoke(input, fn_name, kwargs, attributes)
-        attributes["stamp"] = _Stamp(self.bijector)
+        attributes["stamp"] = _Stamp(self.bijector, kwargs)
         return output
 
     def _get_or_create_edge(self, input, forward_name, kwargs):
         edge = super()._get_or_create_edge(input, forward_name, kwargs)
-        if not edge.attributes or self._is_current(edge, input):
+        if not edge.attributes or self._is_current(edge, (input, kwargs)):
             return edge
         for reference in (edge.input_ref, edge.output_ref):
             if reference is not None:
@@ -49,21 +51,24 @@ class PassCache(cache_util.BijectorCacheWithGreedyAttrs):
         results = [edge.attributes["ildj"]]
         if edge.output_ref:
             results += tf.nest.flatten(edge.output_ref())
-        would_be_followed = record.should_record_backprop(tf.nest.flatten(source)) or stamp.has_trainables
+        sources = [s for s in tf.nest.flatten(source) if isinstance(s, tf.Tensor)]
+        would_be_followed = record.should_record_backprop(sources) or stamp.has_trainables
         return record.should_record_backprop(results) or not would_be_followed
 
 
 class _Stamp:
-    """The state of a bijector's variables at the moment of a pass."""
+    """The state of a bijector's variables, and of what else a pass is conditioned on, at the moment of a pass."""
 
-    def __init__(self, bijector):
-        self._variables = bijector.variables
+    def __init__(self, bijector, conditions):
+        given = [v.value if isinstance(v, keras.Variable) else v for v in tf.nest.flatten(conditions)]
+        self._variables = [*bijector.variables, *(v for v in given if isinstance(v, tf.Variable))]
+        self._arrays = [(v, v.copy()) for v in given if isinstance(v, np.ndarray)]
         self._graph = _current_graph()
         self._state = self._read()
         self.has_trainables = any(v.trainable for v in self._variables)
 
     def still_holds(self):
-        if self._graph is not _current_graph():
+        if self._graph is not _current_graph() or any(np.any(now != then) for now, then in self._arrays):
             return False
         if self._graph is not None:
             return self._state == self._read()

@@ -62,7 +62,7 @@ def initialize(flow, batch, **conditions):
       The batch's latents.
 
     Raises:
-      ValueError: if `batch` has not the event shape of the flow, or is not finite.
+      ValueError: if `flow` is neither, or `batch` has not the event shape of the flow, or is not finite.
 
     >>> flow = tfp_glow.bijectors.ActNorm((3,))
     >>> latents = tfp_glow.initialize(flow, tf.random.normal((100, 3), mean=5.0))
@@ -75,6 +75,8 @@ def initialize(flow, batch, **conditions):
         for bijector in flow.bijectors:
             batch = initialize(bijector, batch, **conditions)
         return batch
+    if not isinstance(flow, tfb.Bijector):
+        raise ValueError(f"Argument `flow` must be a tfb.Bijector or a tfd.Distribution; received {flow!r}.")
     if not isinstance(flow, FlowBijector):
         return flow.inverse(batch)
     batch = flow._checked("batch", batch, flow.event_shape)

@@ -5,7 +5,7 @@ import math
 
 import tensorflow as tf
 
-from tfp_glow.bijectors.checks import check_int, check_shape
+from tfp_glow.bijectors.checks import check_int, check_number, check_shape
 from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 
@@ -95,8 +95,7 @@ class LogitPixels(Pixels):
 
     def __init__(self, shape, num_bits=8, alpha=0.05, dtype="float32", validate_args=False, name="logit_pixels"):
         parameters = dict(locals())
-        if not 0.0 < alpha < 0.5:
-            raise ValueError(f"Argument `alpha` must be between 0 and 1/2; received {alpha!r}.")
+        check_number("alpha", alpha, "be between 0 and 1/2", lambda value: 0.0 < value < 0.5)
         super().__init__(shape, num_bits, dtype=dtype, validate_args=validate_args, parameters=parameters, name=name)
         self._alpha = alpha
 

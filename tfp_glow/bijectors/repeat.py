@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from tfp_glow.bijectors.channel_affine import Affine, tensors_of
 from tfp_glow.bijectors.checks import check_choice, check_int
-from tfp_glow.bijectors.flow_bijector import FlowBijector, FlowParameters, key_of
-from tfp_glow.bijectors.substitution import substituted
+from tfp_glow.bijectors.flow_bijector import FlowBijector, FlowParameters
+from tfp_glow.bijectors.substitution import key_of, substituted
 
 
 class Repeat(FlowBijector):
@@ -44,8 +44,13 @@ class Repeat(FlowBijector):
         parameters = dict(locals())
         self._num_steps = check_int("num_steps", num_steps)
         self._backprop = check_choice("backprop", backprop, ("stored", "reversible"))
-        steps = [make_step() for _ in range(num_steps)]
-        template = _check_steps(steps)
+        if not callable(make_step) or isinstance(make_step, FlowBijector):
+            raise ValueError("Argument `make_step` must be a callable that returns a new FlowBijector; "
+                             f"received {make_step!r}.")
+        template = _check_step(make_step())
+        rows = [[keras.ops.convert_to_numpy(v)] for v in template.keras_variables]
+        for _ in range(num_steps - 1):  # One at a time: of the others only the values are wanted.
+            _append_values(rows, make_step())
         super().__init__(
             template.event_shape, dtype=template.dtype, is_constant_jacobian=template.is_constant_jacobian,
             validate_args=validate_args, parameters=parameters, name=name)
@@ -53,9 +58,8 @@ class Repeat(FlowBijector):
         self._template = _Hidden(template)
         stacks = []
         for index, variable in enumerate(template.keras_variables):
-            values = [keras.ops.convert_to_numpy(step.keras_variables[index]) for step in steps]
             stacks.append(self._add_parameter(
-                f"{variable.name}_{index}", (num_steps, *variable.shape), _stack_of(values), variable.trainable,
+                f"{variable.name}_{index}", (num_steps, *variable.shape), _stack_of(rows[index]), variable.trainable,
                 variable.dtype, variable.regularizer))
         self._stacks = self._no_dependency(stacks)
         self._is_diagonal = self._no_dependency({
@@ -72,6 +76,11 @@ class Repeat(FlowBijector):
         """How many steps there are."""
         return self._num_steps
 
+    @property
+    def context_shape(self):
+        """Shape of the context that every step needs for one event, a tuple, or None."""
+        return self._template.bijector.context_shape
+
     def _forward_and_log_det(self, x, **conditions):
         return self._loop("forward", x, self._stacked("forward"), **conditions)
 
@@ -79,16 +88,20 @@ class Repeat(FlowBijector):
         stacked = self._stacked("inverse")
         if self._backprop == "stored":
             return self._loop("inverse", y, stacked, **conditions)
-        sources = {key: stacked[key] for key in self._source_keys}
+        # A custom gradient is with respect to arguments only: the context, which all steps share, must be one too.
+        shared = {} if conditions.get("context") is None else {
+            "context": tf.cast(tf.convert_to_tensor(conditions["context"]), self.dtype)}
+        sources = ({key: stacked[key] for key in self._source_keys}, shared)
 
         @tf.custom_gradient
         def run(y, *tensors):
-            stacked_here = {**stacked, **tf.nest.pack_sequence_as(sources, tensors)}
-            x, log_det = self._loop("inverse", y, stacked_here, **conditions)
+            sources_here, shared_here = tf.nest.pack_sequence_as(sources, tensors)
+            stacked_here, conditions_here = {**stacked, **sources_here}, {**conditions, **shared_here}
+            x, log_det = self._loop("inverse", y, stacked_here, differentiable=False, **conditions_here)
 
             def gradient(dx, dlog_det):
-                dy, d_sources = self._rebuild(x, dx, dlog_det, stacked_here, **conditions)
-                return dy, *tf.nest.flatten(d_sources)
+                dy, d_sources, d_shared = self._rebuild(x, dx, dlog_det, stacked_here, shared_here, **conditions_here)
+                return dy, *tf.nest.flatten((d_sources, d_shared))
 
             return (x, log_det), gradient
 
@@ -135,34 +148,35 @@ class Repeat(FlowBijector):
         with keras.StatelessScope(state), substituted(affines):
             yield bijector
 
-    def _loop(self, direction, value, stacked, **conditions):
-        arrays = tf.nest.map_structure(_unstack, stacked)
+    def _loop(self, direction, value, stacked, differentiable=True, **conditions):
+        row = _row_reader(stacked, differentiable)
 
         def body(i, value, log_det):
             k = i if direction == "inverse" else self._num_steps - 1 - i
-            with self._as_step(tf.nest.map_structure(lambda a: a.read(k), arrays)) as step:
+            with self._as_step(row(k)) as step:
                 value, one = getattr(step, f"_{direction}_and_log_det")(value, **conditions)
             return i + 1, value, log_det + one
 
         start = (0, value, tf.zeros(tf.shape(value)[:-len(self.event_shape)], value.dtype))
         return tf.while_loop(lambda i, *_: i < self._num_steps, body, start, maximum_iterations=self._num_steps)[1:]
 
-    def _rebuild(self, x, dx, dlog_det, stacked, **conditions):
+    def _rebuild(self, x, dx, dlog_det, stacked, shared, **conditions):
         """The gradient of the inverse direction, from its outputs: each step's input is rebuilt on the way back."""
-        arrays = tf.nest.map_structure(_unstack, {**self._stacked("forward"), **stacked})
+        row = _row_reader({**self._stacked("forward"), **stacked}, differentiable=False)
         grads = {key: tf.nest.map_structure(_empty_like, stacked[key]) for key in self._source_keys}
 
-        def body(i, x, dx, grads):
+        def body(i, x, dx, grads, d_shared):
             k = self._num_steps - 1 - i
-            with self._as_step(tf.nest.map_structure(lambda a: a.read(k), arrays)) as step:
+            with self._as_step(row(k)) as step:
                 y, dy, d_sources = step._inverse_vjp(x, dx, dlog_det, **conditions)
             grads = {key: tf.nest.map_structure(lambda g, d: g.write(k, d), grads[key], d_sources[key])
                      for key in grads}
-            return i + 1, y, dy, grads
+            return i + 1, y, dy, grads, {key: d + d_sources[key] for key, d in d_shared.items()}
 
-        *_, dy, grads = tf.while_loop(
-            lambda i, *_: i < self._num_steps, body, (0, x, dx, grads), maximum_iterations=self._num_steps)
-        return dy, tf.nest.map_structure(lambda g: g.stack(), grads)
+        start = (0, x, dx, grads, {key: tf.zeros_like(value) for key, value in shared.items()})
+        *_, dy, grads, d_shared = tf.while_loop(
+            lambda i, *_: i < self._num_steps, body, start, maximum_iterations=self._num_steps)
+        return dy, tf.nest.map_structure(lambda g: g.stack(), grads), d_shared
 
 
 class _Hidden:
@@ -172,18 +186,13 @@ class _Hidden:
         self.bijector = bijector
 
 
-def _check_steps(steps):
-    template = steps[0]
+def _check_step(template):
     if not isinstance(template, FlowBijector) or template.event_shape != template.latent_shape:
         raise ValueError("Argument `make_step` must return a FlowBijector that keeps the shape of events; "
                          f"received {template!r}.")
     if len(template.variables) != len(template.keras_variables):
         raise ValueError(f"Argument `make_step` must return a bijector with Keras variables only; {template.name} has "
                          f"{len(template.variables)} variables, of which {len(template.keras_variables)} are Keras's.")
-    shapes = {tuple(tuple(v.shape) for v in step.keras_variables) for step in steps}
-    if len(shapes) > 1:
-        raise ValueError(f"Argument `make_step` must return the same structure every time; received {len(shapes)} "
-                         "different lists of parameter shapes.")
     written = _written_in_training(template)
     if written:
         raise ValueError("Argument `make_step` must return a bijector that a training pass leaves as it is, as a loop "
@@ -192,13 +201,25 @@ def _check_steps(steps):
     return template
 
 
+def _append_values(rows, step):
+    shapes = [row[0].shape for row in rows]
+    received = [tuple(v.shape) for v in getattr(step, "keras_variables", ())]
+    if received != shapes:
+        raise ValueError("Argument `make_step` must return the same structure every time; received one with parameters "
+                         f"of shapes {received} after one with {shapes}.")
+    for row, variable in zip(rows, step.keras_variables, strict=True):
+        row.append(keras.ops.convert_to_numpy(variable))
+
+
 def _written_in_training(bijector):
     """Names of the variables that a training pass changes: those of batch norm and dropout, in networks too."""
     networks = [layer for layer in bijector.keras_layers if not isinstance(layer, FlowParameters)]
     if not any(v.dtype != "bool" for layer in networks for v in layer.non_trainable_variables):
         return []
+    context = None if bijector.context_shape is None else tf.zeros((1, *bijector.context_shape), bijector.dtype)
     with keras.StatelessScope() as scope:
-        bijector._inverse_and_log_det(tf.zeros((1, *bijector.event_shape), bijector.dtype), training=True)
+        bijector._inverse_and_log_det(
+            tf.zeros((1, *bijector.event_shape), bijector.dtype), context=context, training=True)
     return [v.path for v in bijector.keras_variables if scope.get_current_value(v) is not None]
 
 
@@ -208,6 +229,18 @@ def _stack_of(values):
 
 def _empty_like(value):
     return tf.TensorArray(value.dtype, value.shape[0], element_shape=value.shape[1:])
+
+
+def _row_reader(stacked, differentiable):
+    """A function of `k` that reads the rows `k`.
+
+    Autodiff of a slice in a loop would make a gradient as large as the stack in every turn, which lists of rows avoid;
+    but a list is a copy of the stack, of no use where autodiff does not go.
+    """
+    if not differentiable:
+        return lambda k: tf.nest.map_structure(lambda value: value[k], stacked)
+    arrays = tf.nest.map_structure(_unstack, stacked)
+    return lambda k: tf.nest.map_structure(lambda array: array.read(k), arrays)
 
 
 def _unstack(value):

@@ -40,8 +40,8 @@ class Steps(FlowBijector):
 
     def __init__(self, bijectors, validate_args=False, name="steps"):
         parameters = dict(locals())
-        bijectors = list(bijectors)
-        if not bijectors or not all(isinstance(b, tfb.Bijector) for b in bijectors):
+        bijectors = list(bijectors) if isinstance(bijectors, (list, tuple)) else bijectors
+        if not isinstance(bijectors, list) or not bijectors or not all(isinstance(b, tfb.Bijector) for b in bijectors):
             raise ValueError(f"Argument `bijectors` must be a non-empty sequence of bijectors; received {bijectors!r}.")
         known = next((b for b in bijectors if isinstance(b, FlowBijector)), None)
         if known is None:
@@ -88,9 +88,9 @@ class Steps(FlowBijector):
                 d_sources[key] = d + d_sources[key] if key in d_sources else d
         return x, dx, d_sources
 
-    def _sources(self):
+    def _sources(self, **conditions):
         return {key: value for stage in self._stages if isinstance(stage.bijector, FlowBijector)
-                for key, value in stage.bijector._sources().items()}
+                for key, value in stage.bijector._sources(**conditions).items()}
 
     def _affine_stages(self):
         return [affine for stage in self._stages if isinstance(stage.bijector, FlowBijector)

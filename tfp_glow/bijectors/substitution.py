@@ -25,3 +25,8 @@ def substituted(values):
 def substitute(key):
     """The value given to `key` by the blocks around, or None."""
     return getattr(_SCOPES, "values", {}).get(key)
+
+
+def key_of(thing, *more):
+    """A key for `substituted`, and for dictionaries that `tf.nest` must be able to sort."""
+    return "/".join(map(str, (id(thing), *more)))

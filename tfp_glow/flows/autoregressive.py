@@ -3,14 +3,14 @@
 
 import dataclasses
 
-import keras
 import tensorflow_probability as tfp
 
 from tfp_glow import bijectors as tfgb
-from tfp_glow.bijectors.checks import check_int
+from tfp_glow.bijectors.checks import check_bool, check_int
 from tfp_glow.flows.preset import register_config
 from tfp_glow.flows.vector_config import VectorConfig
 from tfp_glow.networks import MADE
+from tfp_glow.networks.arguments import check_activation
 
 tfb = tfp.bijectors
 
@@ -85,7 +85,8 @@ class MAFConfig(VectorConfig):
     def __post_init__(self):
         super().__post_init__()
         check_int("num_layers", self.num_layers)
-        keras.activations.get(self.activation)
+        check_bool("batch_norm", self.batch_norm)
+        check_activation("activation", self.activation)
 
     def _steps(self, size, seed):
         steps = []

@@ -9,10 +9,10 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow import bijectors as tfgb
-from tfp_glow.bijectors.checks import check_choice, check_float_dtype, check_int, check_shape
+from tfp_glow.bijectors.checks import check_bool, check_choice, check_float_dtype, check_int, check_shape
 from tfp_glow.bijectors.pixels import check_num_bits
 from tfp_glow.bijectors.squeeze import squeezed_shape
-from tfp_glow.flows.preset import PresetDistribution, register_config
+from tfp_glow.flows.preset import PresetDistribution, check_seed_and_policy, register_config
 from tfp_glow.networks import ConvNet, ZeroConv2D
 
 tfd = tfp.distributions
@@ -89,6 +89,8 @@ class GlowConfig:
         check_choice("coupling", self.coupling, ("affine", "additive"))
         check_choice("permutation", self.permutation, ("lu", "dense", "shuffle", "reverse"))
         check_float_dtype(self.dtype)
+        check_bool("learn_top", self.learn_top)
+        check_seed_and_policy(self)
         if height % 2**self.num_levels or width % 2**self.num_levels:
             raise ValueError(f"Argument `image_shape` must have height and width divisible by 2**num_levels = "
                              f"{2**self.num_levels}; received {tuple(self.image_shape)}.")

@@ -3,14 +3,22 @@
 
 import dataclasses
 
+import keras
 import tensorflow_probability as tfp
+
+from tfp_glow.bijectors.checks import check_int
 
 tfd = tfp.distributions
 
 _CONFIGS = {}
 
 
-class PresetDistribution(tfd.TransformedDistribution):
+# What `tfd.TransformedDistribution(...)` makes of parts that are no composite tensors. The class itself is one, and
+# `tf.Module` would look past the variables of a composite tensor in a list, such as a mixture's components.
+_TRANSFORMED = tfd.TransformedDistribution.__bases__[0]
+
+
+class PresetDistribution(_TRANSFORMED):
     """A `tfd.TransformedDistribution` that remembers the config it was built from, so that it can be built again."""
 
     def __init__(self, config, distribution, bijector, validate_args=False, name=None):
@@ -25,7 +33,7 @@ class PresetDistribution(tfd.TransformedDistribution):
 
     @classmethod
     def _parameter_properties(cls, dtype, num_classes=None):
-        return tfd.TransformedDistribution._parameter_properties(dtype, num_classes)
+        return _TRANSFORMED._parameter_properties(dtype, num_classes)
 
 
 def register_config(name):
@@ -35,6 +43,18 @@ def register_config(name):
         _CONFIGS[name] = cls
         return cls
     return decorate
+
+
+def check_seed_and_policy(config):
+    """Raises `ValueError` for what no random generator, or no network, would take as `seed` and `network_dtype`."""
+    if config.seed is not None:
+        check_int("seed", config.seed, minimum=0)
+    if config.network_dtype is not None:
+        try:
+            keras.dtype_policies.get(config.network_dtype)
+        except (TypeError, ValueError) as error:
+            raise ValueError("Argument `network_dtype` must be a dtype or a Keras dtype policy, or None; "
+                             f"received {config.network_dtype!r}.") from error
 
 
 def config_to_dict(config):

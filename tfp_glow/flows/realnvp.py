@@ -9,11 +9,11 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow import bijectors as tfgb
-from tfp_glow.bijectors.checks import check_float_dtype, check_int, check_shape
+from tfp_glow.bijectors.checks import check_bool, check_float_dtype, check_int, check_number, check_shape
 from tfp_glow.bijectors.masks import make_mask
 from tfp_glow.bijectors.pixels import check_num_bits
 from tfp_glow.bijectors.squeeze import squeezed_shape
-from tfp_glow.flows.preset import PresetDistribution, register_config
+from tfp_glow.flows.preset import PresetDistribution, check_seed_and_policy, register_config
 from tfp_glow.networks import ResNet
 
 tfd = tfp.distributions
@@ -83,10 +83,11 @@ class RealNVPConfig:
         shape = check_shape("image_shape", self.image_shape, ranks=(3,))
         for argument in ("num_scales", "num_blocks", "width"):
             check_int(argument, getattr(self, argument))
-        if not self.l2 >= 0.0:
-            raise ValueError(f"Argument `l2` must not be negative; received {self.l2!r}.")
+        check_bool("batch_norm", self.batch_norm)
+        check_number("l2", self.l2, "not be negative", lambda value: value >= 0.0)
         check_num_bits(self.num_bits)
         check_float_dtype(self.dtype)
+        check_seed_and_policy(self)
         tfgb.LogitPixels(shape, self.num_bits, self.alpha)
         divisor = 2 ** (self.num_scales - 1)
         if shape[0] % divisor or shape[1] % divisor or max(shape[:2]) < 2 * divisor:

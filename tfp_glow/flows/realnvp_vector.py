@@ -6,10 +6,11 @@ import dataclasses
 import keras
 
 from tfp_glow import bijectors as tfgb
-from tfp_glow.bijectors.checks import check_int
+from tfp_glow.bijectors.checks import check_bool, check_int
 from tfp_glow.flows.preset import register_config
 from tfp_glow.flows.vector_config import VectorConfig
 from tfp_glow.networks import MLP, ScaledTanh
+from tfp_glow.networks.arguments import check_activation
 
 
 def realnvp_vector(event_shape, num_couplings=10, hidden_sizes=(128, 128), *, activation="relu", batch_norm=False,
@@ -56,7 +57,8 @@ class RealNVPVectorConfig(VectorConfig):
     def __post_init__(self):
         super().__post_init__()
         check_int("num_couplings", self.num_couplings)
-        keras.activations.get(self.activation)
+        check_bool("batch_norm", self.batch_norm)
+        check_activation("activation", self.activation)
 
     def _steps(self, size, seed):
         steps = []

@@ -10,9 +10,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow import bijectors as tfgb
-from tfp_glow.bijectors.checks import check_choice, check_float_dtype, check_int, check_shape
+from tfp_glow.bijectors.checks import check_bool, check_choice, check_float_dtype, check_int, check_shape
 from tfp_glow.bijectors.pixels import check_num_bits
-from tfp_glow.flows.preset import PresetDistribution
+from tfp_glow.flows.preset import PresetDistribution, check_seed_and_policy
 
 tfd = tfp.distributions
 
@@ -53,6 +53,8 @@ class VectorConfig:
         check_choice("pixels", self.pixels, ("logit", "affine"))
         check_num_bits(self.num_bits)
         check_float_dtype(self.dtype)
+        check_bool("act_norm", self.act_norm)
+        check_seed_and_policy(self)
         for argument in ("loc", "scale"):  # As plain data, for config files.
             value = np.asarray(getattr(self, argument)).tolist()
             value = tuple(value) if isinstance(value, list) else value
@@ -61,6 +63,9 @@ class VectorConfig:
                 raise ValueError(f"Argument `{argument}` is for vectors, not images; received {value!r}.")
         self._entrance()
         if "hidden_sizes" in self.__dict__:
+            if not isinstance(self.hidden_sizes, (list, tuple)):
+                raise ValueError("Argument `hidden_sizes` must be a sequence of whole numbers; "
+                                 f"received {self.hidden_sizes!r}.")
             sizes = tuple(check_int("hidden_sizes", size) for size in self.hidden_sizes)
             object.__setattr__(self, "hidden_sizes", sizes)
 

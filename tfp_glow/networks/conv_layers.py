@@ -5,13 +5,15 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from tfp_glow.networks.arguments import check_size
+
 
 class _Conv2D(keras.Layer):
     """A stride-1, zero-padded convolution whose output channels have a learned scale, folded into the kernel."""
 
     def __init__(self, filters, kernel_size, kernel_initializer, **kwargs):
         super().__init__(**kwargs)
-        self.filters, self.kernel_size = filters, kernel_size
+        self.filters, self.kernel_size = check_size("filters", filters), check_size("kernel_size", kernel_size)
         self._kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape):

@@ -4,6 +4,8 @@
 import keras
 from keras import ops
 
+from tfp_glow.networks.arguments import check_size
+from tfp_glow.networks.context import joined, joined_shape
 from tfp_glow.networks.conv_layers import NormalizedConv2D, ZeroConv2D
 
 
@@ -18,7 +20,8 @@ class ConvNet(keras.Layer):
       dtype: dtype or policy of the layer (`"mixed_bfloat16"` computes in bfloat16 with float32 weights).
       **kwargs: further arguments of `keras.Layer`.
 
-    Inputs `[batch, height, width, channels]`, outputs `[batch, height, width, out_channels]`.
+    Inputs `[batch, height, width, channels]`, or `[kept, context]` with a context `[batch, size]` for all pixels or
+    `[batch, height, width, size]`; outputs `[batch, height, width, out_channels]`.
 
     Raises:
       ValueError: if `width` or `out_channels` is not a positive whole number.
@@ -31,10 +34,7 @@ class ConvNet(keras.Layer):
 
     def __init__(self, width, out_channels, seed=None, dtype=None, **kwargs):
         super().__init__(dtype=dtype, **kwargs)
-        for argument, value in (("width", width), ("out_channels", out_channels)):
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"Argument `{argument}` must be a positive whole number; received {value!r}.")
-        self.width, self.out_channels = width, out_channels
+        self.width, self.out_channels = check_size("width", width), check_size("out_channels", out_channels)
         if not isinstance(seed, keras.random.SeedGenerator):
             seed = keras.random.SeedGenerator(seed)  # One int would give both kernels the same numbers.
         normal = keras.initializers.RandomNormal(stddev=0.05, seed=seed)
@@ -44,23 +44,24 @@ class ConvNet(keras.Layer):
         self.conv_out = ZeroConv2D(out_channels, 3, dtype=policy, name="conv_out")
 
     def build(self, input_shape):
+        input_shape = joined_shape(input_shape)
         hidden_shape = (*input_shape[:-1], self.width)
         self.conv_in.build(input_shape)
         self.conv_hidden.build(hidden_shape)
         self.conv_out.build(hidden_shape)
 
     def call(self, inputs):
-        hidden = ops.relu(self.conv_in(inputs))
+        hidden = ops.relu(self.conv_in(joined(inputs)))
         hidden = ops.relu(self.conv_hidden(hidden))
         return self.conv_out(hidden)
 
     def initialize(self, inputs):
         """Sets the actnorms of the hidden layers from a batch of inputs; those set before stay."""
-        hidden = ops.relu(self.conv_in.initialize(inputs))
+        hidden = ops.relu(self.conv_in.initialize(joined(inputs)))
         self.conv_hidden.initialize(hidden)
 
     def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], self.out_channels)
+        return (*joined_shape(input_shape)[:-1], self.out_channels)
 
     def get_config(self):
         return {**super().get_config(), "width": self.width, "out_channels": self.out_channels}

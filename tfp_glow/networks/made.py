@@ -5,7 +5,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfp_glow.networks.mlp import as_attributes, check_size, shared_seed
+from tfp_glow.networks.arguments import check_activation, check_size, check_sizes
+from tfp_glow.networks.mlp import as_attributes, shared_seed
 
 
 class MaskedDense(keras.Layer):
@@ -57,8 +58,8 @@ class MADE(keras.Layer):
                  **kwargs):
         super().__init__(dtype=dtype, **kwargs)
         self.size, self.num_outputs = check_size("size", size), check_size("num_outputs", num_outputs)
-        self.hidden_sizes = tuple(check_size("hidden_sizes", hidden) for hidden in hidden_sizes)
-        self.activation = keras.activations.get(activation)
+        self.hidden_sizes = check_sizes("hidden_sizes", hidden_sizes)
+        self.activation = check_activation("activation", activation)
         glorot = keras.initializers.GlorotUniform(seed=shared_seed(seed))
         self.dense = as_attributes(self, [
             MaskedDense(mask, "zeros" if index == len(self.hidden_sizes) else glorot, dtype=self.dtype_policy,

@@ -3,6 +3,9 @@
 
 import keras
 
+from tfp_glow.networks.arguments import check_activation, check_size, check_sizes
+from tfp_glow.networks.context import joined, joined_shape
+
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class MLP(keras.Layer):
@@ -16,7 +19,7 @@ class MLP(keras.Layer):
       dtype: dtype or policy of the layer (`"mixed_bfloat16"` computes in bfloat16 with float32 weights).
       **kwargs: further arguments of `keras.Layer`.
 
-    Inputs `[batch, features]`, outputs `[batch, out_features]`.
+    Inputs `[batch, features]`, or `[kept, context]` with a context `[batch, size]`; outputs `[batch, out_features]`.
 
     Raises:
       ValueError: if `out_features` or a hidden size is not a positive whole number.
@@ -30,8 +33,8 @@ class MLP(keras.Layer):
     def __init__(self, out_features, hidden_sizes=(64, 64), activation="relu", seed=None, dtype=None, **kwargs):
         super().__init__(dtype=dtype, **kwargs)
         self.out_features = check_size("out_features", out_features)
-        self.hidden_sizes = tuple(check_size("hidden_sizes", size) for size in hidden_sizes)
-        self.activation = keras.activations.get(activation)
+        self.hidden_sizes = check_sizes("hidden_sizes", hidden_sizes)
+        self.activation = check_activation("activation", activation)
         glorot = keras.initializers.GlorotUniform(seed=shared_seed(seed))
         self.hidden = as_attributes(self, [
             keras.layers.Dense(size, self.activation, kernel_initializer=glorot, dtype=self.dtype_policy,
@@ -40,28 +43,23 @@ class MLP(keras.Layer):
                                       name="out")
 
     def build(self, input_shape):
+        input_shape = joined_shape(input_shape)
         for layer in (*self.hidden, self.out):
             layer.build(input_shape)
             input_shape = layer.compute_output_shape(input_shape)
 
     def call(self, inputs):
+        inputs = joined(inputs)
         for layer in self.hidden:
             inputs = layer(inputs)
         return self.out(inputs)
 
     def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], self.out_features)
+        return (*joined_shape(input_shape)[:-1], self.out_features)
 
     def get_config(self):
         return {**super().get_config(), "out_features": self.out_features, "hidden_sizes": list(self.hidden_sizes),
                 "activation": keras.activations.serialize(self.activation)}
-
-
-def check_size(argument, value):
-    """Returns `value`, or raises `ValueError` if it is not a positive whole number."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"Argument `{argument}` must be a positive whole number; received {value!r}.")
-    return value
 
 
 def as_attributes(owner, layers):

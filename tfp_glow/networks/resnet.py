@@ -5,7 +5,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfp_glow.networks.mlp import as_attributes, check_size, shared_seed
+from tfp_glow.networks.arguments import check_number, check_size
+from tfp_glow.networks.context import joined, joined_shape
+from tfp_glow.networks.mlp import as_attributes, shared_seed
 from tfp_glow.networks.scaled_tanh import ScaledTanh
 from tfp_glow.networks.weight_norm import WeightNormConv2D
 
@@ -32,7 +34,8 @@ class ResNet(keras.Layer):
       dtype: dtype or policy of the layer (`"mixed_bfloat16"` computes in bfloat16 with float32 weights).
       **kwargs: further arguments of `keras.Layer`.
 
-    Inputs `[batch, height, width, channels]`, outputs `[batch, height, width, out_channels]`.
+    Inputs `[batch, height, width, channels]`, or `[kept, context]` with a context `[batch, size]` for all pixels or
+    `[batch, height, width, size]`; outputs `[batch, height, width, out_channels]`.
 
     Raises:
       ValueError: if a size is not a positive whole number, or `out_channels` is odd.
@@ -48,10 +51,14 @@ class ResNet(keras.Layer):
                  seed=None, dtype=None, **kwargs):
         super().__init__(dtype=dtype, **kwargs)
         self.width, self.num_blocks = check_size("width", width), check_size("num_blocks", num_blocks)
-        self.out_channels, self.batch_norm, self.factor = check_size("out_channels", out_channels), batch_norm, factor
+        self.out_channels, self.batch_norm = check_size("out_channels", out_channels), batch_norm
+        self.factor = check_number("factor", factor)
         if out_channels % 2:
             raise ValueError(f"Argument `out_channels` must be even; received {out_channels}.")
-        self.mask = None if mask is None else np.asarray(mask, "float32")
+        numbers = np.asarray(mask)
+        if mask is not None and (numbers.dtype.kind not in "bif" or numbers.ndim != 3 or numbers.shape[-1] != 1):
+            raise ValueError(f"Argument `mask` must be an array [height, width, 1] of numbers; received {mask!r}.")
+        self.mask = None if mask is None else numbers.astype("float32")
         self.regularizer = keras.regularizers.get(regularizer)
         self._uniform = keras.initializers.RandomUniform(-1.0, 1.0, seed=shared_seed(seed))
         self.norm_in = self._norm("norm_in")
@@ -77,15 +84,16 @@ class ResNet(keras.Layer):
                                                dtype=self.dtype_policy, name=name)
 
     def build(self, input_shape):
-        batch = tuple(input_shape[:-1])
-        self.norm_in.build(tuple(input_shape))
+        input_shape = joined_shape(input_shape)
+        batch = input_shape[:-1]
+        self.norm_in.build(input_shape)
         self.conv_in.build((*batch, 2 * input_shape[-1] + (self.mask is not None)))
         for layer in (*self.skips, *(layer for block in self.blocks for layer in block), self.norm_out, self.conv_out):
             layer.build((*batch, self.width))
         self.scaled_tanh.build((*batch, self.out_channels))
 
     def call(self, inputs, training=None):
-        inputs = self.norm_in(inputs, training=training)
+        inputs = self.norm_in(joined(inputs), training=training)
         if self.mask is not None:
             inputs = 2.0 * inputs
         parts = [inputs, -inputs]
@@ -101,7 +109,7 @@ class ResNet(keras.Layer):
         return self.scaled_tanh(self.conv_out(ops.relu(self.norm_out(total, training=training))))
 
     def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], self.out_channels)
+        return (*joined_shape(input_shape)[:-1], self.out_channels)
 
     def get_config(self):
         return {**super().get_config(), "width": self.width, "out_channels": self.out_channels,

@@ -4,6 +4,8 @@
 import keras
 from keras import ops
 
+from tfp_glow.networks.arguments import check_number
+
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class ScaledTanh(keras.Layer):
@@ -28,7 +30,7 @@ class ScaledTanh(keras.Layer):
 
     def __init__(self, factor=1.0, regularizer=None, dtype=None, **kwargs):
         super().__init__(dtype=dtype, **kwargs)
-        self.initial_factor = float(factor)
+        self.initial_factor = check_number("factor", factor)
         self.regularizer = keras.regularizers.get(regularizer)
 
     def build(self, input_shape):

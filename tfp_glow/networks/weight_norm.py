@@ -7,6 +7,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from tfp_glow.networks.arguments import check_size
+
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class WeightNormConv2D(keras.Layer):
@@ -32,7 +34,8 @@ class WeightNormConv2D(keras.Layer):
     def __init__(self, filters, kernel_size, use_scale=True, use_bias=True, kernel_initializer="random_uniform",
                  regularizer=None, **kwargs):
         super().__init__(**kwargs)
-        self.filters, self.kernel_size, self.use_scale, self.use_bias = filters, kernel_size, use_scale, use_bias
+        self.filters, self.kernel_size = check_size("filters", filters), check_size("kernel_size", kernel_size)
+        self.use_scale, self.use_bias = use_scale, use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.regularizer = keras.regularizers.get(regularizer)
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Image sets, all read through TFDS: `load` opens one by its SPEC, `dataset` makes batches of it."""
+"""Data sets: `load` opens one by its SPEC, `dataset` makes batches of it. Images are read through TFDS."""
 
 from trainers.data.image_data import SPLITS, ImageData
 from trainers.data.pipeline import dataset, num_batches
 from trainers.data.specs import load
+from trainers.data.vector_data import VectorData
 
-__all__ = ["SPLITS", "ImageData", "dataset", "load", "num_batches"]
+__all__ = ["SPLITS", "ImageData", "VectorData", "dataset", "load", "num_batches"]

@@ -40,6 +40,21 @@ class ImageData:
         return None if self.label_names is None else len(self.label_names)
 
     @property
+    def event_shape(self) -> tuple[int, int, int]:
+        """`image_shape`, by the name that all kinds of data have in common."""
+        return self.image_shape
+
+    @property
+    def description(self) -> str:
+        """The kind of example, for titles: `"images 8x8x1"`."""
+        return f"images {'x'.join(map(str, self.image_shape))}"
+
+    @property
+    def true_entropy(self) -> None:
+        """Nobody knows that of images."""
+        return None
+
+    @property
     def num_bits(self) -> int:
         """The fewest bits that hold a pixel: the smallest b with `2**b >= num_levels`."""
         return (self.num_levels - 1).bit_length()

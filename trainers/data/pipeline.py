@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Batches of an image set, in an order that depends on (seed, epoch) and on nothing else."""
+"""Batches of a data set, in an order that depends on (seed, epoch) and on nothing else."""
 
 import math
 
 import tensorflow as tf
 
 from trainers.data.image_data import ImageData
+from trainers.data.vector_data import VectorData
 
 _BUFFER_BYTES = 2**28  # a split beyond this size, decoded, is shuffled in a buffer of this size
 
 
-def num_batches(data: ImageData, split: str, batch_size: int, drop_remainder: bool = False) -> int:
+def num_batches(data: ImageData | VectorData, split: str, batch_size: int, drop_remainder: bool = False) -> int:
     """How many batches one epoch of `dataset` has.
 
     Raises:
@@ -21,12 +22,12 @@ def num_batches(data: ImageData, split: str, batch_size: int, drop_remainder: bo
     if batch_size < 1:
         raise ValueError(f"batch_size: must be at least 1; got {batch_size}")
     if drop_remainder and batch_size > size:
-        raise ValueError(f"batch_size: {split} of {data.name} has only {size} images; got {batch_size}")
+        raise ValueError(f"batch_size: {split} of {data.name} has only {size} examples; got {batch_size}")
     return size // batch_size if drop_remainder else -(-size // batch_size)
 
 
 def dataset(
-    data: ImageData,
+    data: ImageData | VectorData,
     split: str,
     batch_size: int,
     *,
@@ -37,7 +38,7 @@ def dataset(
     labels: bool = True,
     drop_remainder: bool = False,
     flip: bool = False,
-    num_bits: int = 8,
+    num_bits: int | None = 8,
 ) -> tf.data.Dataset:
     """Batches of one split, for one epoch or for all epochs from `epoch` on.
 
@@ -45,11 +46,11 @@ def dataset(
     the epoch alone, so a run that stopped after epoch e - 1 goes on exactly with `epoch=e`.
 
     Args:
-      data: the image set.
+      data: the set.
       split: `train`, `validation` or `test`.
-      batch_size: images a batch (over all replicas).
-      shuffle: whether to shuffle, in full up to 256 MiB of pixels and beyond that in a buffer of this
-        size; else images come in stored order.
+      batch_size: examples a batch (over all replicas).
+      shuffle: whether to shuffle, in full up to 256 MiB and beyond that in a buffer of this
+        size; else examples come in stored order.
       seed: non-negative; together with the epoch it gives the order and the flips.
       epoch: number of the first epoch, from 0.
       repeat: whether to go on with epochs `epoch + 1`, ... without end. No batch spans two epochs.
@@ -57,11 +58,11 @@ def dataset(
       drop_remainder: whether to leave out an epoch's last batch if it is not full.
       flip: whether to mirror about half of the images left to right.
       num_bits: bits that pixels are reduced to, `floor(x / 2**(8 - num_bits))`. Only 8-bit sets can be
-        reduced; a set with fewer bits than `num_bits` is left as it is.
+        reduced; a set with fewer bits than `num_bits` is left as it is. Vectors have none to reduce.
 
     Returns:
-      A `tf.data.Dataset` of (uint8 `[B, H, W, C]`, int64 `[B]`), or of the images alone; labels are 0 in
-      a set without labels.
+      A `tf.data.Dataset` of (uint8 `[B, H, W, C]` or float32 `[B, size]`, int64 `[B]`), or of the events alone;
+      labels are 0 in a set without labels.
 
     Raises:
       ValueError: if an argument is out of range, or a batch with `drop_remainder` is larger than the split.
@@ -78,12 +79,11 @@ def dataset(
     for name, value in (("seed", seed), ("epoch", epoch)):
         if value < 0:
             raise ValueError(f"{name}: must not be negative; got {value}")
-    fewest = 1 if data.num_bits == 8 else data.num_bits
-    if not fewest <= num_bits <= 8:
-        raise ValueError(f"num_bits: must be in [{fewest}, 8] for {data.name}; got {num_bits}")
-    shift = max(data.num_bits - num_bits, 0)
+    if flip and data.num_bits is None:
+        raise ValueError(f"flip: is for images; {data.name} has {data.description}")
+    shift = _shift(data, num_bits)
     examples = data.examples(split).enumerate()
-    buffer = min(size, max(1, _BUFFER_BYTES // math.prod(data.image_shape)))
+    buffer = min(size, max(1, _BUFFER_BYTES // math.prod(data.event_shape)))
 
     def one_epoch(epoch):
         # Dataset.shuffle mixes the global seed into its own. In here this sets the seed of this function's
@@ -97,13 +97,13 @@ def dataset(
         flipped = tf.random.stateless_uniform([size], flip_seed) < 0.5
 
         def finish(index, example):
-            images, classes = example
+            events, classes = example
             if flip:
                 mirrored = tf.gather(flipped, index)[:, None, None, None]
-                images = tf.where(mirrored, tf.reverse(images, axis=[2]), images)
+                events = tf.where(mirrored, tf.reverse(events, axis=[2]), events)
             if shift:
-                images = tf.bitwise.right_shift(images, tf.constant(shift, tf.uint8))
-            return (images, classes) if labels else images
+                events = tf.bitwise.right_shift(events, tf.constant(shift, tf.uint8))
+            return (events, classes) if labels else events
 
         return chosen.batch(batch_size, drop_remainder).map(finish, num_parallel_calls=tf.data.AUTOTUNE)
 
@@ -115,3 +115,13 @@ def dataset(
     # Several workers share the batches, not the files: a set may have fewer files than there are workers.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return batches.with_options(options).prefetch(tf.data.AUTOTUNE)
+
+
+def _shift(data, num_bits):
+    """How many bits of each pixel are dropped."""
+    if data.num_bits is None:
+        return 0
+    fewest = 1 if data.num_bits == 8 else data.num_bits
+    if num_bits is None or not fewest <= num_bits <= 8:
+        raise ValueError(f"num_bits: must be in [{fewest}, 8] for {data.name}; got {num_bits}")
+    return max(data.num_bits - num_bits, 0)

@@ -1,30 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a SPEC, the text a user types after `--data=`, to an `ImageData`."""
+"""From a SPEC, the text a user types after `--data=`, to an `ImageData` or `VectorData`."""
 
-from trainers.data import catalog, digits, folder, idx
+from trainers.data import catalog, digits, folder, idx, tabular, toy
 from trainers.data.image_data import ImageData
+from trainers.data.vector_data import VectorData
 
-_KINDS = {"tfds": catalog.load, "idx": idx.load, "folder": folder.load}
-_KNOWN = "digits, tfds:NAME, idx:DIR, folder:DIR"
+_IMAGES = {"tfds": catalog.load, "idx": idx.load, "folder": folder.load}
+_VECTORS = {"toy": toy.load, "array": tabular.load}
+_KNOWN = "digits, tfds:NAME, idx:DIR, folder:DIR, toy:NAME, array:FILE"
 
 
-def load(spec: str, data_dir: str | None = None, download: bool = True) -> ImageData:
-    """Opens the image set that `spec` names, preparing it on first use.
+def load(spec: str, data_dir: str | None = None, download: bool = True) -> ImageData | VectorData:
+    """Opens the set that `spec` names, preparing image sets on first use.
 
     Args:
       spec: `digits` (scikit-learn's 8x8 digits), `tfds:NAME` (a set of the TFDS catalogue, as in
         `tfds:cifar10` or `tfds:downsampled_imagenet/32x32`), `idx:DIR` (MNIST's ubyte files, optionally
-        gzipped) or `folder:DIR` (PNG and JPEG files, see `trainers.data.folder`).
+        gzipped), `folder:DIR` (PNG and JPEG files, see `trainers.data.folder`), `toy:NAME` (a density in the
+        plane, see `trainers.data.densities`) or `array:FILE` (a table in a `.npy` or `.csv` file, see
+        `trainers.data.tabular`).
       data_dir: directory of prepared sets. Default for `tfds:` is TFDS's own; for the other kinds it is
         `$TFP_GLOW_DATA_DIR`, or `~/.cache/tfp_glow`.
       download: whether a `tfds:` set that is not on disk may be downloaded.
 
     Returns:
-      An `ImageData`.
+      An `ImageData`; for `toy:` and `array:` a `VectorData`.
 
     Raises:
       ValueError: in one line, if the spec is unknown or what it points to is missing, corrupt or not
-        one set of 8-bit images of one size.
+        one set of 8-bit images of one size, or of vectors of finite numbers.
 
     #### Example
 
@@ -36,10 +40,12 @@ def load(spec: str, data_dir: str | None = None, download: bool = True) -> Image
     kind, colon, argument = spec.partition(":")
     if spec == "digits":
         return digits.load(data_dir)
-    if kind not in _KINDS or not colon:
+    if kind not in {*_IMAGES, *_VECTORS} or not colon:
         raise ValueError(f"data: unknown kind of set {spec!r}; known are {_KNOWN}")
     if not argument:
         raise ValueError(f"data: nothing after the colon in {spec!r}; known are {_KNOWN}")
     if kind == "tfds":
         return catalog.load(argument, data_dir, download)
-    return _KINDS[kind](argument, data_dir)
+    if kind in _VECTORS:
+        return _VECTORS[kind](argument)
+    return _IMAGES[kind](argument, data_dir)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to train and how, under a name: the values behind `--preset`."""
+"""What a preset is: a flow and its training."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ class Preset:
     """A flow and its training.
 
     Attributes:
-      flow: name of a registered flow config, as `flow`, and its fields but for `image_shape`, `num_bits` and `seed`,
-        which come from the data and the command line.
-      batch_size: images a step, over all replicas; an epoch's last batch is left out if it is not full.
+      flow: name of a registered flow config, as `flow`, and its fields but for the event's shape, `num_bits`, `loc`,
+        `scale` and `seed`, which come from the data and the command line.
+      batch_size: examples a step, over all replicas; an epoch's last batch is left out if it is not full.
       epochs: how many epochs.
       optimizer: `"adam"` or `"adamax"`.
       learning_rate: its highest value.
@@ -21,7 +21,7 @@ class Preset:
       ema_momentum: keep a moving average of the weights with this momentum a step, and validate, sample and export
         with it; None for the weights themselves.
       clip_norm: bound of the gradient's global norm, or None.
-      init_batch_size: how many images set the data-dependent parameters.
+      init_batch_size: how many examples set the data-dependent parameters.
       num_bits: bits that 8-bit pixels are reduced to; sets of fewer bits are taken as they are.
       flip: whether to mirror half of the training images left to right.
       pixel_noise: chance of a training pixel to be replaced by a random level. What Laplace's smoothing is to a
@@ -57,44 +57,3 @@ class Preset:
         for name, known in (("optimizer", ("adam", "adamax")), ("schedule", ("constant", "cosine"))):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: must be one of {', '.join(known)}; got {getattr(self, name)!r}")
-
-
-def _glow(num_levels, num_steps, width):
-    return {"flow": "glow", "num_levels": num_levels, "num_steps": num_steps, "width": width}
-
-
-_FULL = {
-    # 8x8 pixels of 17 levels: minutes on two cores. With 1,350 images the noise on pixels is what keeps the
-    # validation bits from rising after thirty epochs, more than any smaller network would.
-    "digits_glow": Preset(
-        {**_glow(2, 16, 64), "scale": "tanh"}, batch_size=64, epochs=100, optimizer="adam", schedule="cosine",
-        ema_momentum=0.99, pixel_noise=0.05),
-    # 28x28 divides by 4 only, hence two levels: hours on two cores.
-    "fashion_mnist_glow": Preset(
-        _glow(2, 16, 128), batch_size=64, epochs=30, schedule="cosine", ema_momentum=0.999),
-    # The code published with Kingma and Dhariwal 2018: affine coupling, Adamax at 1e-3, ten epochs of warm-up from 0,
-    # no decay, initialised from 256 images, 64 images a device. Three things differ: it ran on eight devices, it shifts
-    # images by up to a tenth where we mirror them, and it goes on until stopped by hand.
-    "glow_cifar10": Preset(_glow(3, 32, 512), batch_size=64, epochs=1000, warmup_epochs=10, flip=True),
-}
-
-
-def _smoke(preset):
-    """The same in seconds: to see that everything runs, not to learn anything."""
-    return dataclasses.replace(
-        preset, flow={**preset.flow, "num_steps": 2, "width": 8}, batch_size=16, epochs=2, warmup_epochs=1,
-        init_batch_size=32, steps_per_epoch=4)
-
-
-PRESETS = {**_FULL, **{f"{name}_smoke": _smoke(preset) for name, preset in _FULL.items()}}
-
-
-def get(name, **changes):
-    """The preset of this name, with the fields changed that are not None.
-
-    Raises:
-      ValueError: if there is no such preset, or a field's value is out of range.
-    """
-    if name not in PRESETS:
-        raise ValueError(f"preset: must be one of {', '.join(PRESETS)}; got {name!r}")
-    return dataclasses.replace(PRESETS[name], **{k: v for k, v in changes.items() if v is not None})

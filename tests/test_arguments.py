@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wrong calls of the public constructors: each names the argument, the rule and the value received."""
+
+import keras
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import tfp_glow
+from tfp_glow import bijectors as tfgb
+from tfp_glow import networks
+
+tfb, tfd = tfp.bijectors, tfp.distributions
+
+
+def affine(network=None, **kwargs):
+    return tfgb.AffineCoupling((4,), network or networks.MLP(4, (2,)), **kwargs)
+
+
+def normal():
+    return tfd.MultivariateNormalDiag(tf.zeros(2))
+
+
+# (call, argument, part of the rule, value received as the message shows it)
+WRONG = [
+    # Bijectors.
+    (lambda: tfgb.ActNorm((4, 4)), "shape", "(size,) or (height, width, channels)", "(4, 4)"),
+    (lambda: tfgb.ActNorm((0,)), "shape", "positive whole numbers", "(0,)"),
+    (lambda: tfgb.ActNorm("four"), "shape", "(size,)", "four"),
+    (lambda: tfgb.ActNorm((4,), data_dependent="yes"), "data_dependent", "True or False", "'yes'"),
+    (lambda: tfgb.ActNorm((4,), dtype="int32"), "dtype", "float32 or float64", "'int32'"),
+    (lambda: tfgb.ActNorm((4,), dtype="bfloat16"), "dtype", "float32 or float64", "'bfloat16'"),
+    (lambda: tfgb.BatchNorm((4,), momentum=1.0), "momentum", "in [0, 1)", "1.0"),
+    (lambda: tfgb.BatchNorm((4,), momentum="high"), "momentum", "in [0, 1)", "'high'"),
+    (lambda: tfgb.BatchNorm((4,), epsilon=0.0), "epsilon", "positive", "0.0"),
+    (lambda: tfgb.BatchNorm((4,), epsilon=None), "epsilon", "positive", "None"),
+    (lambda: tfgb.InvertibleConv1x1((4, 4)), "shape", "(height, width, channels)", "(4, 4)"),
+    (lambda: tfgb.InvertibleConv1x1((4,), seed=1.5), "seed", "integer", "1.5"),
+    (lambda: tfgb.DenseConv1x1((4,), seed="one"), "seed", "integer", "one"),
+    (lambda: tfgb.Permute((3,), [0, 1]), "order", "a permutation of range(3)", "[0, 1]"),
+    (lambda: tfgb.Permute((3,), [0, 1, 1]), "order", "a permutation of range(3)", "[0, 1, 1]"),
+    (lambda: tfgb.Permute((3,), "reverse"), "order", "a permutation of range(3)", "'reverse'"),
+    (lambda: tfgb.Shuffle((3,), seed=0.5), "seed", "integer", "0.5"),
+    (lambda: tfgb.Reverse(()), "shape", "(size,)", "()"),
+    (lambda: tfgb.Squeeze((4, 4)), "shape", "(height, width, channels)", "(4, 4)"),
+    (lambda: tfgb.Squeeze((4, 3, 1)), "shape", "divisible by 2", "(4, 3, 1)"),
+    (lambda: tfgb.Squeeze((4, 4, 1), factor=1), "factor", "at least 2", "1"),
+    (lambda: tfgb.Squeeze((4, 4, 1), order="random"), "order", "'channel_major', 'space_to_depth'", "'random'"),
+    (lambda: tfgb.Flatten((4,)), "shape", "(height, width, channels)", "(4,)"),
+    (lambda: tfgb.Scale((4, 4)), "shape", "(size,)", "(4, 4)"),
+    (lambda: tfgb.Standardize((2,), scale=-1.0), "scale", "positive", "-1."),
+    (lambda: tfgb.Standardize((2,), loc=[1.0, 2.0, 3.0]), "loc", "a finite number or 2 of them", "[1. 2. 3.]"),
+    (lambda: tfgb.Standardize((2,), loc="zero"), "loc", "a finite number", "nan"),
+    (lambda: tfgb.AffinePixels((4, 4, 1), num_bits=0), "num_bits", "at least 1", "0"),
+    (lambda: tfgb.AffinePixels((4, 4, 1), num_bits=8.0), "num_bits", "a whole number", "8.0"),
+    (lambda: tfgb.AffinePixels((4, 4, 1), num_bits=17), "num_bits", "at most 16", "17"),
+    (lambda: tfgb.LogitPixels((4, 4, 1), alpha=0.5), "alpha", "between 0 and 1/2", "0.5"),
+    (lambda: tfgb.LogitPixels((4, 4, 1), alpha=None), "alpha", "between 0 and 1/2", "None"),
+    (lambda: tfgb.Affine("linear"), "scale", "'exp', 'sigmoid', 'tanh'", "'linear'"),
+    (lambda: tfgb.AffineCoupling((1,), networks.MLP(2)), "shape", "at least 2 channels", "(1,)"),
+    (lambda: tfgb.AffineCoupling((1,), networks.MLP(2), "checkerboard"), "shape", "at least 2 pixels", "(1,)"),
+    (lambda: affine(mask="stripes"), "mask", "'checkerboard'", "'stripes'"),
+    (lambda: affine(scale="cubic"), "scale", "'sigmoid'", "'cubic'"),
+    (lambda: affine(context_shape=(2, 2)), "context_shape", "(size,)", "(2, 2)"),
+    (lambda: affine(networks.MLP(3)), "network", "outputs of shape (4,)", "(3,)"),
+    (lambda: affine("dense"), "network", "a Keras layer or model, or another callable", "'dense'"),
+    (lambda: affine(keras.layers.Dense), "network", "a Keras layer or model, or another callable", "Dense"),
+    (lambda: tfgb.Coupling((4,), networks.MLP(4), "affine"), "rule", "an elementwise rule", "'affine'"),
+    (lambda: tfgb.Coupling((4,), networks.MLP(4), tfgb.Affine), "rule", "an elementwise rule", "Affine"),
+    (lambda: tfgb.MaskedAutoregressive((4, 4, 1), networks.MADE(4)), "shape", "(size,)", "(4, 4, 1)"),
+    (lambda: tfgb.MaskedAutoregressive((4,), lambda x: x), "network", "a Keras 3 layer", "<function"),
+    (lambda: tfgb.MaskedAutoregressive((4,), networks.MLP(4)), "network", "outputs of shape (4, 2)", "(4,)"),
+    (lambda: tfgb.Steps([]), "bijectors", "non-empty sequence", "[]"),
+    (lambda: tfgb.Steps(None), "bijectors", "non-empty sequence", "None"),
+    (lambda: tfgb.Steps([tfgb.Reverse((4,)), "exp"]), "bijectors", "sequence of bijectors", "'exp'"),
+    (lambda: tfgb.Steps([tfb.Exp()]), "bijectors", "at least one FlowBijector", "exp"),
+    (lambda: tfgb.Repeat(tfgb.Reverse((4,)), 2), "make_step", "a callable", "Reverse"),
+    (lambda: tfgb.Repeat(lambda: tfb.Exp(), 2), "make_step", "return a FlowBijector", "Exp"),
+    (lambda: tfgb.Repeat(lambda: tfgb.Reverse((4,)), 2.0), "num_steps", "a whole number", "2.0"),
+    (lambda: tfgb.Repeat(lambda: tfgb.Reverse((4,)), 2, "none"), "backprop", "'stored', 'reversible'", "'none'"),
+    (lambda: tfgb.Multiscale(tfgb.Reverse((4,))), "body", "over images", "Reverse"),
+    (lambda: tfgb.Multiscale(tfgb.Reverse((4, 4, 2)), tfgb.Reverse((4, 4, 2))), "next_level", "(4, 4, 1)", "Reverse"),
+    # Networks.
+    (lambda: networks.MLP(0), "out_features", "a positive whole number", "0"),
+    (lambda: networks.MLP(2, hidden_sizes=8), "hidden_sizes", "a sequence", "8"),
+    (lambda: networks.MLP(2, hidden_sizes=(8, -1)), "hidden_sizes", "a positive whole number", "-1"),
+    (lambda: networks.MLP(2, activation="spline"), "activation", "the name of a Keras activation", "'spline'"),
+    (lambda: networks.MLP(2, seed=0.5), "seed", "integer", "0.5"),
+    (lambda: networks.MADE(2.5), "size", "a positive whole number", "2.5"),
+    (lambda: networks.MADE(2, hidden_sizes="many"), "hidden_sizes", "a sequence", "'many'"),
+    (lambda: networks.ConvNet(True, 2), "width", "a positive whole number", "True"),
+    (lambda: networks.ConvNet(2, None), "out_channels", "a positive whole number", "None"),
+    (lambda: networks.ResNet(2, 3, 1), "out_channels", "even", "3"),
+    (lambda: networks.ResNet(2, 2, 0), "num_blocks", "a positive whole number", "0"),
+    (lambda: networks.ResNet(2, 2, 1, mask="checkerboard"), "mask", "an array [height, width, 1]", "'checkerboard'"),
+    (lambda: networks.ResNet(2, 2, 1, factor="one"), "factor", "a real number", "'one'"),
+    (lambda: networks.ScaledTanh(factor=None), "factor", "a real number", "None"),
+    (lambda: networks.ZeroConv2D(0), "filters", "a positive whole number", "0"),
+    (lambda: networks.NormalizedConv2D(2, 0.5), "kernel_size", "a positive whole number", "0.5"),
+    (lambda: networks.WeightNormConv2D(2, (3, 3)), "kernel_size", "a positive whole number", "(3, 3)"),
+    # Flows.
+    (lambda: tfp_glow.glow((8, 8)), "image_shape", "(height, width, channels)", "(8, 8)"),
+    (lambda: tfp_glow.glow((8, 6, 1)), "image_shape", "divisible by 2**num_levels = 8", "(8, 6, 1)"),
+    (lambda: tfp_glow.glow((8, 8, 1), num_steps=0), "num_steps", "at least 1", "0"),
+    (lambda: tfp_glow.glow((8, 8, 1), width=2.5), "width", "a whole number", "2.5"),
+    (lambda: tfp_glow.glow((8, 8, 1), learn_top=1), "learn_top", "True or False", "1"),
+    (lambda: tfp_glow.glow((8, 8, 1), seed="x"), "seed", "a whole number", "'x'"),
+    (lambda: tfp_glow.glow((8, 8, 1), coupling="spline"), "coupling", "'affine', 'additive'", "'spline'"),
+    (lambda: tfp_glow.glow((8, 8, 1), permutation="none"), "permutation", "'lu'", "'none'"),
+    (lambda: tfp_glow.glow((8, 8, 1), dtype="float16"), "dtype", "float32 or float64", "'float16'"),
+    (lambda: tfp_glow.glow((8, 8, 1), network_dtype="mixed"), "network_dtype", "a Keras dtype policy", "'mixed'"),
+    (lambda: tfp_glow.realnvp((8, 8, 1), alpha=0.7), "alpha", "between 0 and 1/2", "0.7"),
+    (lambda: tfp_glow.realnvp((8, 8, 1), l2=-1.0), "l2", "not be negative", "-1.0"),
+    (lambda: tfp_glow.realnvp((8, 8, 1), batch_norm=None), "batch_norm", "True or False", "None"),
+    (lambda: tfp_glow.realnvp((9, 8, 1)), "image_shape", "divisible by", "(9, 8, 1)"),
+    (lambda: tfp_glow.nice(4, partition="thirds"), "partition", "'odd_even', 'halves'", "'thirds'"),
+    (lambda: tfp_glow.nice(4, prior="cauchy"), "prior", "'logistic', 'normal'", "'cauchy'"),
+    (lambda: tfp_glow.nice(4, hidden_sizes=16), "hidden_sizes", "a sequence", "16"),
+    (lambda: tfp_glow.nice((4, 4, 1), loc=2.0), "loc", "for vectors", "2.0"),
+    (lambda: tfp_glow.realnvp_vector(4, scale=0.0), "scale", "positive", "0."),
+    (lambda: tfp_glow.realnvp_vector(4, act_norm="no"), "act_norm", "True or False", "'no'"),
+    (lambda: tfp_glow.realnvp_vector(4, activation="spline"), "activation", "a Keras activation", "'spline'"),
+    (lambda: tfp_glow.maf(4, num_layers=-1), "num_layers", "at least 1", "-1"),
+    (lambda: tfp_glow.maf(4, pixels="raw"), "pixels", "'logit', 'affine'", "'raw'"),
+    (lambda: tfp_glow.iaf((2, 2)), "event_shape", "(size,)", "(2, 2)"),
+    (lambda: tfp_glow.iaf(4, num_bits="eight"), "num_bits", "a whole number", "'eight'"),
+    # Models.
+    (lambda: tfp_glow.FlowModel("glow"), "distribution", "a tfd.Distribution", "'glow'"),
+    (lambda: tfp_glow.FlowModel(tfd.Normal([0.0, 1.0], 1.0)), "distribution", "no batch shape", "(2,)"),
+    (lambda: tfp_glow.FlowModel(normal(), num_bits="some"), "num_bits", "a whole number", "'some'"),
+    (lambda: tfp_glow.FlowModel(normal(), num_bits=32), "num_bits", "at most 16", "32"),
+    (lambda: tfp_glow.FlowModel(normal(), seed=0.5), "seed", "a whole number", "0.5"),
+    (lambda: tfp_glow.FlowModel(normal()).sample(temperature="hot"), "temperature", "not be negative", "'hot'"),
+    (lambda: tfp_glow.export_saved_model(normal(), "x"), "model", "a tfp_glow.FlowModel", "MultivariateNormalDiag"),
+    (lambda: tfp_glow.export_saved_model(tfp_glow.FlowModel(normal()), 3), "path", "a path", "3"),
+    (lambda: tfp_glow.initialize("flow", tf.zeros((2, 2))), "flow", "a tfb.Bijector or a tfd.Distribution", "'flow'"),
+]
+
+
+@pytest.mark.parametrize(("call", "argument", "rule", "received"), WRONG,
+                         ids=[f"{argument}-{received}" for _, argument, _, received in WRONG])
+def test_a_wrong_argument_is_named_with_its_rule_and_value(call, argument, rule, received):
+    with pytest.raises((ValueError, TypeError)) as caught:
+        call()
+    message = str(caught.value)
+    assert f"`{argument}`" in message and rule in message and received in message.split(rule)[-1], message
+
+
+@pytest.mark.parametrize("build", [tfp_glow.maf, tfp_glow.iaf, tfp_glow.nice, tfp_glow.realnvp_vector, tfp_glow.glow])
+def test_an_argument_that_does_not_exist_is_named(build):
+    with pytest.raises(TypeError, match="num_layerz"):
+        build(4, num_layerz=2)

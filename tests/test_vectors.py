@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Vectors instead of images: toy densities, tables, runs on them, and the figure of a flow in the plane."""
+
+import json
+
+import keras
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+
+from trainers import data, evaluate, figure2d, interpolate, pictures, plane, presets, sample, train
+from trainers.data.densities import DENSITIES
+from trainers.data.toy import NUM_EXAMPLES
+from trainers.run_dir import RunDir
+from trainers.training import configure
+
+KNOWN = [name for name, density in DENSITIES.items() if density.log_density]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFP_GLOW_DATA_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def train_on(spec, directory, preset="toy_maf_smoke", *flags):
+    assert train.main(["train", f"--preset={preset}", f"--data={spec}", f"--output_dir={directory}", *flags]) == 0
+    return RunDir(directory)
+
+
+def error_of(capsys, main, *flags):
+    """The one line that a refusal writes."""
+    capsys.readouterr()
+    assert main(["program", *map(str, flags)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    return line.removeprefix("error: ")
+
+
+@pytest.fixture(scope="module")
+def moons_run(tmp_path_factory):
+    """A finished run; tests leave it as it is."""
+    return train_on("toy:two_moons", tmp_path_factory.mktemp("runs") / "moons", "toy_realnvp_smoke")
+
+
+# Toy densities.
+
+
+@pytest.mark.parametrize("name", DENSITIES)
+def test_toy_splits_are_fixed_and_of_one_density(name):
+    toy, again = data.load(f"toy:{name}"), data.load(f"toy:{name}")
+    assert (toy.event_shape, toy.num_levels, toy.num_bits, toy.label_names) == ((2,), None, None, None)
+    rows = set()
+    for split, size in NUM_EXAMPLES.items():
+        points = toy.arrays[split]
+        assert points.shape == (size, 2) and points.dtype == np.float32 and np.isfinite(points).all()
+        np.testing.assert_array_equal(points, again.arrays[split])
+        rows |= set(map(bytes, points))
+        assert toy.num_examples(split) == size
+        np.testing.assert_allclose(points.mean(axis=0), toy.statistics[0], atol=0.1)
+        np.testing.assert_allclose(points.std(axis=0), toy.statistics[1], rtol=0.05)
+    assert len(rows) > 0.999 * sum(NUM_EXAMPLES.values())  # but for chance hits of float32
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_entropy_is_the_mean_of_what_samples_say(name):
+    """Ties the sampler, the density and the entropy together: any two wrong ones would disagree."""
+    toy = data.load(f"toy:{name}")
+    surprise = -DENSITIES[name].log_density(toy.arrays["test"].astype(np.float64))
+    error = surprise.std() / np.sqrt(surprise.size)
+    assert np.isfinite(surprise).all()
+    assert surprise.mean() == pytest.approx(toy.true_entropy, abs=4.5 * error + 1e-6)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_densities_integrate_to_one(name):
+    density, step = DENSITIES[name], 0.05
+    number = round(2 * density.half_side / step)
+    ticks = (np.arange(number) + 0.5) * step - density.half_side
+    # In rows: the moons' density looks at hundreds of nodes for each point.
+    mass = sum(np.exp(density.log_density(np.stack(np.meshgrid(ticks, [y]), axis=-1))).sum() for y in ticks) * step**2
+    assert mass == pytest.approx(1.0, abs=1e-5)
+
+
+def test_quadrature_agrees_with_what_is_exact():
+    for name in ("checkerboard", "banana", "wave"):
+        assert DENSITIES[name].quadrature(0.05) == pytest.approx(DENSITIES[name].exact_entropy, abs=1e-5)
+    assert DENSITIES["checkerboard"].exact_entropy == pytest.approx(np.log(32))
+    # Eight normal distributions that hardly touch: log 8 more than one of them, less what their overlap takes.
+    apart = np.log(8) + np.log(2 * np.pi * np.e * 0.125)
+    assert apart - 0.1 < data.load("toy:eight_gaussians").true_entropy < apart
+    for name in ("two_moons", "rings"):
+        assert DENSITIES[name].quadrature(0.05) == pytest.approx(DENSITIES[name].quadrature(0.04), abs=1e-5)
+    assert data.load("toy:pinwheel").true_entropy is None
+
+
+def test_vectors_go_through_the_pipeline():
+    toy = data.load("toy:wave")
+    batches = data.dataset(toy, "validation", 4000, shuffle=False, num_bits=None)
+    assert [spec.dtype for spec in batches.element_spec] == [tf.float32, tf.int64]
+    points = np.concatenate([points for points, _ in batches])
+    np.testing.assert_array_equal(points, toy.arrays["validation"])
+    shuffled = np.concatenate(list(data.dataset(toy, "validation", 4000, shuffle=True, labels=False)))
+    assert not np.array_equal(points, shuffled)
+    np.testing.assert_array_equal(np.sort(shuffled[:, 0]), np.sort(points[:, 0]))
+    with pytest.raises(ValueError, match="flip: is for images; wave has vectors of 2 numbers"):
+        data.dataset(toy, "validation", 8, shuffle=False, flip=True)
+    with pytest.raises(ValueError, match="split: must be one of"):
+        toy.examples("all")
+
+
+# Runs.
+
+
+def test_toy_run(moons_run, tmp_path, capsys):
+    model = keras.saving.load_model(moons_run.model_path)
+    assert (model.event_shape, model.num_bits) == ((2,), None)
+    assert evaluate.main(["evaluate", f"--run_dir={moons_run}", "--data=toy:two_moons"]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    test = data.load("toy:two_moons").arrays["test"]
+    by_hand = -model.log_prob(test).numpy().astype(np.float64).mean()
+    assert result["nats"] == pytest.approx(by_hand, rel=1e-5)  # points get no noise
+    assert result["bits_per_dim"] == pytest.approx(by_hand / (2 * np.log(2)), rel=1e-5)
+    assert result["num_examples"] == 50_000 and "baseline_bits_per_dim" not in result
+    assert result["true_entropy"] == pytest.approx(0.9, abs=0.3) and result["true_entropy"] < result["nats"]
+    signatures = tf.saved_model.load(str(moons_run.saved_models / "1")).signatures
+    np.testing.assert_allclose(signatures["log_prob"](images=test[:9])["log_prob"], model.log_prob(test[:9]), rtol=1e-5)
+    out = tmp_path / "points.png"
+    assert sample.main(["sample", f"--run_dir={moons_run}", "--num=50", f"--out={out}"]) == 0
+    for path in (out, *moons_run.samples.iterdir(), moons_run.path / "loss_curve.png"):
+        with PIL.Image.open(path) as picture:
+            assert min(picture.size) > 200 and len(set(picture.convert("L").tobytes())) > 2
+
+
+def test_points_that_overflow_are_left_out(tmp_path):
+    for size in (1, 2):
+        vectors = np.random.RandomState(0).normal(size=(50, size)).astype(np.float32)
+        vectors[3], vectors[4], vectors[5] = np.inf, np.nan, 3e38
+        pictures.scatter(vectors, tmp_path / "points.png")
+        with PIL.Image.open(tmp_path / "points.png") as picture:
+            assert len(set(picture.convert("L").tobytes())) > 2
+
+
+def test_figure(moons_run, tmp_path, capsys):
+    out = tmp_path / "figure.png"
+    assert figure2d.main(["figure2d", f"--run_dir={moons_run}", f"--out={out}"]) == 0
+    with PIL.Image.open(out) as picture:
+        assert picture.width > 3 * picture.height
+
+    model, points = keras.saving.load_model(moons_run.model_path), data.load("toy:two_moons").arrays["test"]
+    first, second, density, grid = plane.figure(model, points, num=100, seed=3).axes
+    np.testing.assert_array_equal(first.collections[0].get_offsets(), points[:100])
+    np.testing.assert_allclose(second.collections[0].get_offsets(), model.sample(100, seed=3), rtol=1e-6)
+    (image,), (left, right, bottom, top) = density.images, density.images[0].get_extent()
+    cell = ((right - left) / 199) * ((top - bottom) / 199)
+    assert 0.5 < image.get_array().sum() * cell < 1.01  # the model's mass within the view
+    middle = np.exp(model.log_prob(np.array([[left, bottom], [right, bottom]], "float32")))
+    np.testing.assert_allclose(image.get_array()[0, [0, -1]], middle, rtol=1e-4)
+    lines = grid.collections[0].get_segments()
+    assert len(lines) == 50
+    latents = model.encode(np.stack(lines).astype("float32")).numpy()
+    np.testing.assert_allclose(latents, plane.latent_grid(3.0, 25, 200), atol=1e-3)
+    horizontal, vertical = np.split(plane.latent_grid(3.0, 25, 200), 2)
+    assert (np.ptp(horizontal[..., 1], axis=1) == 0).all() and (np.ptp(vertical[..., 0], axis=1) == 0).all()
+
+    line = error_of(capsys, interpolate.main, f"--run_dir={moons_run}", "--data=toy:two_moons", f"--out={out}")
+    assert line == "data: interpolation is for images; two_moons has vectors of 2 numbers"
+    line = error_of(capsys, evaluate.main, f"--run_dir={moons_run}", "--data=digits")
+    assert line.startswith("data: digits has images of shape (8, 8, 1) and 17 grey levels; the model in")
+    assert line.endswith("was trained on vectors of 2 numbers")
+
+
+def test_image_presets_refuse_vectors():
+    toy = data.load("toy:banana")
+    for name in ("digits_glow", "digits_maf", "realnvp_cifar10"):
+        with pytest.raises(ValueError, match=f"preset: {name} is for images; banana has vectors of 2 numbers"):
+            configure(name, presets.get(name), "toy:banana", toy)
+
+
+# Tables.
+
+
+@pytest.fixture(scope="module")
+def table():
+    random = np.random.RandomState(0)
+    mixed = random.normal(size=(300, 3)) @ [[1.0, 0.5, 0.0], [0.0, 0.3, 0.2], [0.0, 0.0, 2.0]]
+    return (mixed + [2.0, -1.0, 0.0]).astype(np.float32)
+
+
+def test_tables_are_read_whole(table, tmp_path):
+    np.save(tmp_path / "table.npy", table)
+    np.savetxt(tmp_path / "bare.csv", table, fmt="%.9g", delimiter=",")
+    np.savetxt(tmp_path / "titled.csv", table, fmt="%.9g", delimiter=", ", header="a,b,c", comments="")
+    order = np.random.RandomState(0).permutation(300)
+    for name in ("table.npy", "bare.csv", "titled.csv"):
+        read = data.load(f"array:{tmp_path / name}")
+        assert read.event_shape == (3,) and read.true_entropy is None
+        for split, part in (("train", order[:243]), ("validation", order[243:270]), ("test", order[270:])):
+            np.testing.assert_array_equal(read.arrays[split], table[part])
+    np.testing.assert_allclose(read.statistics, [table[order[:243]].mean(axis=0), table[order[:243]].std(axis=0)],
+                               rtol=1e-4)
+
+
+def test_likelihoods_are_in_the_units_of_the_table(table, tmp_path, capsys):
+    """Milli-units have a density a thousandth as high in each column: all else is the same."""
+    nats = []
+    for name, unit in (("one", 1.0), ("milli", 1000.0)):
+        np.save(tmp_path / f"{name}.npy", unit * table)
+        run = train_on(f"array:{tmp_path / name}.npy", tmp_path / name)
+        assert evaluate.main(["evaluate", f"--run_dir={run}", f"--data=array:{tmp_path / name}.npy"]) == 0
+        nats.append(json.loads(capsys.readouterr().out.splitlines()[-1])["nats"])
+        assert run.config()["flow"]["scale"] == pytest.approx(list(unit * table.std(axis=0)), rel=0.1)
+    assert nats[1] - nats[0] == pytest.approx(3 * np.log(1000.0), abs=1e-3)
+    assert len(list(run.samples.iterdir())) == 2
+
+
+BAD_TABLES = {
+    "must be .npy or .csv": ("t.txt", "1,2"),
+    "finite numbers only; row 2, column 1 is nan": ("t.csv", "a,b\n1,2\nnan,4\n"),
+    "finite numbers only; row 3, column 2 is inf": ("t.npy", np.array([[1, 2], [3, 4], [5, np.inf]])),
+    "must hold numbers only; row 2 has ''": ("t.csv", "1,2\n3,\n"),
+    "must hold numbers only; row 1 has 'x'": ("t.csv", "1,x\n3,4\n"),
+    "of one length; row 1 has 2 numbers, row 2 has 3": ("t.csv", "1,2\n3,4,5\n"),
+    r"rows and columns; got shape \(0,\)": ("t.csv", "a,b\n"),
+    r"rows and columns; got shape \(5,\), float64": ("t.npy", np.zeros(5)),
+    "rows and columns; got shape .*, complex128": ("t.npy", np.ones((5, 2), complex)),
+    "corrupt array file .*t.npy": ("t.npy", "not an array"),
+    "too few rows to cut validation and test from: 3": ("t.npy", np.arange(6.0).reshape(3, 2)),
+    "column 2 of .* must vary": ("t.npy", np.stack([np.arange(30.0), np.ones(30)], axis=1)),
+}
+
+
+@pytest.mark.parametrize("message", BAD_TABLES)
+def test_tables_refused(message, tmp_path):
+    name, content = BAD_TABLES[message]
+    if isinstance(content, str):
+        (tmp_path / name).write_text(content)
+    else:
+        np.save(tmp_path / name, content)
+    with pytest.raises(ValueError, match=f"^data: .*{message}") as caught:
+        data.load(f"array:{tmp_path / name}")
+    assert "\n" not in str(caught.value)
+
+
+def test_specs_refused():
+    for spec, said in (("toy:moon", "unknown toy density 'moon'; known are two_moons, rings, "),
+                       ("toy", "unknown kind of set 'toy'; known are digits, .*, toy:NAME, array:FILE"),
+                       ("array:", "nothing after the colon"),
+                       ("array:no.npy", "array file no.npy does not exist")):
+        with pytest.raises(ValueError, match=f"data: {said}"):
+            data.load(spec)

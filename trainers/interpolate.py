@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Draws what lies between real images in latent space, as PNG, a row a pair of images.
+
+    python -m trainers.interpolate --run_dir=runs/digits --data=digits --num=8 --seed=1 --out=between.png
+
+With --attribute=LABEL each row is one image, in the middle, moved against and along the difference of two mean latents
+of the training split: of the images with this label, and of all others.
+"""
+
+import sys
+
+from absl import flags
+
+from trainers import command
+
+
+def flag_values():
+    """The flags, not in absl's global set: the mains share names, and tests run all of them."""
+    values = flags.FlagValues()
+    flags.DEFINE_string("run_dir", None, "Directory of the run.", flag_values=values)
+    flags.DEFINE_string("data", None, "digits, tfds:NAME, idx:DIR or folder:DIR; images of its test split are drawn.",
+                        flag_values=values)
+    flags.DEFINE_string("attribute", None, "Name of a class, to move images towards it instead of to each other.",
+                        flag_values=values)
+    flags.DEFINE_integer("num", 8, "How many rows.", lower_bound=1, flag_values=values)
+    flags.DEFINE_integer("steps", 9, "How many images a row.", lower_bound=2, flag_values=values)
+    flags.DEFINE_integer("seed", 0, "Of the choice of images.", lower_bound=0, flag_values=values)
+    flags.DEFINE_string("out", None, "The PNG to write.", flag_values=values)
+    flags.mark_flags_as_required(["run_dir", "data", "out"], values)
+    return values
+
+
+def program(options):
+    """Draws as the flags say."""
+    from trainers import data as data_lib
+    from trainers import evaluation, latents, models, pictures
+    from trainers.run_dir import RunDir
+
+    run = RunDir(options.run_dir)
+    config = run.config()
+    data = data_lib.load(options.data)
+    evaluation.check_fits(config, data, run)
+    if data.num_levels is None:
+        raise ValueError(f"data: interpolation is for images; {data.name} has {data.description}")
+    labels = data.label_names or ()
+    if options.attribute is not None and options.attribute not in labels:
+        raise ValueError(f"attribute: must be a label of {data.name}, one of {', '.join(labels) or 'none'}; "
+                         f"got {options.attribute!r}")
+    needed = options.num * (1 if options.attribute is not None else 2)
+    if needed > data.num_examples("test"):
+        raise ValueError(f"num: {options.num} rows need {needed} images; test of {data.name} has "
+                         f"{data.num_examples('test')}")
+    model, source = models.load(run)
+    images, _ = next(iter(data_lib.dataset(
+        data, "test", needed, shuffle=True, seed=options.seed, num_bits=config["num_bits"])))
+    if options.attribute is None:
+        rows = latents.interpolate(model, images[::2], images[1::2], options.steps)
+    else:
+        batches = data_lib.dataset(data, "train", 256, shuffle=False, num_bits=config["num_bits"])
+        direction = latents.class_direction(model, batches, labels.index(options.attribute))
+        rows = latents.manipulate(model, images, direction, options.steps)
+    picture = pictures.grid(rows.reshape(-1, *rows.shape[2:]), config["num_levels"], columns=options.steps)
+    pictures.save_png(picture, options.out)
+    print(f"{options.out}: {options.num} rows of {run} ({source})")
+
+
+def main(argv=None):
+    """Runs the command line; returns the exit code."""
+    return command.run(program, flag_values(), flags.Error, argv, __doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
