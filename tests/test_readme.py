@@ -26,8 +26,13 @@ def test_links_lead_somewhere(path):
 
 
 def test_presets_and_mains_are_those_of_the_trainers():
-    presets = (ROOT / "trainers" / "presets.py").read_text(encoding="utf-8")
-    for name in re.findall(r"^\| `(\w+)` \|", README, re.M):
-        assert f'"{name}"' in presets
+    from trainers.presets import PRESETS
+
+    rows = re.findall(r"^\| (`\w+_\w+`(?:, `\w+`)*) \|", README, re.M)
+    names = [name for row in rows for name in re.findall(r"`(\w+)`", row) if not name.endswith("_affine")]
+    assert len(names) >= 8
+    for name in names:
+        assert name in PRESETS
+        assert f"{name}_smoke" in PRESETS
     for main in re.findall(r"python -m trainers\.(\w+)", README):
         assert (ROOT / "trainers" / f"{main}.py").exists()
