@@ -23,8 +23,7 @@ class _Conv2D(keras.Layer):
         self.shift = self.add_weight(name="shift", shape=(self.filters,), initializer="zeros")
 
     def _convolve(self, inputs, scale):
-        """`(conv(inputs, kernel) + shift) * scale`, by TensorFlow's `bias_add`: its gradient, and its fusion with what
-        stands around it, make a training step a third quicker than a broadcast sum."""
+        """`(conv(inputs, kernel) + shift) * scale`, by `bias_add`, which TensorFlow fuses with its neighbours."""
         kernel, shift = self.kernel * scale, self.shift * scale
         if self.kernel_size == 1:
             pixels = tf.nn.bias_add(ops.reshape(inputs, (-1, inputs.shape[-1])) @ kernel[0, 0], shift)
