@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metadata: `pip install .` brings what `tfp_glow` needs, `.[train]` what the trainers add, `.[test]` all."""
+"""Metadata: `pip install .` brings what `tfp_glow` needs, `.[train]` what the trainers add, `.[serving]` what
+TensorFlow Serving's warm-up requests need, `.[test]` all.
+"""
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -17,11 +19,16 @@ TRAIN = [
     "matplotlib",
     "pillow",
     "scikit-learn",
+    "tensorboard>=2.21,<2.22",  # TensorFlow's summaries are written by it
     "tensorflow-datasets>=4.9.10,<5",
+    "tqdm",
 ]
-TEST = TRAIN + [
+SERVING = ["tensorflow-serving-api>=2.21,<2.22"]  # writes warm-up requests for TensorFlow Serving
+TEST = TRAIN + SERVING + [
     "build",
+    "h5py",
     "hypothesis",
+    "psutil",
     "pytest",
     "ruff",
 ]
@@ -45,7 +52,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["tfp_glow", "tfp_glow.*", "trainers", "trainers.*"]),
     install_requires=RUNTIME,
-    extras_require={"train": TRAIN, "test": TEST},
+    extras_require={"train": TRAIN, "serving": SERVING, "test": TEST},
     # `build/` and `BUILD` would be one name on a case-insensitive file system.
     options={"build": {"build_base": ".build"}},
 )

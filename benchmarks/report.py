@@ -121,9 +121,10 @@ def show(value):
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def put_between_markers(text, new):
-    """The README's text with the measured part replaced; raises `ValueError` if its markers are gone."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"The README must have the lines {BEGIN!r} and {END!r}, once each and in this order.")
-    before, after = text[:text.index(BEGIN) + len(BEGIN)], text[text.index(END):]
+def put_between_markers(text, new, name="measured"):
+    """The README's text with the part of this name replaced; raises `ValueError` if its markers are gone."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"The README must have the lines {begin!r} and {end!r}, once each and in this order.")
+    before, after = text[:text.index(begin) + len(begin)], text[text.index(end):]
     return f"{before}\n{new}\n{after}"

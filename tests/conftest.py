@@ -16,3 +16,53 @@ tf.config.set_logical_device_configuration(
 @pytest.fixture(autouse=True)
 def _seeds():
     keras.utils.set_random_seed(7)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _data_dir(tmp_path_factory):
+    """Prepared sets are stored once for all tests, and apart from the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFP_GLOW_DATA_DIR", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_runs():
+    """In tests, training writes neither events nor a report unless it is asked to: each takes as long as it does."""
+    from trainers import train
+
+    define = train.flag_values
+
+    def flag_values():
+        values = define()
+        values.set_default("tensorboard", False)
+        values.set_default("report", False)
+        return values
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "flag_values", flag_values)
+        yield
+
+
+@pytest.fixture(scope="session")
+def digits_run(tmp_path_factory):
+    """A finished run of two epochs, with a moving average of the weights; tests leave it as it is."""
+    from trainers import train
+    from trainers.run_dir import RunDir
+
+    directory = tmp_path_factory.mktemp("runs") / "digits"
+    assert train.main(["train", "--preset=digits_glow_smoke", "--data=digits", f"--output_dir={directory}"]) == 0
+    return RunDir(directory)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """A tiny Glow whose parameters are not at their start, and the path of its SavedModel; tests leave both as is."""
+    import numpy as np
+
+    import tfp_glow
+
+    model = tfp_glow.FlowModel(tfp_glow.glow((4, 4, 1), num_levels=1, num_steps=2, width=4, seed=0))
+    model.initialize(np.random.RandomState(0).uniform(0, 256, (32, 4, 4, 1)).astype("float32"))
+    for variable in model.distribution.trainable_variables:
+        variable.assign_add(tf.random.stateless_normal(variable.shape, (1, 2), stddev=0.05))
+    return model, tfp_glow.export_saved_model(model, tmp_path_factory.mktemp("served") / "1")

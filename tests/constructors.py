@@ -38,6 +38,22 @@ def mlp(outputs, dtype):
     return keras.Sequential([MLP(outputs, (8,), "tanh", dtype=dtype), ScaledTanh(0.5, dtype=dtype)])
 
 
+class Given(tfgb.FlowBijector):
+    """A conditioned bijector with its context fixed, which the battery may call without one."""
+
+    context_shape = None
+
+    def __init__(self, bijector, context):
+        super().__init__(bijector.event_shape, bijector.latent_shape, dtype=bijector.dtype, name="given")
+        self._bijector, self._context = self._add_child(bijector), context
+
+    def _forward_and_log_det(self, x, **conditions):
+        return self._bijector._forward_and_log_det(x, context=self._context)
+
+    def _inverse_and_log_det(self, y, **conditions):
+        return self._bijector._inverse_and_log_det(y, context=self._context)
+
+
 def autoregressive(dtype):
     return tfgb.MaskedAutoregressive(VECTOR, MADE(5, (8,), "tanh", dtype=dtype), dtype=dtype)
 
@@ -111,6 +127,8 @@ CONSTRUCTORS = {
     "flatten": lambda d: tfgb.Flatten(IMAGE, dtype=d),
     "logit_pixels": lambda d: tfgb.LogitPixels(IMAGE, dtype=d),
     "logit_pixels_vector": lambda d: tfgb.LogitPixels(VECTOR, alpha=0.1, dtype=d),
+    "conditional_affine": lambda d: Given(tfgb.ConditionalAffine(IMAGE, (3,), dtype=d), (0.5, -1.0, 2.0)),
+    "conditional_affine_vector": lambda d: Given(tfgb.ConditionalAffine(VECTOR, (2,), dtype=d), (0.0, 1.0)),
     "masked_autoregressive": autoregressive,
     "inverse_autoregressive": lambda d: tfgb.Steps([tfgb.ActNorm(VECTOR, dtype=d), tfb.Invert(autoregressive(d))]),
     "steps_maf": lambda d: tfgb.Steps([

@@ -141,7 +141,10 @@ def test_checkpoint_restores_equal_outputs(name, tmp_path):
 
 @every_bijector
 def test_tfp_oracle(name):
-    """`bijector_test_util` as TensorFlow's wheel has it; TFP's wheel leaves its own copy out."""
+    """`bijector_test_util` as TensorFlow's wheel has it; TFP's wheel leaves its own copy out.
+
+    No constructor is over scalars; tests/test_tfp_manners.py asks vectors of one number for scalar congruency.
+    """
     bijector = made(name)
     if len(bijector.latent_shape) != len(bijector.event_shape):
         pytest.skip("the oracle knows one event rank only; test_shapes_finiteness_and_round_trip covers the rest")

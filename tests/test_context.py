@@ -37,7 +37,14 @@ def multiscale():
                            top)
 
 
+def mapped():
+    coupling = tfgb.AffineCoupling(VECTOR, MLP(6, (8,), "tanh", dtype="float64"), context_shape=(4,), dtype="float64")
+    return tfgb.MapContext(coupling, keras.layers.Dense(4, "tanh", dtype="float64"), CONTEXT)
+
+
 CONDITIONED = {
+    "map_context": mapped,
+    "map_context_reversible": lambda: tfgb.Repeat(mapped, 2, backprop="reversible"),
     "mlp": lambda: tfgb.AffineCoupling(VECTOR, MLP(6, (8,), "tanh", dtype="float64"), **GIVEN),
     "additive": lambda: tfgb.AdditiveCoupling(VECTOR, MLP(5, (8,), dtype="float64"), "checkerboard", **GIVEN),
     "convnet": lambda: tfgb.AffineCoupling(IMAGE, ConvNet(6, 2, dtype="float64"), **GIVEN),
@@ -46,6 +53,9 @@ CONDITIONED = {
     "repeat_reversible": lambda: tfgb.Repeat(step, 3, backprop="reversible"),
     "repeat_image_reversible": lambda: tfgb.Repeat(image_step, 2, backprop="reversible"),
     "multiscale": multiscale,
+    "conditional_affine": lambda: tfgb.ConditionalAffine(IMAGE, CONTEXT, dtype="float64"),
+    "repeat_conditional_affine_reversible": lambda: tfgb.Repeat(
+        lambda: tfgb.ConditionalAffine(VECTOR, CONTEXT, dtype="float64"), 2, backprop="reversible"),
 }
 CONDITIONED["steps_partly"] = lambda: tfgb.Steps([
     step(), tfgb.AdditiveCoupling(VECTOR, MLP(3, (8,), dtype="float64"), dtype="float64")])
@@ -140,7 +150,7 @@ def test_reversible_gradients_are_the_stored_ones():
         np.testing.assert_allclose(received, expected, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["mlp", "convnet", "repeat_reversible"])
+@pytest.mark.parametrize("name", ["mlp", "convnet", "repeat_reversible", "map_context"])
 def test_batches_broadcast_and_are_checked(name):
     bijector = made(name)
     y, context = data(bijector, (4, 2))
@@ -154,7 +164,7 @@ def test_batches_broadcast_and_are_checked(name):
                                atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["mlp", "repeat", "steps_partly"])
+@pytest.mark.parametrize("name", ["mlp", "repeat", "steps_partly", "map_context"])
 @pytest.mark.parametrize(("context", "message"), [
     (None, r"`context` must have a shape that ends in \(3,\).*received None"),
     (np.zeros((2, 4)), r"`context` must have a shape that ends in \(3,\).*received shape \(2, 4\)"),

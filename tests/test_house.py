@@ -20,8 +20,9 @@ FLOORS = (
     ("tfp_glow.networks", "tfp_glow.bijectors.masks", "tfp_glow.bijectors.checks"),
     ("tfp_glow.bijectors",),
     ("tfp_glow.flows",),
-    ("tfp_glow.adopted", "tfp_glow.events", "tfp_glow.functions", "tfp_glow.queries"),
-    ("tfp_glow.model", "tfp_glow.export"),
+    ("tfp_glow.adopted", "tfp_glow.classifier", "tfp_glow.conditions", "tfp_glow.dequantization", "tfp_glow.events",
+     "tfp_glow.functions", "tfp_glow.queries", "tfp_glow.training"),
+    ("tfp_glow.model", "tfp_glow.export", "tfp_glow.serving"),
     ("tfp_glow",),
     ("trainers",),
     ("benchmarks", "examples"),
@@ -34,7 +35,8 @@ NEVER = (
     ("tfp_glow", "tf_keras", "the library is Keras 3 only"),
     ("trainers", "tf_keras", "the library is Keras 3 only"),
 )
-FLAG_HOMES = {f"trainers/{main}.py" for main in ("train", "evaluate", "sample", "figure2d", "interpolate")}
+FLAG_HOMES = {f"trainers/{main}.py" for main in (
+    "train", "evaluate", "sample", "figure2d", "interpolate", "report", "serving")}
 PRIVATE_HOMES = {"tfp_glow/bijectors/pass_cache.py"}
 PRIVATE = ("tensorflow_probability.python", "tensorflow.python", "keras.src")
 ALIASES = {"tf": "tensorflow", "tfp": "tensorflow_probability"}
@@ -43,7 +45,8 @@ SPDX = "# SPDX-License-Identifier: Apache-2.0"
 MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:work|root|home|Users)/[\w.]|\b[A-Z]:\\\\?Users\b")
 UNTRACKED = {"runs", "dist", "build", "__pycache__"}
 # Distributions whose module has another name.
-MODULES = {"absl-py": "absl", "pillow": "PIL", "scikit-learn": "sklearn"}
+MODULES = {"absl-py": "absl", "pillow": "PIL", "scikit-learn": "sklearn",
+           "tensorflow-serving-api": "tensorflow_serving"}
 
 
 def report(rule, offences):
@@ -172,7 +175,7 @@ def test_never_imports(who, banned, reason):
 
 
 @pytest.mark.parametrize(("tree", "extras"), [
-    ("tfp_glow", ["RUNTIME"]), ("trainers", ["RUNTIME", "TRAIN"]), ("examples", ["RUNTIME", "TRAIN"])],
+    ("tfp_glow", ["RUNTIME", "SERVING"]), ("trainers", ["RUNTIME", "TRAIN"]), ("examples", ["RUNTIME", "TRAIN"])],
     ids=["tfp_glow", "trainers", "examples"])
 def test_imports_are_declared(tree, extras):
     """So `pip install .` brings all that `import tfp_glow` needs, and that stays free of absl and TFDS."""

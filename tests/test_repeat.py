@@ -5,11 +5,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 from constructors import dense, step
 
 import tfp_glow
 from tfp_glow import bijectors as tfgb
 
+tfb = tfp.bijectors
 SHAPE, NUM_STEPS = (4, 4, 2), 3
 
 
@@ -37,6 +39,8 @@ MAKERS = {
         SHAPE, tfp_glow.networks.ConvNet(4, 4, dtype="float64"), "checkerboard", "tanh", dtype="float64")]),
     "additive": lambda: tfgb.Steps([tfgb.InvertibleConv1x1(SHAPE, dtype="float64"), tfgb.AdditiveCoupling(
         SHAPE, tfp_glow.networks.ConvNet(4, 1, dtype="float64"), dtype="float64")]),
+    "inverted": lambda: tfgb.Steps([tfgb.ActNorm(SHAPE, dtype="float64"), tfb.Invert(tfgb.AffineCoupling(
+        SHAPE, tfp_glow.networks.ConvNet(4, 2, dtype="float64"), dtype="float64"))]),
     "nested": lambda: tfgb.Steps([step(SHAPE, "float64"), tfgb.Steps([tfgb.ActNorm(SHAPE, dtype="float64")])]),
 }
 

@@ -19,6 +19,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from tfp_glow import serving
 from tfp_glow.flows import config_from_dict
 from trainers import (
     baseline,
@@ -35,20 +36,12 @@ from trainers import (
     strategy,
     train,
 )
-from trainers.callbacks import Progress, SaveCheckpoint
 from trainers.checkpoints import Checkpoints
 from trainers.flow_fields import fit_flow
 from trainers.run_dir import RunDir, differences
 from trainers.training import configure, training_batches
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TFP_GLOW_DATA_DIR", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -58,14 +51,6 @@ def digits():
 
 def train_digits(directory, *flags):
     return train.main(["train", "--preset=digits_glow_smoke", "--data=digits", f"--output_dir={directory}", *flags])
-
-
-@pytest.fixture(scope="module")
-def digits_run(tmp_path_factory):
-    """A finished run; tests leave it as it is."""
-    directory = tmp_path_factory.mktemp("runs") / "digits"
-    assert train_digits(directory) == 0
-    return RunDir(directory)
 
 
 def write_idx(directory, sizes, shape=(28, 28)):
@@ -85,7 +70,7 @@ def check_artefacts(run, epochs):
     assert [line["epoch"] for line in history] == list(range(1, epochs + 1))
     for line in history:
         assert set(line) == {"epoch", "loss", "bits_per_dim", "val_bits_per_dim", "learning_rate", "seconds",
-                             "images_per_second"}
+                             "images_per_second", "skipped_steps", "data_wait"}
         assert np.isfinite(list(line.values())).all()
     assert sorted(p.name for p in run.samples.iterdir()) == [f"epoch_{e:04d}.png" for e in range(1, epochs + 1)]
     for path in (*run.samples.iterdir(), run.path / "loss_curve.png"):
@@ -93,7 +78,9 @@ def check_artefacts(run, epochs):
             assert min(picture.size) > 200 and len(set(picture.convert("L").tobytes())) > 2
     assert not list(run.path.rglob(".partial*"))
     model = keras.saving.load_model(run.model_path)
-    signatures = tf.saved_model.load(str(run.saved_models / str(run.result()["saved_model"]))).signatures
+    served = run.saved_models / str(run.result()["saved_model"])
+    assert (run.saved_models / "model.config").exists() and (served / serving.WARMUP).exists()
+    signatures = tf.saved_model.load(str(served)).signatures
     points = tf.random.stateless_uniform((3, *model.event_shape), (1, 2), maxval=2.0**model.num_bits)
     np.testing.assert_allclose(signatures["log_prob"](images=points)["log_prob"], model.log_prob(points), rtol=1e-5)
     assert run.is_finished()
@@ -149,6 +136,12 @@ def test_sample_is_reproducible(digits_run, tmp_path):
     assert not np.array_equal(a, c)
 
 
+def test_sample_enlarges(digits_run, tmp_path):
+    assert sample.main(["sample", f"--run_dir={digits_run}", "--num=4", "--enlarge=2",
+                        f"--out={tmp_path / 'grid.png'}"]) == 0
+    assert PIL.Image.open(tmp_path / "grid.png").size == (490, 490)  # 2x2 images of 16x16, enlarged 14 times
+
+
 def test_fashion_mnist_run(tmp_path):
     write_idx(tmp_path, {"train": 80, "t10k": 17})
     run = RunDir(tmp_path / "run")
@@ -165,7 +158,7 @@ def test_cifar10_run_and_more_epochs(tmp_path, capsys):
         assert run.is_finished()
         assert train.main(command) == 0  # the schedule is constant, so epochs may grow
         assert check_artefacts(run, epochs=2).event_shape == (32, 32, 3)
-        assert sorted(p.name for p in run.saved_models.iterdir()) == ["1", "2"]
+        assert sorted(p.name for p in run.saved_models.iterdir()) == ["1", "2", "model.config"]
         assert train.main([*command, "--epochs=1"]) == 1
     assert capsys.readouterr().err.endswith("another configuration: epochs 2 (now 1)\n")
 
@@ -230,53 +223,15 @@ def test_two_replicas_learn_the_same(digits_run, tmp_path):
                f"--output_dir={tmp_path / 'run'}", "--strategy=mirrored", "--replicas=2"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "run" / "report.html").exists() and (tmp_path / "run" / "tensorboard").exists()
+    assert [line.split(": ")[0] for line in done.stdout.splitlines() if "bits/dim, validation" in line] == [
+        "epoch 1/2", "epoch 2/2"]
     for one, two in zip(digits_run.history(), RunDir(tmp_path / "run").history(), strict=True):
         assert one["bits_per_dim"] == pytest.approx(two["bits_per_dim"], abs=1e-4)
         assert one["val_bits_per_dim"] == pytest.approx(two["val_bits_per_dim"], abs=1e-4)
 
 
-# Resuming.
-
-
-def stop_after(monkeypatch, epoch):
-    """Ends the process, as it were, when the checkpoint of `epoch` is written."""
-    save = SaveCheckpoint.on_epoch_end
-
-    def stop(self, e, logs=None):
-        save(self, e, logs)
-        if e + 1 == epoch:
-            raise KeyboardInterrupt
-    monkeypatch.setattr(SaveCheckpoint, "on_epoch_end", stop)
-
-
-def test_resumed_run_is_bit_identical(digits_run, tmp_path, monkeypatch, capsys):
-    with monkeypatch.context() as patch:
-        stop_after(patch, epoch=1)
-        assert train_digits(tmp_path / "run") == 130
-    run = RunDir(tmp_path / "run")
-    # A line whose epoch never got its checkpoint, and one cut short.
-    run.add_history({**run.history()[0], "epoch": 2})
-    with open(run.history_path, "a") as file:
-        file.write('{"epoch": 3, "lo')
-    # Before it ends, the best checkpoint so far serves.
-    assert sample.main(["sample", f"--run_dir={run}", "--num=1", f"--out={tmp_path / 'grid.png'}"]) == 0
-    assert "not finished; its best checkpoint, epoch 1 of 2" in capsys.readouterr().out
-
-    assert train_digits(run) == 0
-    assert "goes on after epoch 1" in capsys.readouterr().out
-    check_artefacts(run, epochs=2)
-    for a, b in zip(digits_run.history(), run.history(), strict=True):
-        for timing in ("seconds", "images_per_second"):
-            del a[timing], b[timing]
-        assert a == b
-    ends = []
-    for each in (digits_run, run):
-        model = models.build(each.config())
-        models.compile_model(model, each.config())
-        assert Checkpoints(each.checkpoints).restore_last(model)["epoch"] == 2
-        ends.append([v.numpy() for v in (*model.variables, *model.optimizer.variables)])
-    assert int(model.optimizer.iterations) == 8
-    assert all(map(np.array_equal, *ends))
+# The data of a step.
 
 
 def test_training_batches_go_on_from_any_step(digits):
@@ -303,31 +258,6 @@ def tiny_model(value):
     model.compile(keras.optimizers.Adam(1e-3), loss="mse")
     model.set_weights([np.full((2, 1), value), np.zeros(1)])
     return model
-
-
-def test_checkpoints_keep_the_last_and_the_best(tmp_path):
-    checkpoints = Checkpoints(tmp_path, keep=2)
-    for epoch, bits in enumerate([3.0, 1.0, 2.0, float("nan"), 2.5], 1):
-        checkpoints.save(tiny_model(epoch), epoch, bits)
-    assert [record["epoch"] for record in checkpoints.records()] == [2, 4, 5]
-    assert len(list(tmp_path.iterdir())) == 6
-    model = tiny_model(0)
-    assert checkpoints.restore_best(model)["epoch"] == 2 and model.get_weights()[0][0, 0] == 2
-    assert checkpoints.restore_last(model)["epoch"] == 5 and model.get_weights()[0][0, 0] == 5
-
-    newest = tmp_path / "epoch_0005.weights.h5"
-    newest.write_bytes(newest.read_bytes()[:-100])
-    with pytest.warns(UserWarning, match="epoch_0005.weights.h5 is damaged"):
-        assert checkpoints.restore_last(model)["epoch"] == 4
-    assert model.get_weights()[0][0, 0] == 4
-    (tmp_path / "epoch_0004.json").write_text("{")
-    with pytest.warns(UserWarning, match="damaged"):
-        assert checkpoints.restore_last(model)["epoch"] == 2
-    (tmp_path / "epoch_0002.weights.h5").unlink()
-    with pytest.warns(UserWarning), pytest.raises(ValueError, match="all 2 in .* are damaged"):
-        checkpoints.restore_last(model)
-    (tmp_path / "empty").mkdir()
-    assert Checkpoints(tmp_path / "empty").restore_last(model) is None
 
 
 # Refusals: one line on stderr, exit code 1.
@@ -419,14 +349,6 @@ def test_the_command_line_writes_one_line():
     assert done.returncode == 0 and "--[no]resume" in done.stdout and not done.stderr
 
 
-def test_nan_stops_the_run():
-    progress = Progress(batch_size=4)
-    progress.set_model(tiny_model(0))
-    progress.on_epoch_begin(0)
-    with pytest.raises(ValueError, match="the loss is nan at step 0"):
-        progress.on_train_batch_end(0, {"loss": float("nan")})
-
-
 def test_one_process_at_a_time(tmp_path):
     run = RunDir(tmp_path)
     with run.locked(), pytest.raises(ValueError, match="another process is training"), run.locked():
@@ -505,8 +427,8 @@ def test_presets_are_the_published_ones(name):
 
 
 def test_presets_are_complete_and_checked():
-    families = {"digits": ("glow", "realnvp", "nice", "maf", "iaf"), "fashion_mnist": ("glow", "realnvp"),
-                "toy": ("realnvp", "maf")}
+    families = {"digits": ("glow", "realnvp", "nice", "maf", "iaf", "glow_classes", "realnvp_classes"),
+                "fashion_mnist": ("glow", "realnvp"), "toy": ("realnvp", "maf")}
     expected = {*PUBLISHED, *(f"{family}_{system}" for family, systems in families.items() for system in systems)}
     assert set(presets.PRESETS) == expected | {f"{name}_smoke" for name in expected}
     budgets = {(p.batch_size, p.epochs, p.optimizer, p.learning_rate, p.schedule, p.warmup_epochs, p.pixel_noise)

@@ -84,7 +84,7 @@ def test_densities_integrate_to_one(name):
 
 
 def test_quadrature_agrees_with_what_is_exact():
-    for name in ("checkerboard", "banana", "wave"):
+    for name in ("checkerboard", "banana", "wave", "swirl"):
         assert DENSITIES[name].quadrature(0.05) == pytest.approx(DENSITIES[name].exact_entropy, abs=1e-5)
     assert DENSITIES["checkerboard"].exact_entropy == pytest.approx(np.log(32))
     # Eight normal distributions that hardly touch: log 8 more than one of them, less what their overlap takes.
@@ -128,6 +128,8 @@ def test_toy_run(moons_run, tmp_path, capsys):
     np.testing.assert_allclose(signatures["log_prob"](images=test[:9])["log_prob"], model.log_prob(test[:9]), rtol=1e-5)
     out = tmp_path / "points.png"
     assert sample.main(["sample", f"--run_dir={moons_run}", "--num=50", f"--out={out}"]) == 0
+    assert sample.main(["sample", f"--run_dir={moons_run}", "--enlarge=2", f"--out={out}"]) == 1
+    assert "enlarge: is for images; got 2" in capsys.readouterr().err
     for path in (out, *moons_run.samples.iterdir(), moons_run.path / "loss_curve.png"):
         with PIL.Image.open(path) as picture:
             assert min(picture.size) > 200 and len(set(picture.convert("L").tobytes())) > 2

@@ -4,10 +4,12 @@
 from tfp_glow import bijectors, flows, networks
 from tfp_glow.bijectors import initialize
 from tfp_glow.export import export_saved_model
-from tfp_glow.flows import glow, iaf, maf, nice, realnvp, realnvp_vector
+from tfp_glow.flows import dequantizer, glow, iaf, maf, nice, realnvp, realnvp_vector
 from tfp_glow.model import FlowModel
+from tfp_glow.resolution import at_resolution
+from tfp_glow.serving import write_model_config, write_warmup_requests
 
 __all__ = [
-    "FlowModel", "bijectors", "export_saved_model", "flows", "glow", "iaf", "initialize", "maf", "networks", "nice",
-    "realnvp", "realnvp_vector",
+    "FlowModel", "at_resolution", "bijectors", "dequantizer", "export_saved_model", "flows", "glow", "iaf",
+    "initialize", "maf", "networks", "nice", "realnvp", "realnvp_vector", "write_model_config", "write_warmup_requests",
 ]

@@ -1,7 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes Keras see the plain `tf.Variable`s of a distribution."""
+"""Makes Keras see the plain `tf.Variable`s of a distribution, and TensorFlow's checkpoints all of Keras's variables."""
 
 import keras
+import tensorflow as tf
+
+
+class VariableList(tf.Module):
+    """Keras variables where TensorFlow's checkpoints find them: those look past lists in a Keras layer's attributes."""
+
+    def __init__(self, variables):
+        super().__init__()
+        self.listed = list(variables)
 
 
 class AdoptedVariables(keras.layers.Layer):

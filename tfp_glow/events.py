@@ -16,8 +16,11 @@ def dequantized(x, dtype, seed=None):
     """
     if x.dtype.is_floating:
         return tf.identity(tf.cast(x, dtype))  # Unknown to the cache of passes, which cannot tell training from not.
-    if seed is None:
-        return tf.cast(x, dtype) + 0.5
+    return tf.cast(x, dtype) + (0.5 if seed is None else uniform_noise(x, dtype, seed))
+
+
+def uniform_noise(x, dtype, seed):
+    """Uniform noise in [0, 1) for every number of a batch of events, of arguments as of `dequantized`."""
     seed = tf.stack([tf.cast(s, tf.int32) for s in seed])
     context = tf.distribute.get_replica_context()
     num_replicas = context.num_replicas_in_sync if context else 1
@@ -25,7 +28,7 @@ def dequantized(x, dtype, seed=None):
     noise = tf.random.stateless_uniform(tf.concat([[size * num_replicas], tf.shape(x)[1:]], axis=0), seed, dtype=dtype)
     if num_replicas > 1:
         noise = noise[context.replica_id_in_sync_group * size:][:size]
-    return tf.cast(x, dtype) + noise
+    return noise
 
 
 def quantized(y, num_bits):
@@ -48,15 +51,14 @@ def check_finite(argument, value):
         raise ValueError(f"Argument `{argument}` must be finite; received NaN or infinity.")
 
 
-def first_batch(x, size=256):
-    """The first events of an array, or the first batch of a dataset, without labels."""
+def first_batch(x, y=None, size=256):
+    """The first events and labels of arrays, or the first batch of a dataset; None for labels that there are not."""
     if isinstance(x, (np.ndarray, tf.Tensor)):
-        return x[:size]
+        return x[:size], None if y is None else y[:size]
     if not isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)):
         raise ValueError("Argument `x` must be an array, a tensor or a tf.data.Dataset to take the batch for data-"
                          f"dependent initialisation from; received {type(x).__name__} (call `initialize` before).")
     batch = next(iter(x))
-    batch = batch[0] if isinstance(batch, tuple) else batch
-    if isinstance(batch, tf.distribute.DistributedValues):
-        batch = batch.values[0]
-    return batch
+    batch = batch if isinstance(batch, tuple) else (batch,)
+    events, labels, *_ = [b.values[0] if isinstance(b, tf.distribute.DistributedValues) else b for b in (*batch, None)]
+    return events, labels

@@ -5,24 +5,29 @@ import functools
 import math
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfp_glow.bijectors.passes import is_transformed
+from tfp_glow.conditions import Condition
 from tfp_glow.events import dequantized, quantized
 
 
 class FlowFunctions:
     """The `tf.function`s that `FlowModel`'s methods call and `export_saved_model` serves.
 
-    Events are `[batch, *event_shape]`, latents `[batch, *latent_shape]`, seeds int32 scalars.
+    Events are `[batch, *event_shape]`, latents `[batch, *latent_shape]`, seeds int32 scalars. Where `condition.spec` is
+    not None each takes a last argument more, a batch of conditions.
 
     Args:
       distribution: a `tfd.Distribution`; `encode`, `decode` and temperature need a `tfd.TransformedDistribution`.
       num_bits: bits of a pixel, for events that come out as whole numbers; None for floats.
+      dequantization: what makes points of whole numbers, a `Dequantization`.
     """
 
-    def __init__(self, distribution, num_bits):
-        self.distribution, self.num_bits = distribution, num_bits
+    def __init__(self, distribution, num_bits, dequantization):
+        self.distribution, self.num_bits, self.dequantization = distribution, num_bits, dequantization
         self.event_shape = tuple(distribution.event_shape)
+        self.condition = Condition(distribution)
 
     @property
     def has_latents(self):
@@ -47,40 +52,70 @@ class FlowFunctions:
 
     @functools.cached_property
     def log_prob(self):
-        """`(events, seed) -> [batch]`, in nats."""
-        return _function(lambda x, seed: self.distribution.log_prob(self.points(x, (seed, 0))))
+        """`(events, seed) -> [batch]`, in nats; of whole numbers a bound, with the noise that the seed gives."""
+        return _function(lambda x, seed, *c: self._bound(*self.dequantization(x, (seed, 0)), *c))
+
+    @functools.cached_property
+    def log_prob_with_noise(self):
+        """`(whole numbers, noise) -> [batch]`: `log_prob` with uniform noise in [0, 1) of the shape of the events."""
+        return _function(lambda x, noise, *c: self._bound(*self.dequantization.with_noise(x, noise), *c))
+
+    @functools.cached_property
+    def importance_weighted(self):
+        """`(whole numbers, number, seed) -> [batch]`: the log of the mean of `exp(log_prob)` over draws of noise."""
+        return _function(self._importance_weighted)
+
+    def _bound(self, points, log_q, *condition):
+        return self.distribution.log_prob(points, **self.condition.keywords(*condition)) - log_q
+
+    def _importance_weighted(self, x, number, seed, *condition):
+        def add(k, total):
+            return k + 1, tfp.math.log_add_exp(total, self._bound(*self.dequantization(x, (seed, k)), *condition))
+
+        # One draw after the other, so that memory does not grow with their number; the first is that of `log_prob`.
+        nothing = tf.fill(tf.shape(x)[:1], tf.constant(-math.inf, self.distribution.dtype))
+        _, total = tf.while_loop(lambda k, _: k < number, add, (0, nothing), parallel_iterations=1)
+        return total - tf.math.log(tf.cast(number, total.dtype))
 
     @functools.cached_property
     def bits_per_dim(self):
         """`(events, seed) -> [batch]`."""
-        return _function(lambda x, seed: self.to_bits(self.log_prob(x, seed)))
+        return _function(lambda x, seed, *c: self.to_bits(self.log_prob(x, seed, *c)))
 
     @functools.cached_property
     def encode(self):
         """`(events) -> latents`."""
-        return _function(lambda x: self.distribution.bijector.inverse(self.points(x)))
+        return _function(lambda x, *c: self.distribution.bijector.inverse(
+            self.points(x), **self._keywords_for("bijector", *c)))
 
     @functools.cached_property
     def decode(self):
         """`(latents) -> events`."""
-        return _function(lambda z: quantized(self.distribution.bijector.forward(z), self.num_bits))
+        return _function(lambda z, *c: quantized(
+            self.distribution.bijector.forward(z, **self._keywords_for("bijector", *c)), self.num_bits))
 
     @functools.cached_property
     def sample(self):
         """`(number, temperature, seed) -> events`; the temperature scales the latents' deviation from their mean."""
         return _function(self._sample)
 
-    def _sample(self, number, temperature, seed):
+    def _sample(self, number, temperature, seed, *condition):
         seed = tf.stack([seed, 0])
         if not self.has_latents:
             return quantized(self.distribution.sample(number, seed=seed), self.num_bits)
         base = self.distribution.distribution
-        latents = base.sample(number, seed=seed)
+        latents = base.sample(number, seed=seed, **self._keywords_for("distribution", *condition))
         try:
             mean = base.mean()
         except NotImplementedError:
             mean = tf.zeros([], latents.dtype)
-        return quantized(self.distribution.bijector.forward(mean + temperature * (latents - mean)), self.num_bits)
+        latents = mean + temperature * (latents - mean)
+        events = self.distribution.bijector.forward(latents, **self._keywords_for("bijector", *condition))
+        return quantized(events, self.num_bits)
+
+    def _keywords_for(self, part, *condition):
+        """Keyword arguments of the methods of a transformed distribution's `bijector` or `distribution`."""
+        return self.condition.keywords(*condition).get(f"{part}_kwargs", {})
 
 
 def _function(python_function):

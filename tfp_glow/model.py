@@ -5,28 +5,36 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.adopted import AdoptedVariables
-from tfp_glow.bijectors import FlowBijector, Pixels, initialize
-from tfp_glow.bijectors.checks import check_int
-from tfp_glow.events import check_finite, first_batch
-from tfp_glow.flows import PresetDistribution, config_from_dict, config_to_dict
+from tfp_glow.adopted import AdoptedVariables, VariableList
+from tfp_glow.bijectors import FlowBijector, Pixels
+from tfp_glow.bijectors.checks import check_int, check_number
+from tfp_glow.classifier import LatentClassifier
+from tfp_glow.dequantization import Dequantization
+from tfp_glow.flows import config_from_dict, config_of, config_to_dict
 from tfp_glow.functions import FlowFunctions
 from tfp_glow.queries import FlowQueries
+from tfp_glow.training import FlowTraining
 
 tfd = tfp.distributions
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
-class FlowModel(FlowQueries, keras.Model):
+class FlowModel(FlowTraining, FlowQueries, keras.Model):
     """Trains a `tfd.Distribution` by maximum likelihood, and gives its densities, latents and samples.
 
     `compile`, `fit` and `evaluate` are Keras's, on arrays or a `tf.data.Dataset` of events or `(event, label)` pairs;
-    labels are not used. Whole numbers stand for bins of width 1 and get uniform noise on every step; floats are points.
-    The loss is the mean of `-log p(x) / (D log 2)`, bits per dimension of an event of `D` numbers, plus the weights'
-    regularisers; the metric `bits_per_dim` is without them. Before the first step `fit` sets data-dependent parameters
-    from the first batch, unless they are set already (in an earlier `fit`, by `initialize`, or by loading weights).
+    labels are used where `condition_spec` is not None: by flows with `num_classes`, and, there called contexts, by
+    distributions of your own whose bijectors have a `context_shape`.
 
-    Noise depends on `seed` and the step alone: neither on the number of replicas nor on when training was resumed.
+    Whole numbers stand for bins of width 1 and get uniform noise on every step; floats are points. The loss
+    is the mean of `-log p(x) / (D log 2)`, bits per dimension of an event of `D` numbers, plus the regularisers of the
+    weights and a classifier's loss, if there are any; the metric `bits_per_dim` is without them. Before the first step
+    `fit` sets data-dependent parameters from the first batch, unless they are set already (in an earlier `fit`, by
+    `initialize`, or by loading weights).
+
+    Noise depends on `seed` and the step alone: neither on the number of replicas nor on when training was resumed. With
+    a `dequantizer`, a distribution `q(u | x)` that is trained together with `p`, noise is of that distribution, and for
+    whole numbers the bound `log p(x + u) - log q(u | x)` is in the place of `log p(x + u)`.
 
     Args:
       distribution: a `tfd.Distribution` over one tensor, without batch shape, such as `tfp_glow.glow(...)` returns. Its
@@ -35,6 +43,11 @@ class FlowModel(FlowQueries, keras.Model):
         takes it from the distribution's `Pixels` bijector, if it has one; None means that data is continuous.
       seed: an int, for the noise.
       name: name of the model.
+      weight_y: for `tfp_glow.glow` with `num_classes`: a number by which the loss is more, times the cross-entropy of a
+        classifier in bits of an event (see `tfp_glow.classifier`); the metric `accuracy` is its share of right guesses.
+        0 for no classifier.
+      dequantizer: the distribution of the noise on whole numbers, such as `tfp_glow.dequantizer(...)` returns; None for
+        uniform noise.
 
     Raises:
       ValueError: if an argument is not as said.
@@ -47,7 +60,7 @@ class FlowModel(FlowQueries, keras.Model):
     TensorShape([4, 8, 8, 1])
     """
 
-    def __init__(self, distribution, num_bits="auto", seed=0, name="flow_model"):
+    def __init__(self, distribution, num_bits="auto", seed=0, name="flow_model", weight_y=0.0, dequantizer=None):
         if not isinstance(distribution, tfd.Distribution) or tf.nest.is_nested(distribution.dtype):
             raise ValueError("Argument `distribution` must be a tfd.Distribution over one tensor; "
                              f"received {distribution!r}.")
@@ -55,9 +68,11 @@ class FlowModel(FlowQueries, keras.Model):
             raise ValueError("Argument `distribution` must have no batch shape and a static event shape; received "
                              f"batch shape {distribution.batch_shape}, event shape {distribution.event_shape}.")
         super().__init__(name=name, dtype=distribution.dtype.name)
-        self._hidden = _Hidden(distribution)
+        self._hidden = _Hidden(distribution, dequantizer)
         self._seed = check_int("seed", seed, minimum=0)
-        flows = [m for m in distribution.submodules if isinstance(m, FlowBijector)]
+        dequantization = Dequantization(distribution, dequantizer)
+        whole = [distribution] if dequantizer is None else [distribution, dequantizer]
+        flows = [m for flow in whole for m in flow.submodules if isinstance(m, FlowBijector)]
         pixels = [m for m in distribution.submodules if isinstance(m, Pixels)]
         self._num_bits = (pixels[0].num_bits if pixels else None) if num_bits == "auto" else num_bits
         if self._num_bits is not None and check_int("num_bits", self._num_bits) > 16:
@@ -65,18 +80,28 @@ class FlowModel(FlowQueries, keras.Model):
         layers = dict.fromkeys(layer for flow in flows for layer in flow.keras_layers)
         for index, layer in enumerate(layers):
             setattr(self, f"flow_{index}", layer)  # TensorFlow's checkpoints follow attributes, not Keras's lists.
+        self.saved_variables = VariableList(v for layer in layers for v in layer.variables)
         known = {id(v.value) for layer in layers for v in layer.variables}
-        plain = [v for v in distribution.variables if id(v) not in known]
+        plain = [v for flow in whole for v in flow.variables if id(v) not in known]
         if plain:
             self.plain_variables = AdoptedVariables(plain, name="plain_variables", dtype=self.dtype)
         self._bits_metric = keras.metrics.Mean(name="bits_per_dim")
-        self._functions = FlowFunctions(distribution, self._num_bits)
+        self._functions = FlowFunctions(distribution, self._num_bits, dequantization)
+        self._weight_y = check_number("weight_y", weight_y, "not be negative", lambda value: value >= 0.0)
+        self.classifier = LatentClassifier(distribution) if weight_y else None
+        if weight_y:
+            self._accuracy_metric = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
         self.built = True
 
     @property
     def distribution(self):
         """The distribution that is trained."""
         return self._hidden.distribution
+
+    @property
+    def dequantizer(self):
+        """The distribution of the noise on whole numbers, or None for uniform noise."""
+        return self._hidden.dequantizer
 
     @property
     def event_shape(self):
@@ -93,61 +118,6 @@ class FlowModel(FlowQueries, keras.Model):
         """The graph functions behind the queries, a `FlowFunctions`."""
         return self._functions
 
-    # Training.
-
-    def compile(self, optimizer="adamax", *, jit_compile=False, **kwargs):
-        """Keras's `compile`, without a loss; XLA only on demand, as it is slower than TensorFlow's kernels on CPUs."""
-        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
-        with self.distribute_strategy.scope():
-            self.optimizer.build(self.trainable_variables)
-
-    def compile_from_config(self, config):
-        """Undoes Keras's `get_compile_config`, when a saved model is loaded."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-
-    def fit(self, x=None, *args, **kwargs):
-        """Keras's `fit`; initialises data-dependent parameters from the first batch of `x`, if they are not set."""
-        check_finite("x", x)
-        if not self.is_initialized:
-            self.initialize(first_batch(x))
-        return super().fit(x, *args, **kwargs)
-
-    @property
-    def is_initialized(self):
-        """Whether every data-dependent parameter is set."""
-        flows = [m for m in self.distribution.submodules if isinstance(m, FlowBijector)]
-        return all(flow.is_initialized for flow in flows)
-
-    def initialize(self, batch):
-        """Sets data-dependent parameters from a batch of events; those that are set already stay.
-
-        Raises:
-          ValueError: if `batch` does not hold events of `event_shape`, or is not finite.
-        """
-        batch = self._checked("batch", batch)
-        initialize(self.distribution, self._functions.points(batch, (2 * self._seed, 0)))
-
-    def call(self, x, training=None):
-        """Log-density of every event of a batch, in nats, with fresh noise on whole numbers."""
-        if training and getattr(self, "optimizer", None) is not None:
-            seed = (2 * self._seed, self.optimizer.iterations)
-        else:  # The number of events evaluated so far; each replica counts its own.
-            seed = (2 * self._seed + 1, self._bits_metric.count * _num_replicas())
-        return self.distribution.log_prob(self._functions.points(x, seed))
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Mean bits per dimension plus regularisers, divided among replicas as Keras expects."""
-        bits = self._functions.to_bits(y_pred)
-        if sample_weight is not None:
-            bits *= tf.cast(sample_weight, bits.dtype)
-        size = tf.cast(tf.size(bits), bits.dtype)  # 0 where a last batch has fewer events than there are replicas.
-        return (tf.math.divide_no_nan(tf.reduce_sum(bits), size) + sum(self.losses)) / _num_replicas()
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Updates `bits_per_dim` and returns all metrics."""
-        self._bits_metric.update_state(self._functions.to_bits(y_pred), sample_weight)
-        return super().compute_metrics(x, y, y_pred, sample_weight)
-
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         # Private to Keras 3 (pinned): it would build the model from a batch of the data, which fails for batches spread
         # over workers. Everything here is built in the constructor and in `compile`.
@@ -155,27 +125,32 @@ class FlowModel(FlowQueries, keras.Model):
 
     # Saving.
 
+    def save(self, *args, **kwargs):
+        """Keras's `save`; a model that cannot be saved whole leaves a file as it is, see `get_config`."""
+        self.get_config()
+        super().save(*args, **kwargs)
+
     def get_config(self):
-        """What `from_config` needs; raises `ValueError` unless the distribution came from a preset such as `glow`."""
-        if not isinstance(self.distribution, PresetDistribution):
-            raise ValueError("Only models of this package's presets can be saved whole; save the weights "
+        """What `from_config` needs; raises `ValueError` unless a registered config (any preset's) built the flow."""
+        parts = {"distribution": self.distribution, "dequantizer": self.dequantizer}
+        configs = {name: config_of(part) for name, part in parts.items() if part is not None}
+        for name in (name for name, config in configs.items() if config is None):
+            raise ValueError("Only models of this package's presets, or of a config that "
+                             "`tfp_glow.flows.register_config` decorates, can be saved whole; save the weights "
                              "(`save_weights`) of a model of your own distribution, build it again and load them. This "
-                             f"one's distribution is {self.distribution!r}.")
-        return {"distribution": config_to_dict(self.distribution.config), "num_bits": self._num_bits,
-                "seed": self._seed, "name": self.name}
+                             f"one's {name} is {parts[name]!r}.")
+        return {**{name: config_to_dict(config) for name, config in configs.items()}, "num_bits": self._num_bits,
+                "seed": self._seed, "name": self.name, "weight_y": self._weight_y}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Undoes `get_config`, with fresh weights."""
-        return cls(**{**config, "distribution": config_from_dict(config["distribution"]).build()})
-
-
-def _num_replicas():
-    return tf.distribute.get_strategy().num_replicas_in_sync
+        parts = ("distribution", "dequantizer")
+        return cls(**{**config, **{p: config_from_dict(config[p]).build() for p in parts if config.get(p)}})
 
 
 class _Hidden:
-    """Holds the distribution where Keras does not look: it finds the parameters as layers."""
+    """Holds the distributions where Keras does not look: it finds the parameters as layers."""
 
-    def __init__(self, distribution):
-        self.distribution = distribution
+    def __init__(self, distribution, dequantizer):
+        self.distribution, self.dequantizer = distribution, dequantizer

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keras callbacks of a run, in the order they must have: see `run_callbacks`."""
 
-import math
 import time
 
 import keras
 
-from trainers import pictures
+from trainers import classes, pictures
+from trainers.guard import StopAtSkips
 from trainers.optimizers import averaged_weights
 
 
-def run_callbacks(run, checkpoints, batch_size, num_levels, temperature, seed):
-    """The callbacks that keep a run's directory.
+def run_callbacks(run, checkpoints, batch_size, num_levels, temperature, seed, max_skipped, others=()):
+    """The callbacks that keep a run's directory; where it is another worker's, those that a step's result needs.
 
     Args:
       run: a `RunDir`.
@@ -20,22 +20,23 @@ def run_callbacks(run, checkpoints, batch_size, num_levels, temperature, seed):
       num_levels: grey levels of the data; None for vectors.
       temperature: of the samples.
       seed: of the samples: the same noise every epoch, so that the pictures show one set of samples grow.
+      max_skipped: so many steps left out in a row end the run.
+      others: more callbacks, after the samples and before the checkpoint.
     """
+    training = [StopAtSkips(max_skipped, checkpoints), Progress(batch_size), ValidateAverage()]
+    if not run.writes:
+        return training
     return [
-        Progress(batch_size),
-        ValidateAverage(),
+        *training,
         History(run),
-        SamplePicture(run.samples, num_levels, temperature, seed),
+        SamplePicture(run, num_levels, temperature, seed),
+        *others,
         SaveCheckpoint(checkpoints),  # last: what is without a checkpoint will be done again
     ]
 
 
 class Progress(keras.callbacks.Callback):
-    """Adds the learning rate and images a second to the logs, for the bar and `history.jsonl`; stops at NaN.
-
-    Raises:
-      ValueError: from `fit`, once the loss is no longer finite.
-    """
+    """Adds the learning rate and images a second to the logs, for the bar and `history.jsonl`."""
 
     def __init__(self, batch_size):
         super().__init__()
@@ -46,9 +47,6 @@ class Progress(keras.callbacks.Callback):
         self._rate = float(self.model.optimizer.learning_rate)
 
     def on_train_batch_end(self, batch, logs=None):
-        if not math.isfinite(logs["loss"]):
-            raise ValueError(f"training: the loss is {logs['loss']} at step {self.model.optimizer.iterations.numpy()}; "
-                             "try a lower --learning_rate, in another directory")
         self._speed = (batch + 1) * self._batch_size / (time.perf_counter() - self._start)
         if batch % 10 == 9:  # to ask TensorFlow takes as long as a small step
             self._rate = float(self.model.optimizer.learning_rate)
@@ -72,15 +70,18 @@ class ValidateAverage(keras.callbacks.Callback):
 
 
 class History(keras.callbacks.Callback):
-    """Appends a line an epoch to `history.jsonl`: epoch from 1, bits, learning rate, seconds, images a second."""
+    """Appends a line an epoch to `history.jsonl`: epoch from 1, bits, learning rate, speed, skipped steps, waiting."""
 
     def __init__(self, run):
         super().__init__()
         self._run = run
 
     def on_epoch_end(self, epoch, logs=None):
-        keys = ("loss", "bits_per_dim", "val_bits_per_dim", "learning_rate", "seconds", "images_per_second")
-        self._run.add_history({"epoch": epoch + 1, **{key: float(logs[key]) for key in keys}})
+        keys = ("loss", "bits_per_dim", "val_bits_per_dim", "learning_rate", "seconds", "images_per_second",
+                *(key for key in ("accuracy", "val_accuracy") if key in logs))  # Those are a classifier's.
+        self._run.add_history({"epoch": epoch + 1, **{key: float(logs[key]) for key in keys},
+                               "skipped_steps": int(logs["skipped_steps"]),
+                               **{key: logs[key] for key in ("data_wait",) if key in logs}})
 
 
 class SaveCheckpoint(keras.callbacks.Callback):
@@ -95,15 +96,17 @@ class SaveCheckpoint(keras.callbacks.Callback):
 
 
 class SamplePicture(keras.callbacks.Callback):
-    """Draws samples after every epoch, to `epoch_0001.png` and so on: 64 images, or 2,000 points."""
+    """Draws samples after every epoch, to `epoch_0001.png` and so on: 64 images, or 2,000 points; classes in turn."""
 
-    def __init__(self, directory, num_levels, temperature, seed):
+    def __init__(self, run, num_levels, temperature, seed):
         super().__init__()
-        self._directory, self._num_levels = directory, num_levels
+        self._run, self._num_levels = run, num_levels
         self._number = 64 if num_levels else 2000
         self._temperature, self._seed = temperature, seed
 
     def on_epoch_end(self, epoch, logs=None):
         with averaged_weights(self.model):
-            events = self.model.sample(self._number, temperature=self._temperature, seed=self._seed)
-        pictures.save_events(events, self._num_levels, self._directory / f"epoch_{epoch + 1:04d}.png")
+            events = self.model.sample(self._number, temperature=self._temperature, seed=self._seed,
+                                       condition=classes.in_turn(self.model, self._number))
+        columns = classes.columns(self.model, self._number)
+        pictures.save_events(events, self._num_levels, self._run.sample_path(epoch + 1), columns)

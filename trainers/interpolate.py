@@ -5,6 +5,9 @@
 
 With --attribute=LABEL each row is one image, in the middle, moved against and along the difference of two mean latents
 of the training split: of the images with this label, and of all others.
+
+A class-conditional model decodes what lies between two images as the class of the nearer, and what lies on either side
+of one as its class.
 """
 
 import sys
@@ -20,8 +23,8 @@ def flag_values():
     flags.DEFINE_string("run_dir", None, "Directory of the run.", flag_values=values)
     flags.DEFINE_string("data", None, "digits, tfds:NAME, idx:DIR or folder:DIR; images of its test split are drawn.",
                         flag_values=values)
-    flags.DEFINE_string("attribute", None, "Name of a class, to move images towards it instead of to each other.",
-                        flag_values=values)
+    flags.DEFINE_string("attribute", None, "Name of a class, or of one of celeb_a's attributes, to move images "
+                        "towards it instead of to each other.", flag_values=values)
     flags.DEFINE_integer("num", 8, "How many rows.", lower_bound=1, flag_values=values)
     flags.DEFINE_integer("steps", 9, "How many images a row.", lower_bound=2, flag_values=values)
     flags.DEFINE_integer("seed", 0, "Of the choice of images.", lower_bound=0, flag_values=values)
@@ -38,27 +41,29 @@ def program(options):
 
     run = RunDir(options.run_dir)
     config = run.config()
-    data = data_lib.load(options.data)
+    data = data_lib.load_for_run(options.data, config)
     evaluation.check_fits(config, data, run)
     if data.num_levels is None:
         raise ValueError(f"data: interpolation is for images; {data.name} has {data.description}")
-    labels = data.label_names or ()
-    if options.attribute is not None and options.attribute not in labels:
-        raise ValueError(f"attribute: must be a label of {data.name}, one of {', '.join(labels) or 'none'}; "
+    known = (*(data.label_names or ()), *data.attribute_names)
+    if options.attribute is not None and options.attribute not in known:
+        raise ValueError(f"attribute: must be a label of {data.name}, one of {', '.join(known) or 'none'}; "
                          f"got {options.attribute!r}")
+    if options.attribute in data.attribute_names:
+        data = data.labelled_by(options.attribute)
     needed = options.num * (1 if options.attribute is not None else 2)
     if needed > data.num_examples("test"):
         raise ValueError(f"num: {options.num} rows need {needed} images; test of {data.name} has "
                          f"{data.num_examples('test')}")
     model, source = models.load(run)
-    images, _ = next(iter(data_lib.dataset(
+    images, own = next(iter(data_lib.dataset(
         data, "test", needed, shuffle=True, seed=options.seed, num_bits=config["num_bits"])))
     if options.attribute is None:
-        rows = latents.interpolate(model, images[::2], images[1::2], options.steps)
+        rows = latents.interpolate(model, images[::2], images[1::2], options.steps, (own[::2], own[1::2]))
     else:
         batches = data_lib.dataset(data, "train", 256, shuffle=False, num_bits=config["num_bits"])
-        direction = latents.class_direction(model, batches, labels.index(options.attribute))
-        rows = latents.manipulate(model, images, direction, options.steps)
+        direction = latents.class_direction(model, batches, data.label_names.index(options.attribute))
+        rows = latents.manipulate(model, images, direction, options.steps, own)
     picture = pictures.grid(rows.reshape(-1, *rows.shape[2:]), config["num_levels"], columns=options.steps)
     pictures.save_png(picture, options.out)
     print(f"{options.out}: {options.num} rows of {run} ({source})")

@@ -3,8 +3,10 @@
 
 import numpy as np
 
+from trainers.classes import given
 
-def interpolate(model, first, second, num_steps):
+
+def interpolate(model, first, second, num_steps, labels=(None, None)):
     """Images on the straight line between the latents of two images: `decode((1 - t) z1 + t z2)`.
 
     Args:
@@ -12,16 +14,22 @@ def interpolate(model, first, second, num_steps):
       first: integer images `[N, H, W, C]`.
       second: as many others.
       num_steps: how many values of t, evenly from 0 to 1; at least 2.
+      labels: of the first and of the second images, each `[N]`, of use where the model is conditioned on labels: an
+        image between two is decoded with that of the nearer.
 
     Returns:
       Integer images `[N, num_steps, H, W, C]`, the first and last of a row the two images themselves.
     """
-    start, end = (model.encode(images).numpy()[:, None] for images in (first, second))
-    t = np.linspace(0.0, 1.0, num_steps, dtype=start.dtype)[:, None]
-    return model.decode((1.0 - t) * start + t * end).numpy()
+    labels = [given(model, each) for each in labels]
+    start, end = (model.encode(images, each).numpy()[:, None]
+                  for images, each in zip((first, second), labels, strict=True))
+    t = np.linspace(0.0, 1.0, num_steps, dtype=start.dtype)
+    nearer = None if labels[0] is None else np.where(t <= 0.5, *(np.asarray(each)[:, None] for each in labels))
+    t = t[:, None]
+    return model.decode((1.0 - t) * start + t * end, nearer).numpy()
 
 
-def manipulate(model, images, direction, num_steps):
+def manipulate(model, images, direction, num_steps, labels=None):
     """Images on the straight line from `z - direction` to `z + direction`.
 
     Args:
@@ -29,17 +37,21 @@ def manipulate(model, images, direction, num_steps):
       images: integers `[N, H, W, C]`.
       direction: a latent vector, such as `class_direction` gives.
       num_steps: how many points on the line; an odd number has the image itself in the middle.
+      labels: of the images, `[N]`, of use where the model is conditioned on labels.
 
     Returns:
       Integer images `[N, num_steps, H, W, C]`.
     """
-    latents = model.encode(images).numpy()[:, None]
+    labels = given(model, labels)
+    latents = model.encode(images, labels).numpy()[:, None]
     t = np.linspace(-1.0, 1.0, num_steps, dtype=latents.dtype)[:, None]
-    return model.decode(latents + t * direction).numpy()
+    return model.decode(latents + t * direction, None if labels is None else np.asarray(labels)[:, None]).numpy()
 
 
 def class_direction(model, batches, label):
     """Mean latents of the images of one class less the mean of all others.
+
+    Where the model is conditioned on the same labels its latents tell less of them, and the difference is smaller.
 
     Args:
       model: a `FlowModel`.
@@ -56,7 +68,7 @@ def class_direction(model, batches, label):
     """
     sums, counts = np.zeros((2, *model.latent_shape)), np.zeros(2)
     for images, labels in batches:
-        latents, has = model.encode(images).numpy(), np.asarray(labels) == label
+        latents, has = model.encode(images, given(model, labels)).numpy(), np.asarray(labels) == label
         for index, chosen in enumerate((has, ~has)):
             sums[index] += latents[chosen].sum(axis=0, dtype=np.float64)
             counts[index] += chosen.sum()

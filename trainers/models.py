@@ -9,19 +9,21 @@ import keras
 import tfp_glow
 from tfp_glow.flows import config_from_dict
 from trainers.checkpoints import Checkpoints
-from trainers.files import replacing
+from trainers.files import replacing, sync_tree
 from trainers.optimizers import make_optimizer
 
 
-def build(config):
-    """A `FlowModel` of a run's configuration, with fresh weights."""
-    flow = config_from_dict({**config["flow"], "seed": config["seed"]})
-    return tfp_glow.FlowModel(flow.build(), num_bits=config["num_bits"], seed=config["seed"])
+def build(config, model_class=tfp_glow.FlowModel):
+    """A model of a run's configuration, with fresh weights: a `FlowModel`, or of a class made of it."""
+    flow, dequantizer = (fields and config_from_dict({**fields, "seed": config["seed"]}).build()
+                         for fields in (config["flow"], config.get("dequantizer")))
+    return model_class(flow, num_bits=config["num_bits"], seed=config["seed"], dequantizer=dequantizer,
+                       weight_y=config["training"].get("weight_y", 0.0))
 
 
-def compile_model(model, config, num_replicas=1, jit_compile=False):
+def compile_model(model, config, jit_compile=False):
     """Gives a model the optimizer of a run's configuration."""
-    optimizer = make_optimizer(config["training"], config["epochs"], config["steps_per_epoch"], num_replicas)
+    optimizer = make_optimizer(config["training"], config["epochs"], config["steps_per_epoch"])
     model.compile(optimizer, jit_compile=jit_compile)
 
 
@@ -64,6 +66,8 @@ def load(run):
 def save(model, config, run, record):
     """Writes what a finished run leaves: `saved_model/N/`, `model.keras`, `result.json`; each whole or not at all.
 
+    `saved_model/` is ready for TensorFlow Serving under the preset's name, see `trainers.serving`.
+
     Args:
       model: a model that has the final weights.
       config: the run's configuration.
@@ -79,8 +83,16 @@ def save(model, config, run, record):
         shutil.rmtree(leftover, ignore_errors=True)
     run.saved_models.mkdir(exist_ok=True)
     tfp_glow.export_saved_model(final, temporary)
+    try:
+        tfp_glow.write_warmup_requests(temporary)
+    except ImportError as error:
+        print(f"{path}: without warm-up requests for TensorFlow Serving; {error}", flush=True)
+    sync_tree(temporary)
     os.replace(temporary, path)
+    if not (run.saved_models / "model.config").exists():
+        tfp_glow.write_model_config(run.saved_models, config["preset"])
     with replacing(run.model_path) as temporary:
         final.save(temporary)
     run.finish({"epochs": config["epochs"], "best_epoch": record["epoch"],
-                "val_bits_per_dim": record["val_bits_per_dim"], "saved_model": version})
+                "val_bits_per_dim": record["val_bits_per_dim"], "skipped_steps": run.history()[-1]["skipped_steps"],
+                "saved_model": version})

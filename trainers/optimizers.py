@@ -5,31 +5,39 @@ import contextlib
 
 import keras
 
-_CLASSES = {"adam": keras.optimizers.Adam, "adamax": keras.optimizers.Adamax}
+from trainers.guard import GuardedOptimizer
 
 
-def make_optimizer(training, epochs, steps_per_epoch, num_replicas=1):
-    """A Keras optimizer whose learning rate is a function of its step count alone.
+class _GuardedAdam(GuardedOptimizer, keras.optimizers.Adam):
+    pass
+
+
+class _GuardedAdamax(GuardedOptimizer, keras.optimizers.Adamax):
+    pass
+
+
+_CLASSES = {"adam": _GuardedAdam, "adamax": _GuardedAdamax}
+
+
+def make_optimizer(training, epochs, steps_per_epoch):
+    """A guarded Keras optimizer whose learning rate is a function of its step count alone.
 
     Args:
       training: the fields of a `Preset`, as a dict.
       epochs: how many epochs there will be; the cosine schedule ends with them.
       steps_per_epoch: steps of one epoch.
-      num_replicas: devices that share a batch.
 
     Returns:
-      A `keras.optimizers.Optimizer`.
+      A `keras.optimizers.Optimizer`, and a `trainers.guard.GuardedOptimizer`.
     """
     rate, warmup = training["learning_rate"], training["warmup_epochs"] * steps_per_epoch
     # A cosine that falls to 1.0 of where it began is a constant.
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup else rate, warmup_target=rate if warmup else None, warmup_steps=warmup,
         decay_steps=max(1, epochs * steps_per_epoch - warmup), alpha=0.0 if training["schedule"] == "cosine" else 1.0)
-    momentum, clip_norm = training["ema_momentum"], training["clip_norm"]
+    momentum = training["ema_momentum"]
     return _CLASSES[training["optimizer"]](
-        schedule,
-        # Keras clips each replica's share of the gradient before it adds them up.
-        global_clipnorm=clip_norm and clip_norm / num_replicas,
+        schedule, global_clipnorm=training["clip_norm"],
         use_ema=momentum is not None, ema_momentum=0.99 if momentum is None else momentum)
 
 

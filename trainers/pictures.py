@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of a run: grids of images, clouds of points, and the loss curve."""
+"""Pictures of a run: grids of images, clouds of points, and how they become files."""
 
+import io
 import math
 
 import numpy as np
 import PIL.Image
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from trainers.files import replacing
 
@@ -14,12 +14,12 @@ _SIDE = 512  # pixels; smaller grids are enlarged to about this
 _LINE = 90  # grey between images
 
 
-def save_events(events, num_levels, path):
-    """Draws events as a PNG: images as a `grid`, vectors (`num_levels` is None) as a `scatter`."""
+def save_events(events, num_levels, path, columns=None):
+    """Draws events as a PNG: images as a `grid` of `columns`, vectors (`num_levels` is None) as a `scatter`."""
     if num_levels is None:
         scatter(events, path)
     else:
-        save_png(grid(events, num_levels), path)
+        save_png(grid(events, num_levels, columns), path)
 
 
 def grid(images, num_levels, columns=None):
@@ -53,29 +53,6 @@ def grid(images, num_levels, columns=None):
     return picture.resize((picture.width * factor, picture.height * factor), PIL.Image.Resampling.NEAREST)
 
 
-def loss_curve(history, path):
-    """Draws bits per dimension over epochs, training and validation, as a PNG.
-
-    Args:
-      history: one dict an epoch with `epoch`, `bits_per_dim` and `val_bits_per_dim`.
-      path: the file to write.
-    """
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    epochs = [line["epoch"] for line in history]
-    for key, label in (("bits_per_dim", "training"), ("val_bits_per_dim", "validation")):
-        axes.plot(epochs, [line[key] for line in history], marker="." if len(epochs) < 50 else None, label=label)
-    # The first epochs may be far off; what follows them sets the scale.
-    values = [line[key] for line in history[len(history) // 10:] for key in ("bits_per_dim", "val_bits_per_dim")]
-    low, high = min(values), max(values)
-    margin = 0.05 * (high - low) or 0.1
-    axes.set(xlabel="epoch", ylabel="bits per dimension", ylim=(low - margin, high + margin))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
-    axes.legend()
-    save_figure(figure, path)
-
-
 def scatter(vectors, path):
     """Draws the first two numbers of vectors as points, or a histogram where there is only one, as a PNG.
 
@@ -104,3 +81,13 @@ def save_png(picture, path):
     """Writes a picture as PNG, whole or not at all."""
     with replacing(path) as temporary:
         picture.save(temporary, format="png")
+
+
+def png(picture):
+    """The bytes of a PNG file of a Matplotlib figure or a `PIL.Image.Image`."""
+    file = io.BytesIO()
+    if isinstance(picture, Figure):
+        picture.savefig(file, dpi=120, format="png")
+    else:
+        picture.save(file, format="png", optimize=True)
+    return file.getvalue()

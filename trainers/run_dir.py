@@ -7,8 +7,10 @@
 | `history.jsonl` | one JSON object an epoch |
 | `checkpoints/` | see `trainers.checkpoints` |
 | `samples/epoch_0001.png`, ... | samples after each epoch |
+| `tensorboard/` | events, see `trainers.tensorboard` |
 | `loss_curve.png`, `saved_model/1/`, `model.keras` | written at the end |
 | `result.json` | written last: the run is finished |
+| `report.html` | written when it is, see `trainers.reporting` |
 
 A directory is resumed by the same configuration and refused to any other. One thing may change: `epochs` may grow if
 the learning rate does not depend on it (`"schedule": "constant"`); the next version of `saved_model/` is written then.
@@ -18,8 +20,10 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
+import warnings
 
-from trainers.files import replacing, write_json
+from trainers.files import replacing, sync_directory, write_json
 
 try:
     import fcntl
@@ -32,7 +36,12 @@ class RunDir:
 
     Args:
       path: the directory.
+
+    Attributes:
+      writes: whether this process is the one that writes; see `trainers.workers`.
     """
+
+    writes = True
 
     def __init__(self, path):
         self.path = pathlib.Path(path)
@@ -41,6 +50,8 @@ class RunDir:
         self.history_path = self.path / "history.jsonl"
         self.model_path = self.path / "model.keras"
         self.saved_models = self.path / "saved_model"
+        self.tensorboard = self.path / "tensorboard"
+        self.report_path = self.path / "report.html"
 
     def __str__(self):
         return str(self.path)
@@ -63,12 +74,17 @@ class RunDir:
             strangers = [p.name for p in self.path.glob("*") if not p.name.startswith(".")]
             if strangers:
                 raise ValueError(f"output_dir: {self} is no run directory, but holds {min(strangers)}; choose another")
-            self.samples.mkdir(parents=True, exist_ok=True)
-            self.checkpoints.mkdir(exist_ok=True)
-            write_json(config, self.path / "config.json")
-            return
-        if not resume:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_json(config, self.path / "config.json")  # First: a directory without it is not taken for a run's.
+        elif not resume:
             raise ValueError(f"output_dir: {self} holds a run already, and --resume=false; choose another")
+        else:
+            self._go_on_as(config)
+        for directory in (self.samples, self.checkpoints):
+            directory.mkdir(exist_ok=True)
+        sync_directory(self.path)
+
+    def _go_on_as(self, config):
         stored = self.config()
         different = differences(stored, config)
         grown = config["epochs"] > stored["epochs"] and config["training"]["schedule"] == "constant"
@@ -113,13 +129,20 @@ class RunDir:
         """Marks the run as finished."""
         write_json(result, self.path / "result.json")
 
+    def sample_path(self, epoch):
+        """The picture of the samples after an epoch, counted from 1."""
+        return self.samples / f"epoch_{epoch:04d}.png"
+
     def history(self):
-        """The lines of `history.jsonl`, as dicts; a last line cut short by a kill is left out."""
+        """The lines of `history.jsonl`, as dicts; one that a kill cut short is left out, another one with a warning."""
         lines = []
         if self.history_path.exists():
-            for line in self.history_path.read_text(encoding="utf-8").splitlines():
-                with contextlib.suppress(json.JSONDecodeError):
-                    lines.append(json.loads(line))
+            for number, text in enumerate(self.history_path.read_text("utf-8", "replace").splitlines(True), 1):
+                try:
+                    lines.append(json.loads(text))
+                except json.JSONDecodeError:
+                    if text.endswith("\n"):
+                        warnings.warn(f"{self.history_path}, line {number} is damaged; left out", stacklevel=2)
         return lines
 
     def add_history(self, line):
@@ -129,8 +152,13 @@ class RunDir:
             file.flush()
             os.fsync(file.fileno())
 
-    def cut_history(self, epoch):
-        """Drops the lines of epochs after `epoch`, which will be done again."""
+    def rewind(self, epoch):
+        """Drops what a stopped process left behind: the lines of epochs after `epoch`, and half-written files."""
+        for path in list(self.path.rglob(".partial*")):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
         lines = [line for line in self.history() if line["epoch"] <= epoch]
         with replacing(self.history_path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")

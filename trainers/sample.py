@@ -2,6 +2,9 @@
 """Draws samples of a run's model, as PNG: a grid of images, or a cloud of points.
 
     python -m trainers.sample --run_dir=runs/digits --num=64 --temperature=0.7 --seed=1 --out=grid.png
+
+A class-conditional model draws its classes in turn, a column each, or with --label=NAME one class alone. A flow whose
+weights are the same at every pixel draws larger images than it was trained on with --enlarge=2.
 """
 
 import sys
@@ -20,6 +23,10 @@ def flag_values():
                        lower_bound=0.0, flag_values=values)
     flags.DEFINE_integer("seed", 0, "The same seed, the same samples.", lower_bound=0, upper_bound=2**31 - 1,
                          flag_values=values)
+    flags.DEFINE_string("label", None, "Name of the one class to draw, of a class-conditional model.",
+                        flag_values=values)
+    flags.DEFINE_integer("enlarge", 1, "So many times the height and width of the images it was trained on, for glow "
+                         "and realnvp.", lower_bound=1, flag_values=values)
     flags.DEFINE_string("out", None, "The PNG to write.", flag_values=values)
     flags.mark_flags_as_required(["run_dir", "out"], values)
     return values
@@ -27,14 +34,22 @@ def flag_values():
 
 def program(options):
     """Samples as the flags say."""
-    from trainers import models, pictures
+    import tfp_glow
+    from trainers import classes, models, pictures
     from trainers.run_dir import RunDir
 
     run = RunDir(options.run_dir)
     config = run.config()
+    label = None if options.label is None else classes.named(options.label, config, run)
     model, source = models.load(run)
-    events = model.sample(options.num, temperature=options.temperature, seed=options.seed)
-    pictures.save_events(events, config["num_levels"], options.out)
+    if options.enlarge > 1:
+        if config["num_levels"] is None:
+            raise ValueError(f"enlarge: is for images; got {options.enlarge} for {run}, a run on vectors")
+        model = tfp_glow.at_resolution(model, *(options.enlarge * side for side in model.event_shape[:2]))
+    condition, columns = (label, None) if label is not None else (
+        classes.in_turn(model, options.num), classes.columns(model, options.num))
+    events = model.sample(options.num, temperature=options.temperature, seed=options.seed, condition=condition)
+    pictures.save_events(events, config["num_levels"], options.out, columns)
     print(f"{options.out}: {options.num} samples of {run} ({source})")
 
 

@@ -3,14 +3,17 @@
 
 import tensorflow as tf
 
-NAMES = ("auto", "none", "mirrored")
+from trainers import workers
+
+NAMES = ("auto", "none", "mirrored", "multi_worker")
 
 
 def choose(name, replicas=None):
     """The strategy of this name.
 
     Args:
-      name: `"none"` for one device, `"mirrored"` for copies of the model on several, or `"auto"`: mirrored over all
+      name: `"none"` for one device, `"mirrored"` for copies of the model on several, `"multi_worker"` for copies in
+        the processes that `TF_CONFIG` names, or `"auto"`: multi_worker if it names several, else mirrored over all
         GPUs if there are two or more, else none.
       replicas: how many copies, for `"mirrored"` only; every GPU by default. If there are fewer GPUs, the processor
         is divided into so many logical devices.
@@ -19,13 +22,16 @@ def choose(name, replicas=None):
       A `tf.distribute.Strategy`.
 
     Raises:
-      ValueError: if an argument is not as said, or the processor was divided otherwise before.
+      ValueError: if an argument or `TF_CONFIG` is not as said, or the processor was divided otherwise before.
+      ConnectionError: if the workers do not find each other.
     """
     if name not in NAMES:
         raise ValueError(f"strategy: must be one of {', '.join(NAMES)}; got {name!r}")
     if replicas is not None and (name != "mirrored" or replicas < 1):
         raise ValueError(f"replicas: must be at least 1, and go with --strategy=mirrored; "
                          f"got {replicas} with --strategy={name}")
+    if name == "multi_worker" or (name == "auto" and workers.place()[1] > 1):
+        return workers.connect()
     gpus = len(tf.config.list_physical_devices("GPU"))
     if name == "none" or (name == "auto" and gpus < 2):
         return tf.distribute.get_strategy()

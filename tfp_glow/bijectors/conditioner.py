@@ -18,18 +18,19 @@ class Conditioner:
         `[kept, context]`.
       output_shape: what shape the network's output for one event must have.
       dtype: dtype of contexts and results.
+      takes: what stands for `kept`, for messages.
 
     Raises:
       ValueError: if `network` is not callable, fails on such inputs, or its output is of another shape.
     """
 
-    def __init__(self, name, network, kept_shape, context_shape, output_shape, dtype):
+    def __init__(self, name, network, kept_shape, context_shape, output_shape, dtype, takes="kept parts"):
         if not callable(network) or isinstance(network, type):
             raise ValueError("Argument `network` must be a Keras layer or model, or another callable; "
                              f"received {network!r}.")
         self.network = network
         self._name, self._kept_shape, self._context_shape = name, tuple(kept_shape), context_shape
-        self._output_shape, self._dtype = tuple(output_shape), dtype
+        self._output_shape, self._dtype, self._takes = tuple(output_shape), dtype, takes
         if isinstance(network, keras.Layer):
             self._takes_training = True  # Keras drops what a layer does not take.
         else:
@@ -42,7 +43,7 @@ class Conditioner:
         flat = kept if self._is_flat(kept) else tf.reshape(kept, (-1, *self._kept_shape))
         if self._context_shape is None:
             return flat
-        context = self._of_batch(context, kept)
+        context = context_of_batch(self._name, context, self._context_shape, kept, len(self._kept_shape))
         return [flat, tf.reshape(context, (-1, *self._context_shape))]
 
     def __call__(self, kept, context=None, training=None):
@@ -59,19 +60,6 @@ class Conditioner:
     def _batch_of(self, kept):
         return tf.shape(kept)[:-len(self._kept_shape)]
 
-    def _of_batch(self, context, kept):
-        """The context of every event of a batch."""
-        events, rank = kept.shape[:-len(self._kept_shape)], len(self._context_shape)
-        if context is not None:
-            context = tf.cast(tf.convert_to_tensor(context), self._dtype)
-        if context is None or not _fits(context.shape, self._context_shape, events):
-            received = "None" if context is None else f"shape {tuple(context.shape)}"
-            raise ValueError(f"{self._name}: argument `context` must have a shape that ends in {self._context_shape}, "
-                             f"after a batch that broadcasts to that of the events, {events}; received {received}.")
-        if context.shape[:-rank].is_fully_defined() and context.shape[:-rank] == events:
-            return context
-        return tf.broadcast_to(context, tf.concat([self._batch_of(kept), self._context_shape], axis=0))
-
     def _build(self):
         """Builds the network, checks its output and returns the `tf.Variable`s it reads, if it is not Keras's own."""
         shapes = [self._kept_shape] + [self._context_shape] * (self._context_shape is not None)
@@ -81,7 +69,7 @@ class Conditioner:
             examples = [keras.KerasTensor((batch, *shape), dtype=self._dtype.name) for shape in shapes]
         else:
             examples = [tf.zeros((batch, *shape), self._dtype) for shape in shapes]
-        takes = f"kept parts of shape {self._kept_shape}"
+        takes = f"{self._takes} of shape {self._kept_shape}"
         if self._context_shape is not None:
             takes = f"lists of {takes} and contexts of shape {self._context_shape}"
         try:
@@ -95,6 +83,32 @@ class Conditioner:
             raise ValueError(f"Argument `network` must map {takes} to outputs of shape {self._output_shape}; received "
                              f"one with outputs of shape {received[1:]}.")
         return () if is_keras else tape.watched_variables()
+
+
+def context_of_batch(name, context, context_shape, value, event_ndims):
+    """The context of every event of a batch, `[..., *context_shape]`, in the dtype of the events.
+
+    Args:
+      name: name of the bijector, for messages.
+      context: what the caller gave: a tensor whose batch broadcasts to that of the events, or None.
+      context_shape: shape of the context of one event.
+      value: the events, or parts of them.
+      event_ndims: the rank of one of them.
+
+    Raises:
+      ValueError: if `context` is None or of another shape.
+    """
+    events = value.shape[:-event_ndims]
+    if context is not None:
+        context = tf.cast(tf.convert_to_tensor(context), value.dtype)
+    if context is None or not _fits(context.shape, context_shape, events):
+        received = "None" if context is None else f"shape {tuple(context.shape)}"
+        raise ValueError(f"{name}: argument `context` must have a shape that ends in {context_shape}, "
+                         f"after a batch that broadcasts to that of the events, {events}; received {received}.")
+    batch = context.shape[:-len(context_shape)]
+    if batch.is_fully_defined() and batch == events:
+        return context
+    return tf.broadcast_to(context, tf.concat([tf.shape(value)[:-event_ndims], context_shape], axis=0))
 
 
 def _fits(shape, context_shape, events):

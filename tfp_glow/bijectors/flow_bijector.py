@@ -63,6 +63,7 @@ class FlowBijector(tfb.Bijector):
     def _add_network(self, network):
         """Adopts a built Keras layer."""
         self._layers.append(network)
+        self._saved = [*getattr(self, "_saved", ()), *network.variables]  # Checkpoints look past a layer's own lists.
         for variable in network.variables:
             self._see(variable)
         return network

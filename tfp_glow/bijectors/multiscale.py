@@ -5,6 +5,7 @@ import math
 
 import tensorflow as tf
 
+from tfp_glow.bijectors.checks import check_conditions
 from tfp_glow.bijectors.flow_bijector import FlowBijector
 from tfp_glow.bijectors.masks import ChannelMask
 
@@ -60,6 +61,32 @@ class Multiscale(FlowBijector):
         if self._next_level is None:
             return self.latent_shape
         return (self.latent_shape[0] - self._next_level.latent_shape[0], *self._next_level.level_sizes)
+
+    def inverse_by_level(self, y, **conditions):
+        """The inverse pass, taken apart: each level's latents, and what its body adds to the log-det.
+
+        Args:
+          y: images `[..., *event_shape]`.
+          **conditions: as those of `inverse`.
+
+        Returns:
+          `(latents, log_dets)`, two lists from the first level to the top: latents `[..., level_sizes[i]]`, which put
+          together are `inverse(y)`, and log-dets `[...]` in nats, whose sum is `inverse_log_det_jacobian(y, 3)`.
+
+        Raises:
+          ValueError: if `y` does not end in `event_shape`.
+        """
+        check_conditions(self, conditions)
+        y = self._checked("y", y, self.event_shape)
+        level, latents, log_dets = self, [], []
+        while True:
+            hidden, log_det = level._body._inverse_and_log_det(y, **conditions)
+            log_dets.append(tf.broadcast_to(log_det, tf.shape(hidden)[:-3]))
+            if level._next_level is None:
+                return [*latents, _flatten(hidden)], log_dets
+            y, changed = level._mask.split(hidden)
+            latents.append(_flatten(changed))
+            level = level._next_level
 
     def _inverse_and_log_det(self, y, **conditions):
         hidden, log_det = self._body._inverse_and_log_det(y, **conditions)

@@ -8,11 +8,10 @@ from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
-# `tfb.Chain(...)`, `tfb.Invert(...)` and `tfd.TransformedDistribution(...)` of parts that are not composite tensors, as
-# none of ours is, make an object of their first base class.
-_CHAIN = tfb.Chain.__bases__[0]
-_INVERT = tfb.Invert.__bases__[0]
-_TRANSFORMED = tfd.TransformedDistribution.__bases__[0]
+# TFP's compositions of parts that are not composite tensors, as none of ours is, are objects of their first base class.
+_CHAIN, _INVERT, _BLOCKWISE = (kind.__bases__[0] for kind in (tfb.Chain, tfb.Invert, tfb.Blockwise))
+_TRANSFORMED, _MIXTURE = (kind.__bases__[0] for kind in (tfd.TransformedDistribution, tfd.Mixture))
+_WRAPPERS = tuple(kind.__bases__[0] for kind in (tfd.Independent, tfd.Sample, tfd.BatchReshape, tfd.Masked))
 
 
 def is_transformed(distribution):
@@ -46,6 +45,35 @@ def inverse_and_log_det(bijector, y, event_ndims, **conditions):
     return bijector.inverse(y), bijector.inverse_log_det_jacobian(y, event_ndims)
 
 
+def flow_bijectors_in(thing):
+    """Every `FlowBijector` in a bijector or distribution, itself among them if it is one."""
+    return [part for part in (thing, *thing.submodules) if isinstance(part, FlowBijector)]
+
+
+def event_shape_of(bijector):
+    """Shape of one event on the image side, where a `FlowBijector` in `bijector` tells it; None otherwise.
+
+    Looks into `tfb.Invert` and `tfb.Chain`.
+    """
+    if isinstance(bijector, FlowBijector):
+        return tf.TensorShape(bijector.event_shape)
+    if isinstance(bijector, _INVERT):
+        shape = event_shape_of(bijector.bijector)
+        return None if shape is None else bijector.bijector.inverse_event_shape(shape)
+    return event_shape_of_chain(bijector.bijectors) if isinstance(bijector, _CHAIN) else None
+
+
+def event_shape_of_chain(bijectors):
+    """As `event_shape_of`, of bijectors one after the other, listed from the image side."""
+    for index, bijector in enumerate(bijectors):
+        shape = event_shape_of(bijector)
+        if shape is not None:
+            for outer in reversed(bijectors[:index]):
+                shape = outer.forward_event_shape(shape)
+            return shape
+    return None
+
+
 def initialize(flow, batch, **conditions):
     """Sets data-dependent parameters from one batch by walking the flow once from image to latent, eagerly.
 
@@ -53,33 +81,55 @@ def initialize(flow, batch, **conditions):
     every channel. One that has been set before, or restored from a checkpoint, is left as it is.
 
     Args:
-      flow: a `tfb.Bijector` or a `tfd.Distribution`; `tfb.Chain`s and nested transformed distributions are walked
-        too, other bijectors and distributions have nothing to set.
+      flow: a `tfb.Bijector` or a `tfd.Distribution`. The walk goes through `tfb.Chain`, `tfb.Blockwise`, nested
+        transformed distributions, the components of a `tfd.Mixture` (each gets the whole batch), and `tfd.Independent`,
+        `Sample`, `BatchReshape` and `Masked`; other bijectors and distributions have nothing to set.
       batch: a float batch of data, `[batch, *event_shape]`.
       **conditions: `context`, if the flow's networks need one.
 
     Returns:
-      The batch's latents.
+      The batch's latents; of a mixture, the batch.
 
     Raises:
-      ValueError: if `flow` is neither, or `batch` has not the event shape of the flow, or is not finite.
+      ValueError: if `flow` is neither, or `batch` has not the event shape of the flow, or is not finite; or if some
+        part of the flow is where the walk does not come, in a `tfb.Invert` say, and has yet to be set.
 
     >>> flow = tfp_glow.bijectors.ActNorm((3,))
     >>> latents = tfp_glow.initialize(flow, tf.random.normal((100, 3), mean=5.0))
     """
-    if is_transformed(flow):
-        return initialize(flow.distribution, initialize(flow.bijector, batch, **conditions), **conditions)
-    if isinstance(flow, tfd.Distribution):
-        return batch
+    if not isinstance(flow, (tfb.Bijector, tfd.Distribution)):
+        raise ValueError(f"Argument `flow` must be a tfb.Bijector or a tfd.Distribution; received {flow!r}.")
+    latents = walk(flow, batch, **conditions)
+    left = [part.name for part in flow_bijectors_in(flow) if not part.is_initialized]
+    if left:
+        raise ValueError("Argument `flow` must have its data-dependent parameters where a walk from image to latent "
+                         f"comes by; received {flow.name!r}, in which {', '.join(map(repr, left[:3]))} could not be "
+                         "set. Initialize those by themselves before.")
+    return latents
+
+
+def walk(flow, batch, **conditions):
+    """What `initialize` does, of a part of a flow: returns the batch's latents, and tells nobody what it left out."""
+    if isinstance(flow, FlowBijector):
+        batch = flow._checked("batch", batch, flow.event_shape)
+        if not bool(tf.reduce_all(tf.math.is_finite(batch))):
+            raise ValueError(f"{flow.name}: argument `batch` must be finite; received NaN or infinity.")
+        return flow._initialize(batch, **conditions)
     if isinstance(flow, _CHAIN):
         for bijector in flow.bijectors:
-            batch = initialize(bijector, batch, **conditions)
+            batch = walk(bijector, batch, **conditions)
         return batch
-    if not isinstance(flow, tfb.Bijector):
-        raise ValueError(f"Argument `flow` must be a tfb.Bijector or a tfd.Distribution; received {flow!r}.")
-    if not isinstance(flow, FlowBijector):
+    if isinstance(flow, _BLOCKWISE):
+        blocks = tf.split(batch, flow.inverse_block_sizes, axis=-1)
+        return tf.concat([walk(b, block, **conditions) for b, block in zip(flow.bijectors, blocks, strict=True)], -1)
+    if isinstance(flow, _INVERT):
+        return inverse_and_log_det(flow, batch, flow.inverse_min_event_ndims, **conditions)[0]
+    if isinstance(flow, tfb.Bijector):
         return flow.inverse(batch)
-    batch = flow._checked("batch", batch, flow.event_shape)
-    if not bool(tf.reduce_all(tf.math.is_finite(batch))):
-        raise ValueError(f"{flow.name}: argument `batch` must be finite; received NaN or infinity.")
-    return flow._initialize(batch, **conditions)
+    if isinstance(flow, _TRANSFORMED):
+        batch = walk(flow.bijector, batch, **conditions)
+    if isinstance(flow, (_TRANSFORMED, *_WRAPPERS)):
+        return walk(flow.distribution, batch, **conditions)
+    for component in flow.components if isinstance(flow, _MIXTURE) else ():
+        walk(component, batch, **conditions)
+    return batch

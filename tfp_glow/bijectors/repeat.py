@@ -4,6 +4,7 @@
 import contextlib
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfp_glow.bijectors.channel_affine import Affine, tensors_of
@@ -48,9 +49,9 @@ class Repeat(FlowBijector):
             raise ValueError("Argument `make_step` must be a callable that returns a new FlowBijector; "
                              f"received {make_step!r}.")
         template = _check_step(make_step())
-        rows = [[keras.ops.convert_to_numpy(v)] for v in template.keras_variables]
-        for _ in range(num_steps - 1):  # One at a time: of the others only the values are wanted.
-            _append_values(rows, make_step())
+        values = [np.empty((num_steps, *v.shape), v.dtype) for v in template.keras_variables]
+        for k in range(num_steps):  # One at a time: of the others only the values are wanted.
+            _put_values(values, k, template if k == 0 else make_step())
         super().__init__(
             template.event_shape, dtype=template.dtype, is_constant_jacobian=template.is_constant_jacobian,
             validate_args=validate_args, parameters=parameters, name=name)
@@ -59,7 +60,7 @@ class Repeat(FlowBijector):
         stacks = []
         for index, variable in enumerate(template.keras_variables):
             stacks.append(self._add_parameter(
-                f"{variable.name}_{index}", (num_steps, *variable.shape), _stack_of(rows[index]), variable.trainable,
+                f"{variable.name}_{index}", (num_steps, *variable.shape), _given(values[index]), variable.trainable,
                 variable.dtype, variable.regularizer))
         self._stacks = self._no_dependency(stacks)
         self._is_diagonal = self._no_dependency({
@@ -89,7 +90,7 @@ class Repeat(FlowBijector):
         if self._backprop == "stored":
             return self._loop("inverse", y, stacked, **conditions)
         # A custom gradient is with respect to arguments only: the context, which all steps share, must be one too.
-        shared = {} if conditions.get("context") is None else {
+        shared = {} if self.context_shape is None or conditions.get("context") is None else {
             "context": tf.cast(tf.convert_to_tensor(conditions["context"]), self.dtype)}
         sources = ({key: stacked[key] for key in self._source_keys}, shared)
 
@@ -174,8 +175,9 @@ class Repeat(FlowBijector):
             return i + 1, y, dy, grads, {key: d + d_sources[key] for key, d in d_shared.items()}
 
         start = (0, x, dx, grads, {key: tf.zeros_like(value) for key, value in shared.items()})
-        *_, dy, grads, d_shared = tf.while_loop(
-            lambda i, *_: i < self._num_steps, body, start, maximum_iterations=self._num_steps)
+        # One step at a time: none waits for the gradients of kernels, which would pile up with what they need.
+        *_, dy, grads, d_shared = tf.while_loop(lambda i, *_: i < self._num_steps, body, start, parallel_iterations=1,
+                                                maximum_iterations=self._num_steps)
         return dy, tf.nest.map_structure(lambda g: g.stack(), grads), d_shared
 
 
@@ -201,14 +203,14 @@ def _check_step(template):
     return template
 
 
-def _append_values(rows, step):
-    shapes = [row[0].shape for row in rows]
+def _put_values(stacks, k, step):
+    shapes = [stack.shape[1:] for stack in stacks]
     received = [tuple(v.shape) for v in getattr(step, "keras_variables", ())]
     if received != shapes:
         raise ValueError("Argument `make_step` must return the same structure every time; received one with parameters "
                          f"of shapes {received} after one with {shapes}.")
-    for row, variable in zip(rows, step.keras_variables, strict=True):
-        row.append(keras.ops.convert_to_numpy(variable))
+    for stack, variable in zip(stacks, step.keras_variables, strict=True):
+        stack[k] = keras.ops.convert_to_numpy(variable)
 
 
 def _written_in_training(bijector):
@@ -223,8 +225,8 @@ def _written_in_training(bijector):
     return [v.path for v in bijector.keras_variables if scope.get_current_value(v) is not None]
 
 
-def _stack_of(values):
-    return lambda shape, dtype=None: tf.stack([tf.convert_to_tensor(v, dtype=dtype) for v in values])
+def _given(value):
+    return lambda shape, dtype=None: tf.convert_to_tensor(value, dtype=dtype)
 
 
 def _empty_like(value):

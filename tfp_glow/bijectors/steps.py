@@ -9,7 +9,13 @@ import tensorflow_probability as tfp
 
 from tfp_glow.bijectors.channel_affine import ChannelAffine, FoldedAffine
 from tfp_glow.bijectors.flow_bijector import FlowBijector
-from tfp_glow.bijectors.passes import forward_and_log_det, initialize, inverse_and_log_det
+from tfp_glow.bijectors.passes import (
+    event_shape_of_chain,
+    flow_bijectors_in,
+    forward_and_log_det,
+    inverse_and_log_det,
+    walk,
+)
 
 tfb = tfp.bijectors
 
@@ -24,7 +30,8 @@ class Steps(FlowBijector):
 
     Unlike `tfb.Chain` it takes one pass a direction, goes on through data-dependent initialisation, and applies
     neighbours that are affine in the channels (`ActNorm`, `InvertibleConv1x1`, ...) as one matrix. Any
-    `tfb.Bijector` over one tensor may be a part.
+    `tfb.Bijector` over one tensor may be a part, if one of them is a `FlowBijector`, or a `tfb.Invert` or `tfb.Chain`
+    with one inside: that tells the shape of events.
 
     Args:
       bijectors: a non-empty sequence of `tfb.Bijector`s.
@@ -43,11 +50,13 @@ class Steps(FlowBijector):
         bijectors = list(bijectors) if isinstance(bijectors, (list, tuple)) else bijectors
         if not isinstance(bijectors, list) or not bijectors or not all(isinstance(b, tfb.Bijector) for b in bijectors):
             raise ValueError(f"Argument `bijectors` must be a non-empty sequence of bijectors; received {bijectors!r}.")
-        known = next((b for b in bijectors if isinstance(b, FlowBijector)), None)
-        if known is None:
-            raise ValueError("Argument `bijectors` must hold at least one FlowBijector, which knows its event shape "
-                             f"(use tfb.Chain for others); received {[b.name for b in bijectors]}.")
-        stages = _stages(bijectors, known)
+        event_shape = event_shape_of_chain(bijectors)
+        if event_shape is None:
+            raise ValueError("Argument `bijectors` must hold at least one FlowBijector, which knows its event shape, "
+                             "perhaps in a tfb.Invert or tfb.Chain (use tfb.Chain for others); received "
+                             f"{[b.name for b in bijectors]}.")
+        stages = _stages(bijectors, event_shape)
+        known = next(part for b in bijectors for part in flow_bijectors_in(b))
         super().__init__(
             stages[0].event_shape, stages[-1].latent_shape, dtype=known.dtype, validate_args=validate_args,
             parameters=parameters, is_constant_jacobian=all(b.is_constant_jacobian for b in bijectors), name=name)
@@ -75,7 +84,7 @@ class Steps(FlowBijector):
 
     def _initialize(self, y, **conditions):
         for bijector in self._bijectors:
-            y = initialize(bijector, y, **conditions)
+            y = walk(bijector, y, **conditions)
         return y
 
     def _inverse_vjp(self, x, dx, dlog_det, **conditions):
@@ -89,8 +98,12 @@ class Steps(FlowBijector):
         return x, dx, d_sources
 
     def _sources(self, **conditions):
-        return {key: value for stage in self._stages if isinstance(stage.bijector, FlowBijector)
-                for key, value in stage.bijector._sources(**conditions).items()}
+        sources = {}
+        for stage in self._stages:
+            ours = isinstance(stage.bijector, FlowBijector)
+            for part in [stage.bijector] if ours else flow_bijectors_in(stage.bijector):
+                sources.update(part._sources(**conditions))
+        return sources
 
     def _affine_stages(self):
         return [affine for stage in self._stages if isinstance(stage.bijector, FlowBijector)
@@ -103,11 +116,8 @@ class _Stage(NamedTuple):
     latent_shape: tuple
 
 
-def _stages(bijectors, known):
-    """Each bijector with its shapes, worked out from those of `known` in both directions."""
-    shape = tf.TensorShape(known.event_shape)
-    for bijector in reversed(bijectors[:bijectors.index(known)]):
-        shape = bijector.forward_event_shape(shape)
+def _stages(bijectors, shape):
+    """Each bijector with its shapes, worked out from that of an event on the image side."""
     stages = []
     for bijector in bijectors:
         latent_shape = bijector.inverse_event_shape(shape)

@@ -12,14 +12,15 @@ from tfp_glow import bijectors as tfgb
 from tfp_glow.bijectors.checks import check_bool, check_choice, check_float_dtype, check_int, check_shape
 from tfp_glow.bijectors.pixels import check_num_bits
 from tfp_glow.bijectors.squeeze import squeezed_shape
-from tfp_glow.flows.preset import PresetDistribution, check_seed_and_policy, register_config
+from tfp_glow.flows.preset import PresetDistribution, check_num_classes, check_seed_and_policy, register_config
 from tfp_glow.networks import ConvNet, ZeroConv2D
 
 tfd = tfp.distributions
 
 
 def glow(image_shape, num_levels=3, num_steps=32, width=512, *, scale="sigmoid", learn_top=True, num_bits=8,
-         backprop="stored", seed=None, dtype="float32", network_dtype=None, coupling="affine", permutation="lu"):
+         backprop="stored", seed=None, dtype="float32", network_dtype=None, coupling="affine", permutation="lu",
+         num_classes=None):
     """Builds Glow, a `tfd.TransformedDistribution` over images in pixel units.
 
     A level is squeeze, `num_steps` steps of flow (actnorm, invertible 1x1 convolution, affine coupling) and, but for
@@ -42,6 +43,9 @@ def glow(image_shape, num_levels=3, num_steps=32, width=512, *, scale="sigmoid",
       coupling: `"affine"` or `"additive"`; `scale` is the affine ones'.
       permutation: what mixes channels between couplings: `"lu"`, the 1x1 convolution in its LU parametrisation;
         `"dense"`, the same with a dense matrix; `"shuffle"`, a fixed random permutation; or `"reverse"`.
+      num_classes: an int of at least 2 for a prior of the last level's latents with a mean and a scale for each class
+        and channel, beside the learned top; its context is the one-hot label, as
+        `flow.log_prob(x, bijector_kwargs={"context": tf.one_hot(labels, num_classes)})`. None for no classes.
 
     Returns:
       A `tfd.TransformedDistribution` with `event_shape` `image_shape` and no batch shape; `log_prob` is in nats per
@@ -57,7 +61,8 @@ def glow(image_shape, num_levels=3, num_steps=32, width=512, *, scale="sigmoid",
     TensorShape([3, 8, 8, 1])
     """
     return GlowConfig(tuple(check_shape("image_shape", image_shape, ranks=(3,))), num_levels, num_steps, width, scale,
-                      learn_top, num_bits, backprop, seed, dtype, network_dtype, coupling, permutation).build()
+                      learn_top, num_bits, backprop, seed, dtype, network_dtype, coupling, permutation,
+                      num_classes).build()
 
 
 @register_config("glow")
@@ -78,6 +83,7 @@ class GlowConfig:
     network_dtype: str | None = None
     coupling: str = "affine"
     permutation: str = "lu"
+    num_classes: int | None = None
 
     def __post_init__(self):
         height, width, _ = check_shape("image_shape", self.image_shape, ranks=(3,))
@@ -91,6 +97,7 @@ class GlowConfig:
         check_float_dtype(self.dtype)
         check_bool("learn_top", self.learn_top)
         check_seed_and_policy(self)
+        check_num_classes(self.num_classes)
         if height % 2**self.num_levels or width % 2**self.num_levels:
             raise ValueError(f"Argument `image_shape` must have height and width divisible by 2**num_levels = "
                              f"{2**self.num_levels}; received {tuple(self.image_shape)}.")
@@ -113,6 +120,8 @@ class GlowConfig:
         steps = tfgb.Repeat(lambda: self._step(shape, seed), self.num_steps, self.backprop, name="steps")
         if levels_left == 1:
             top = [tfgb.ActNorm(shape, data_dependent=False, dtype=self.dtype, name="top_prior")] * self.learn_top
+            if self.num_classes is not None:
+                top.append(tfgb.ConditionalAffine(shape, (self.num_classes,), dtype=self.dtype, name="class_prior"))
             return tfgb.Multiscale(tfgb.Steps([squeeze, steps, *top]))
         prior = ZeroConv2D(shape[-1], dtype=self.network_dtype or self.dtype)
         split_prior = tfgb.AffineCoupling(shape, prior, scale="exp", dtype=self.dtype, name="split_prior")

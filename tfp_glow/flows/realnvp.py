@@ -13,14 +13,14 @@ from tfp_glow.bijectors.checks import check_bool, check_float_dtype, check_int, 
 from tfp_glow.bijectors.masks import make_mask
 from tfp_glow.bijectors.pixels import check_num_bits
 from tfp_glow.bijectors.squeeze import squeezed_shape
-from tfp_glow.flows.preset import PresetDistribution, check_seed_and_policy, register_config
+from tfp_glow.flows.preset import PresetDistribution, check_num_classes, check_seed_and_policy, register_config
 from tfp_glow.networks import ResNet
 
 tfd = tfp.distributions
 
 
 def realnvp(image_shape, num_scales=2, num_blocks=8, width=64, *, batch_norm=True, alpha=0.05, l2=5e-5, num_bits=8,
-            seed=None, dtype="float32", network_dtype=None):
+            seed=None, dtype="float32", network_dtype=None, num_classes=None):
     """Builds RealNVP, a `tfd.TransformedDistribution` over images in pixel units.
 
     A scale is three affine couplings with checkerboard masks, squeeze and three with channel masks; half of the result
@@ -43,6 +43,8 @@ def realnvp(image_shape, num_scales=2, num_blocks=8, width=64, *, batch_norm=Tru
       seed: an int for reproducible weights, or None.
       dtype: float32 or float64, of images, latents, densities and parameters.
       network_dtype: dtype or policy of the networks, `dtype` by default; `"mixed_bfloat16"` is possible.
+      num_classes: an int of at least 2 for class-conditional couplings, whose networks read the one-hot label beside
+        every pixel: the flow's context, as in `tfp_glow.glow`. None for no classes.
 
     Returns:
       A `tfd.TransformedDistribution` with `event_shape` `image_shape` and no batch shape; `log_prob` is in nats per
@@ -59,7 +61,7 @@ def realnvp(image_shape, num_scales=2, num_blocks=8, width=64, *, batch_norm=Tru
     TensorShape([3, 8, 8, 1])
     """
     return RealNVPConfig(tuple(check_shape("image_shape", image_shape, ranks=(3,))), num_scales, num_blocks, width,
-                         batch_norm, alpha, l2, num_bits, seed, dtype, network_dtype).build()
+                         batch_norm, alpha, l2, num_bits, seed, dtype, network_dtype, num_classes).build()
 
 
 @register_config("realnvp")
@@ -78,6 +80,7 @@ class RealNVPConfig:
     seed: int | None = None
     dtype: str = "float32"
     network_dtype: str | None = None
+    num_classes: int | None = None
 
     def __post_init__(self):
         shape = check_shape("image_shape", self.image_shape, ranks=(3,))
@@ -88,6 +91,7 @@ class RealNVPConfig:
         check_num_bits(self.num_bits)
         check_float_dtype(self.dtype)
         check_seed_and_policy(self)
+        check_num_classes(self.num_classes)
         tfgb.LogitPixels(shape, self.num_bits, self.alpha)
         divisor = 2 ** (self.num_scales - 1)
         if shape[0] % divisor or shape[1] % divisor or max(shape[:2]) < 2 * divisor:
@@ -134,7 +138,8 @@ class RealNVPConfig:
             width, 2 * shape[-1] if board else shape[-1], self.num_blocks,
             mask=make_mask(mask, shape).kept if board else None, batch_norm=self.batch_norm,
             factor=0.0 if board else 1.0, regularizer=l2, seed=seed, dtype=self.network_dtype or self.dtype)
-        return tfgb.AffineCoupling(shape, network, mask, scale="exp", dtype=self.dtype)
+        labels = None if self.num_classes is None else (self.num_classes,)
+        return tfgb.AffineCoupling(shape, network, mask, scale="exp", context_shape=labels, dtype=self.dtype)
 
 
 def _diagonal_first(channels):

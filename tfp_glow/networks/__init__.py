@@ -3,10 +3,14 @@
 
 from tfp_glow.networks.conv_layers import NormalizedConv2D, ZeroConv2D
 from tfp_glow.networks.convnet import ConvNet
+from tfp_glow.networks.image_features import ImageFeatures
 from tfp_glow.networks.made import MADE
 from tfp_glow.networks.mlp import MLP
 from tfp_glow.networks.resnet import ResNet
 from tfp_glow.networks.scaled_tanh import ScaledTanh
 from tfp_glow.networks.weight_norm import WeightNormConv2D
 
-__all__ = ["ConvNet", "MADE", "MLP", "NormalizedConv2D", "ResNet", "ScaledTanh", "WeightNormConv2D", "ZeroConv2D"]
+__all__ = [
+    "ConvNet", "ImageFeatures", "MADE", "MLP", "NormalizedConv2D", "ResNet", "ScaledTanh", "WeightNormConv2D",
+    "ZeroConv2D",
+]

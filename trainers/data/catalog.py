@@ -7,16 +7,19 @@ import urllib.request
 
 import tensorflow_datasets as tfds
 
-from trainers.data.image_data import ImageData, from_builder
+from trainers.data.builders import from_builder
+from trainers.data.frame import WHOLE, Frame
+from trainers.data.image_data import ImageData
 
 
-def load(name: str, data_dir: str | None = None, download: bool = True) -> ImageData:
+def load(name: str, data_dir: str | None = None, download: bool = True, frame: Frame = WHOLE) -> ImageData:
     """Opens a set of the TFDS catalogue, downloading it if need be.
 
     Args:
       name: a TFDS name, `NAME[/CONFIG][:VERSION]`.
       data_dir: TFDS's data directory; None is TFDS's own default.
       download: whether a set that is not on disk may be downloaded.
+      frame: how images are cropped and resized.
 
     Returns:
       An `ImageData`.
@@ -31,7 +34,7 @@ def load(name: str, data_dir: str | None = None, download: bool = True) -> Image
     except Exception as error:
         raise ValueError(f"data: TFDS cannot open {name!r}: {_brief(error)}") from error
     try:
-        return from_builder(builder, name)
+        return from_builder(builder, name, frame=frame, validation_is_test=True)
     except AssertionError as error:  # so TFDS says that a set is not prepared
         if not download:
             raise ValueError(f"data: tfds:{name} is not on disk ({builder.data_dir})") from error
@@ -40,7 +43,7 @@ def load(name: str, data_dir: str | None = None, download: bool = True) -> Image
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
     except Exception as error:
         raise ValueError(f"data: tfds:{name} cannot be prepared: {_brief(error)}") from error
-    return from_builder(builder, name)
+    return from_builder(builder, name, frame=frame, validation_is_test=True)
 
 
 def _check_reachable(builder, name):

@@ -153,6 +153,26 @@ def _sheared(curve, first, second, half_side):
     return Density(sample, log_density, _normal_entropy(first) + _normal_entropy(second), half_side)
 
 
+def _twisted(first, second, twist, half_side):
+    """A normal distribution with two deviations whose points at radius r are turned by `twist * r`.
+
+    The turn keeps areas, as a shear does, so the entropy is that of the normal distribution.
+    """
+    def turned(x, sign):
+        angle = sign * twist * np.linalg.norm(x, axis=-1)
+        cos, sin = np.cos(angle), np.sin(angle)
+        return np.stack([cos * x[..., 0] - sin * x[..., 1], sin * x[..., 0] + cos * x[..., 1]], axis=-1)
+
+    def sample(random, number):
+        return turned(random.normal(size=(number, 2)) * [first, second], 1.0)
+
+    def log_density(x):
+        straight = turned(x, -1.0)
+        return _log_normal(straight[..., 0], first) + _log_normal(straight[..., 1], second)
+
+    return Density(sample, log_density, _normal_entropy(first) + _normal_entropy(second), half_side)
+
+
 def _pinwheel(random, number):
     """Five arms of a normal distribution that turns as it leaves the centre."""
     along, across = 1.0 + 0.3 * random.normal(size=number), 0.1 * random.normal(size=number)
@@ -178,4 +198,5 @@ DENSITIES = {
     "two_spirals": Density(_two_spirals),
     "banana": _sheared(lambda a: 0.5 * a**2 - 1.0, 1.0, 0.5, 20.0),
     "wave": _sheared(lambda a: np.sin(2.0 * a), 1.5, 0.3, 10.0),
+    "swirl": _twisted(1.5, 0.3, 0.8, 10.0),
 }

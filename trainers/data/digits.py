@@ -4,12 +4,14 @@
 import sklearn.datasets
 
 from trainers.data import store
-from trainers.data.image_data import ImageData, from_builder
+from trainers.data.builders import from_builder
+from trainers.data.frame import WHOLE, Frame
+from trainers.data.image_data import ImageData
 
 _NUM_TRAIN = 1500
 
 
-def load(data_dir: str | None = None) -> ImageData:
+def load(data_dir: str | None = None, frame: Frame = WHOLE) -> ImageData:
     """Opens scikit-learn's digits.
 
     The fixed split: with `order = numpy.random.RandomState(0).permutation(1797)`, `order[:1350]` is
@@ -17,9 +19,10 @@ def load(data_dir: str | None = None) -> ImageData:
 
     Args:
       data_dir: directory of prepared sets, see `trainers.data.store`.
+      frame: how images are cropped and resized.
 
     Returns:
-      An `ImageData` with `image_shape` (8, 8, 1), `num_levels` 17 and ten classes.
+      An `ImageData` with `image_shape` (8, 8, 1), unless framed, `num_levels` 17 and ten classes.
     """
     bunch = sklearn.datasets.load_digits()
     images = bunch.images.astype("uint8")[..., None]
@@ -39,4 +42,4 @@ def load(data_dir: str | None = None) -> ImageData:
         splits,
         data_dir,
     )
-    return from_builder(builder, "digits", num_levels=17)
+    return from_builder(builder, "digits", num_levels=17, frame=frame)

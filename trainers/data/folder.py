@@ -22,24 +22,27 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from trainers.data import store
-from trainers.data.image_data import ImageData, from_builder
+from trainers.data.builders import from_builder
+from trainers.data.frame import WHOLE, Frame
+from trainers.data.image_data import ImageData
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")  # what ImageFolder reads
 _GREY_MODES = ("1", "L", "LA")
 
 
-def load(directory: str, data_dir: str | None = None) -> ImageData:
+def load(directory: str, data_dir: str | None = None, frame: Frame = WHOLE) -> ImageData:
     """Opens a directory of images, having decoded each of them once to be sure of it.
 
     Args:
       directory: in one of the layouts above.
       data_dir: directory of prepared sets, see `trainers.data.store`.
+      frame: how images are cropped and resized; with either, their sizes may differ.
 
     Returns:
       An `ImageData`; its classes are the sorted names of the class directories.
 
     Raises:
-      ValueError: if there is no image, or one that is corrupt, of 16 bits or of another size.
+      ValueError: if there is no image, or one that is corrupt, of 16 bits, smaller than the crop or of another size.
     """
     root = pathlib.Path(directory).expanduser()
     if not root.is_dir():
@@ -50,15 +53,16 @@ def load(directory: str, data_dir: str | None = None) -> ImageData:
         loose = next(filter(_is_image, sorted(root.glob("*/*"))), None)
         if loose:
             raise ValueError(f"data: beside {root / 'train'} images must be in SPLIT/CLASS/; found {loose}")
-        shape, _ = _inspect(paths, f"{directory}/SPLIT/CLASS")
-        return from_builder(tfds.folder_dataset.ImageFolder(str(root), shape=shape, dtype=tf.uint8), name)
+        shape, _ = _inspect(paths, f"{directory}/SPLIT/CLASS", frame)
+        builder = tfds.folder_dataset.ImageFolder(str(root), shape=shape, dtype=tf.uint8)
+        return from_builder(builder, name, frame=frame)
 
     loose = [path for path in sorted(root.iterdir()) if _is_image(path)]
     sorted_in = [path for path in sorted(root.glob("*/*")) if _is_image(path)]
     if loose and sorted_in:
         raise ValueError(f"data: images must be all in class folders or none; got {loose[0]}, {sorted_in[0]}")
     paths = loose or sorted_in
-    shape, key = _inspect(paths, directory, root)
+    shape, key = _inspect(paths, directory, frame, root)
     label_names = sorted({path.parent.name for path in sorted_in}) or None
 
     def splits():
@@ -67,25 +71,27 @@ def load(directory: str, data_dir: str | None = None) -> ImageData:
         return {"train": [(key, {"image": str(path), **label(path)}) for key, path in enumerate(ordered)]}
 
     builder = store.stored("folder", key, store.features(shape, label_names), splits, data_dir)
-    return from_builder(builder, name)
+    return from_builder(builder, name, frame=frame)
 
 
 def _is_image(path):
     return path.suffix.lower() in _SUFFIXES and path.is_file()
 
 
-def _inspect(paths, where, root=None):
-    """The one shape of these images and, given their root, the fingerprint of their paths and bytes."""
+def _inspect(paths, where, frame, root=None):
+    """The shape of these images, None where sizes differ, and, given their root, the fingerprint of paths and bytes."""
     if not paths:
         raise ValueError(f"data: no images ({', '.join(_SUFFIXES)}) in {where}")
     with concurrent.futures.ThreadPoolExecutor() as pool:
         facts = list(pool.map(_decode, paths))
     (width, height), _, _ = facts[0]
     for path, ((w, h), _, _) in zip(paths, facts, strict=True):
-        if (w, h) != (width, height):
-            raise ValueError(
-                f"data: images must all be one size; {paths[0]} is {width}x{height}, {path} is {w}x{h}"
-            )
+        frame.size(h, w, path)
+        if (w, h) != facts[0][0]:
+            if not frame.side:
+                raise ValueError("data: images must all be one size, unless they get it by --crop or --resize; "
+                                 f"{paths[0]} is {width}x{height}, {path} is {w}x{h}")
+            height = width = None
     grey = all(is_grey for _, is_grey, _ in facts)
     key = [str(path.relative_to(root)) for path in paths] if root else []
     key += [digest for _, _, digest in facts]

@@ -10,12 +10,14 @@ import zlib
 import numpy as np
 
 from trainers.data import store
-from trainers.data.image_data import ImageData, from_builder
+from trainers.data.builders import from_builder
+from trainers.data.frame import WHOLE, Frame
+from trainers.data.image_data import ImageData
 
 _PREFIXES = {"train": "train", "test": "t10k"}
 
 
-def load(directory: str, data_dir: str | None = None) -> ImageData:
+def load(directory: str, data_dir: str | None = None, frame: Frame = WHOLE) -> ImageData:
     """Opens `{train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz]` of one directory.
 
     Only the train images are required; without `t10k` files the test split is cut from train. The train
@@ -24,6 +26,7 @@ def load(directory: str, data_dir: str | None = None) -> ImageData:
     Args:
       directory: where the files are.
       data_dir: directory of prepared sets, see `trainers.data.store`.
+      frame: how images are cropped and resized.
 
     Returns:
       An `ImageData` with one channel; the classes are 0 to the largest train label.
@@ -73,7 +76,7 @@ def load(directory: str, data_dir: str | None = None) -> ImageData:
         splits,
         data_dir,
     )
-    return from_builder(builder, root.resolve().name)
+    return from_builder(builder, root.resolve().name, frame=frame)
 
 
 def parse(raw: bytes, rank: int, path: pathlib.Path) -> np.ndarray:

@@ -15,8 +15,14 @@ DIGITS = {
     # No moving average of the weights where there is batch norm: its running statistics belong to the last weights.
     "digits_realnvp": Preset(
         {"flow": "realnvp", "num_scales": 2, "num_blocks": 2, "width": 32}, **_BUDGET),
+    # The same two, conditioned on the digit's class; the weight of Glow's classifier is that of the published commands.
+    "digits_glow_classes": Preset(
+        {"flow": "glow", "num_levels": 2, "num_steps": 16, "width": 64, "scale": "tanh"}, **_BUDGET,
+        ema_momentum=0.99, class_conditional=True, weight_y=0.01),
+    "digits_realnvp_classes": Preset(
+        {"flow": "realnvp", "num_scales": 2, "num_blocks": 2, "width": 32}, **_BUDGET, class_conditional=True),
     "digits_nice": Preset(
-        {"flow": "nice", "num_couplings": 4, "hidden_sizes": (256, 256), "pixels": "affine", "act_norm": True},
+        {"flow": "nice", "num_couplings": 8, "hidden_sizes": (256, 256), "pixels": "logit", "act_norm": True},
         **_BUDGET, ema_momentum=0.99),
     "digits_maf": Preset(
         {"flow": "maf", "num_layers": 5, "hidden_sizes": (256, 256), "pixels": "logit", "act_norm": True}, **_BUDGET),

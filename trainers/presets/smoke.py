@@ -18,4 +18,5 @@ def smoke(preset):
     """The same in seconds: to see that everything runs, not to learn anything."""
     return dataclasses.replace(
         preset, flow={**preset.flow, **_SMALL[preset.flow["flow"]]}, batch_size=16, epochs=2,
-        warmup_epochs=min(preset.warmup_epochs, 1), init_batch_size=32, steps_per_epoch=4)
+        warmup_epochs=min(preset.warmup_epochs, 1), init_batch_size=32, steps_per_epoch=4,
+        dequantizer={"num_steps": 2, "width": 8})

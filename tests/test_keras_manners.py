@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flows as Keras expects them: one list of weights, all of them saved, and shown by `summary`."""
+
+import dataclasses
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+from test_flows import PRESETS as FLOWS
+
+import tfp_glow
+from examples import conditional_density, mixture, variational_posterior
+from tfp_glow import bijectors as tfgb
+from tfp_glow.flows import config_from_dict, config_of, register_config
+from tfp_glow.networks import MLP
+from trainers.presets import PRESETS
+
+tfb, tfd = tfp.bijectors, tfp.distributions
+
+
+def normal(size):
+    return tfd.MultivariateNormalDiag(tf.zeros(size))
+
+
+def trained_once(flow):
+    """The model of a flow; asserts that Keras trains what TFP lists, each variable once."""
+    model = tfp_glow.FlowModel(flow)
+    keras_s = [id(v.value) for v in model.trainable_variables]
+    tfp_s = [id(v) for v in flow.trainable_variables]
+    assert len(keras_s) == len(set(keras_s)) and len(tfp_s) == len(set(tfp_s))
+    assert set(keras_s) == set(tfp_s) and keras_s
+    return model
+
+
+# What is trained.
+
+SMOKE = {}  # A preset of each flow that the presets train, small.
+for _name, _preset in PRESETS.items():
+    if _name.endswith("_smoke"):
+        SMOKE.setdefault(tuple(sorted(_preset.flow.items())), _name)
+
+
+@pytest.mark.parametrize("name", SMOKE.values())
+def test_every_preset_trains_what_tfp_lists(name):
+    flow = dict(PRESETS[name].flow)
+    if flow["flow"] == "glow":
+        shape = {"image_shape": (2 ** flow["num_levels"],) * 2 + (1,)}
+    elif flow["flow"] == "realnvp":
+        shape = {"image_shape": (2 ** flow["num_scales"],) * 2 + (1,)}
+    else:
+        shape = {"event_shape": (2,) if "toy" in name else (2, 2, 1)}
+    model = trained_once(config_from_dict({**flow, **shape}).build())
+    assert model.count_params() == sum(int(np.prod(v.shape)) for v in model.distribution.variables)
+
+
+@pytest.mark.parametrize("flow", [
+    variational_posterior.flow_posterior, variational_posterior.mean_field_posterior,
+    conditional_density.conditional_flow, mixture.mixture_of_two], ids=lambda make: make.__name__)
+def test_every_example_trains_what_tfp_lists(flow):
+    trained_once(flow())
+
+
+def shared():
+    return tfgb.AffineCoupling((4,), MLP(4, (6,)))
+
+
+@pytest.mark.parametrize("flow", [
+    lambda part: tfd.TransformedDistribution(normal(4), tfb.Chain([part, tfgb.Reverse((4,)), part])),
+    lambda part: tfd.TransformedDistribution(normal(4), tfgb.Steps([part, tfgb.Reverse((4,)), part])),
+    lambda part: tfd.TransformedDistribution(normal(4), tfb.Chain([part, tfb.Invert(part)])),
+    lambda part: tfd.Mixture(tfd.Categorical(logits=[0.0, 0.0]), [
+        tfd.TransformedDistribution(normal(4), part), tfd.TransformedDistribution(normal(4), tfb.Chain([part]))]),
+], ids=["chain", "steps", "inverted", "two_distributions"])
+def test_a_bijector_used_twice_is_listed_once(flow):
+    part = shared()
+    model = trained_once(flow(part))
+    assert len(model.trainable_variables) == len(part.trainable_variables) == 4
+    y = tf.random.stateless_normal((3, 4), (1, 2))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model.distribution.log_prob(y))
+    assert all(g is not None for g in tape.gradient(loss, part.trainable_variables))
+
+
+# What is saved.
+
+
+class Listing(keras.layers.Layer):
+    """A user's network that keeps its layers in a plain list, and a list in it."""
+
+    def __init__(self, outputs, **kwargs):
+        super().__init__(**kwargs)
+        self.outputs = outputs
+        self.parts = [keras.layers.Dense(5, "tanh"), [keras.layers.BatchNormalization(), keras.layers.Dense(outputs)]]
+
+    def build(self, input_shape):
+        first, (norm, last) = self.parts
+        first.build(input_shape)
+        norm.build((None, 5))
+        last.build((None, 5))
+
+    def call(self, inputs, training=None):
+        first, (norm, last) = self.parts
+        return last(norm(first(inputs), training=training))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.outputs)
+
+
+def listing():
+    couplings = [tfgb.AffineCoupling((4,), Listing(4), mask) for mask in ("channel", "channel_reversed")]
+    return tfd.TransformedDistribution(tfd.MultivariateNormalDiag(tf.Variable(tf.zeros(4))), tfb.Chain([
+        tfgb.Steps([tfgb.ActNorm((4,)), couplings[0]]), tfb.Scale(tf.Variable(tf.ones(4))), tfb.Invert(couplings[1])]))
+
+
+SAVED = {**FLOWS, "networks_with_lists": listing, "repeated_lists": lambda: tfd.TransformedDistribution(
+    normal(4), tfgb.Repeat(lambda: tfgb.Steps([tfgb.ActNorm((4,)), tfgb.AffineCoupling((4,), keras.Sequential(
+        [keras.Sequential([keras.layers.Dense(5)]), keras.layers.Dense(4)]))]), 2))}
+
+
+@pytest.mark.parametrize("name", SAVED)
+def test_weights_and_checkpoints_hold_every_variable(name, tmp_path):
+    model = tfp_glow.FlowModel(SAVED[name]())
+    rng = np.random.RandomState(0)
+    for variable in model.distribution.variables:
+        if variable.dtype.is_floating:
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+        elif variable.dtype == tf.bool:
+            variable.assign(tf.ones_like(variable))
+    model.save_weights(tmp_path / "model.weights.h5")
+    checkpoint = tf.train.Checkpoint(model=model).write(str(tmp_path / "model"))
+    bijector = tf.train.Checkpoint(bijector=model.distribution.bijector).write(str(tmp_path / "bijector"))
+    others = [tfp_glow.FlowModel(SAVED[name]()) for _ in range(3)]
+    others[0].load_weights(tmp_path / "model.weights.h5")
+    tf.train.Checkpoint(model=others[1]).read(checkpoint).assert_existing_objects_matched()
+    tf.train.Checkpoint(bijector=others[2].distribution.bijector).read(bijector).assert_existing_objects_matched()
+    wholes = [model.distribution, others[0].distribution, others[1].distribution]
+    for received in (*zip(*(whole.variables for whole in wholes), strict=True), *zip(
+            model.distribution.bijector.variables, others[2].distribution.bijector.variables, strict=True)):
+        for value in received[1:]:
+            np.testing.assert_array_equal(value, received[0])
+
+
+def test_checkpoints_hold_no_variable_twice(tmp_path):
+    model = tfp_glow.FlowModel(listing())
+    path = tf.train.Checkpoint(model=model).write(str(tmp_path / "model"))
+    saved = [name for name, _ in tf.train.list_variables(path) if name.endswith("VARIABLE_VALUE")]
+    assert len(saved) == len(model.variables) == len({id(v) for v in model.distribution.variables})
+
+
+# A user's own flows, saved whole.
+
+
+@register_config("of_the_tests")
+@dataclasses.dataclass(frozen=True)
+class OwnConfig:
+    """A composition with what no preset has."""
+
+    size: int
+    sizes: tuple = (6,)
+    mixed: bool = False
+
+    def build(self):
+        """A flow, or a mixture of two."""
+        def flow(mask):
+            coupling = tfgb.AffineCoupling((self.size,), MLP(self.size, self.sizes, "tanh"), mask)
+            return tfd.TransformedDistribution(
+                tfd.MultivariateNormalDiag(tf.Variable(tf.zeros(self.size))), tfb.Chain([tfb.Softsign(), coupling]))
+
+        flows = [flow("channel"), flow("channel_reversed")]
+        weights = tfd.Categorical(logits=tf.Variable(tf.zeros(2)))
+        return tfd.Mixture(weights, flows) if self.mixed else flows[0]
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_registered_composition_is_saved_whole(mixed, tmp_path):
+    config = OwnConfig(4, sizes=(5, 3), mixed=mixed)
+    model = trained_once(config.build())
+    assert config_of(model.distribution) is config
+    for variable in model.trainable_variables:
+        variable.assign_add(0.3 * tf.random.stateless_normal(variable.shape, (1, 2)))
+    model.save(tmp_path / "model.keras")
+    other = keras.saving.load_model(tmp_path / "model.keras")
+    assert config_of(other.distribution) == config
+    y = np.random.RandomState(0).uniform(-0.9, 0.9, (5, 4)).astype("float32")
+    np.testing.assert_array_equal(other.distribution.log_prob(y), model.distribution.log_prob(y))
+    assert len(other.trainable_variables) == len(model.trainable_variables)
+
+
+def test_what_cannot_be_saved_says_so(tmp_path):
+    model = tfp_glow.FlowModel(listing())
+    with pytest.raises(ValueError, match="`tfp_glow.flows.register_config` decorates, can be saved whole; save the we"):
+        model.save(tmp_path / "model.keras")
+    assert not (tmp_path / "model.keras").exists()
+    other = tfp_glow.FlowModel(OwnConfig(4).build())
+    other.save(tmp_path / "model.keras")
+    before = (tmp_path / "model.keras").read_bytes()
+    with pytest.raises(ValueError, match="can be saved whole"):
+        model.save(tmp_path / "model.keras")
+    assert (tmp_path / "model.keras").read_bytes() == before
+
+
+def test_wrong_configs_are_named():
+    with pytest.raises(ValueError, match="`name` must be a string; received <class"):
+        register_config(OwnConfig)
+    with pytest.raises(ValueError, match="`name` must be one that no other config has; received 'glow', which is "
+                                         "tfp_glow.flows.glow.GlowConfig's"):
+        register_config("glow")(OwnConfig)
+    with pytest.raises(ValueError, match="dataclasses with a method `build`; received <class 'dict'>"):
+        register_config("dict")(dict)
+    with pytest.raises(ValueError, match="imported beforehand; received 'unknown'"):
+        config_from_dict({"flow": "unknown"})
+
+    @register_config("builds_nothing")
+    @dataclasses.dataclass(frozen=True)
+    class BuildsNothing:
+        def build(self):
+            return None
+
+    with pytest.raises(ValueError, match="BuildsNothing.build must return a tfd.Distribution; received None"):
+        BuildsNothing().build()
+
+
+# What is shown, and what reaches networks.
+
+
+@pytest.mark.parametrize("name", ["glow", "realnvp", "maf", "networks_with_lists"])
+def test_summary_shows_layers_and_counts(name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")  # Else what is no terminal has 80.
+    model = tfp_glow.FlowModel(SAVED[name]())
+    lines = []
+    model.summary(print_fn=lines.append, line_length=120)
+    text = "\n".join(lines)
+    shown = {key: int(re.search(rf"{key} params: ([\d,]+)", text)[1].replace(",", ""))
+             for key in ("Total", "Trainable", "Non-trainable")}
+    numbers = [sum(int(np.prod(v.shape)) for v in variables) for variables in (
+        model.distribution.variables, model.distribution.trainable_variables)]
+    assert shown["Total"] == model.count_params() == numbers[0]
+    assert shown["Trainable"] == numbers[1] == shown["Total"] - shown["Non-trainable"]
+    rows = [int(number.replace(",", "")) for number in re.findall(r"│\s+([\d,]+) │$", text, re.M)]
+    assert len(rows) == len(model.layers) and sum(rows) == shown["Total"]
+    assert all(layer.name[:12] in text for layer in model.layers)
+
+
+def test_training_reaches_batch_norm_in_a_network():
+    network = keras.Sequential([
+        keras.layers.BatchNormalization(), keras.layers.Dense(4, kernel_initializer="ones")])
+    coupling = tfgb.AffineCoupling((4,), network, scale="exp")
+    model = tfp_glow.FlowModel(tfd.TransformedDistribution(normal(4), tfb.Chain([tfb.Softplus(), coupling])))
+    y = 5.0 + tf.random.stateless_uniform((64, 4), (1, 2))
+    mean = network.layers[0].moving_mean
+    outside = model(y, training=False)
+    np.testing.assert_array_equal(mean, np.zeros(2))
+    inside = model(y, training=True)
+    assert np.any(inside != outside) and np.all(mean.numpy() > 0.0)
+    moved = mean.numpy()
+    model.compile(keras.optimizers.SGD(0.0))
+    model.evaluate(y, verbose=0)
+    np.testing.assert_array_equal(mean, moved)
+    model.fit(y, verbose=0)
+    assert np.all(mean.numpy() > moved)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The weights of an image flow at another resolution."""
+
+import numpy as np
+import pytest
+
+import tfp_glow
+
+IMAGES = np.random.RandomState(0).randint(0, 256, (8, 8, 8, 1)).astype("uint8")
+FLOWS = {
+    "glow": lambda: tfp_glow.glow((8, 8, 1), num_levels=2, num_steps=2, width=4, seed=1),
+    "realnvp": lambda: tfp_glow.realnvp((8, 8, 1), num_scales=2, num_blocks=1, width=4, seed=1),
+}
+
+
+@pytest.fixture(scope="module", params=FLOWS)
+def model(request):
+    model = tfp_glow.FlowModel(FLOWS[request.param]())
+    model.initialize(IMAGES)
+    for index, variable in enumerate(model.trainable_variables):  # No zero stays that would hide a lost parameter.
+        variable.assign_add(0.01 * np.random.RandomState(index).standard_normal(variable.shape).astype("float32"))
+    return model
+
+
+def test_a_copy_of_the_same_size_is_the_same_flow(model):
+    copy = tfp_glow.at_resolution(model, 8, 8)
+    points = IMAGES + 0.5
+    np.testing.assert_allclose(copy.log_prob(points), model.log_prob(points), rtol=1e-6)
+    copy.set_weights([0 * w for w in copy.get_weights()])
+    assert any(np.any(w) for w in model.get_weights())
+
+
+def test_a_larger_copy_samples_scores_and_inverts(model):
+    copy = tfp_glow.at_resolution(model, 16, 12)
+    assert copy.is_initialized and copy.event_shape == (16, 12, 1)
+    assert [w.shape for w in copy.get_weights()] == [w.shape for w in model.get_weights()]
+    images = copy.sample(3, temperature=0.5, seed=1)
+    assert images.shape == (3, 16, 12, 1)
+    assert np.all(np.isfinite(copy.log_prob(images)))
+    np.testing.assert_array_equal(copy.reconstruct(images), images)
+
+
+@pytest.mark.parametrize("arguments, error", [
+    (("nothing", 8, 8), "`model` must be a tfp_glow.FlowModel; received str"),
+    ((tfp_glow.FlowModel(tfp_glow.nice((4, 4, 1), 2, (4,))), 8, 8), "the same at every pixel.*received one of nice"),
+    ((tfp_glow.FlowModel(FLOWS["glow"]()), 0, 8), "`height`.*received 0"),
+    ((tfp_glow.FlowModel(FLOWS["glow"]()), 8, 10), r"divisible by 2\*\*num_levels = 4; received \(8, 10, 1\)"),
+])
+def test_wrong_arguments(arguments, error):
+    with pytest.raises(ValueError, match=error):
+        tfp_glow.at_resolution(*arguments)

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole runs that are stopped, find the disk full or a checkpoint damaged, and end as if nothing had been."""
+
+import random
+import resource
+import shutil
+
+import numpy as np
+from test_checkpoints import DAMAGES, flip
+
+from trainers import models, sample, train
+from trainers.checkpoints import Checkpoints
+from trainers.run_dir import RunDir
+
+
+def train_digits(directory, *flags):
+    return train.main(["train", "--preset=digits_glow_smoke", "--data=digits", f"--output_dir={directory}", *flags])
+
+
+def check_same_end(run, other):
+    """All weights, of model, optimizer and moving average, are the other run's to the bit, and so is the rest."""
+    ends = []
+    for each in (run, other):
+        model = models.build(each.config())
+        models.compile_model(model, each.config())
+        assert Checkpoints(each.checkpoints).restore_last(model)["epoch"] == 2
+        assert int(model.optimizer.iterations) == 8 and model.optimizer.use_ema
+        exported, _ = models.load(each)
+        ends.append([v.numpy() for v in (*model.variables, *model.optimizer.variables, *exported.variables)])
+    assert all(map(np.array_equal, *ends))
+    assert run.result() == other.result()
+    for a, b in zip(run.history(), other.history(), strict=True):
+        assert {key for key in a if a[key] != b[key]} <= {"seconds", "images_per_second", "data_wait"}
+    assert not list(run.path.rglob(".partial*"))
+
+
+def stop_at(monkeypatch, epoch, step):
+    """Ends the process, as it were, when that checkpoint is written."""
+    save = Checkpoints.save
+
+    def stop(self, model, e, val_bits_per_dim=None, step=0, *, at=(epoch, step)):
+        save(self, model, e, val_bits_per_dim, step)
+        if (e, step) == at:
+            raise KeyboardInterrupt
+    monkeypatch.setattr(Checkpoints, "save", stop)
+
+
+def test_stopped_and_resumed_with_a_full_disk_between(digits_run, tmp_path, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        stop_at(patch, epoch=0, step=2)
+        assert train_digits(tmp_path / "run", "--checkpoint_minutes=0") == 130
+    run = RunDir(tmp_path / "run")
+    # A line of an epoch that never got its checkpoint.
+    run.add_history(digits_run.history()[0])
+    # Before it ends, the last checkpoint serves, as there is no best one yet.
+    assert sample.main(["sample", f"--run_dir={run}", "--num=1", f"--out={tmp_path / 'grid.png'}"]) == 0
+    assert "not finished; its best checkpoint, epoch 0 of 2" in capsys.readouterr().out
+
+    # The largest size of files stands for the disk: HDF5 meets it in the same way.
+    held = {path: path.read_bytes() for path in run.checkpoints.iterdir()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max(map(len, held.values())) // 2, limits[1]))
+    try:
+        assert train_digits(run, "--checkpoint_minutes=0") == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert capsys.readouterr().err == (f"error: output_dir: {run}: File too large; what was saved there is whole: make "
+                                       "room, then the same command goes on\n")
+    assert held == {path: path.read_bytes() for path in run.checkpoints.iterdir()}
+
+    assert train_digits(run) == 0
+    assert "goes on after epoch 0 and 2 steps" in capsys.readouterr().out
+    check_same_end(run, digits_run)
+
+
+def test_a_damaged_checkpoint_costs_an_epoch_and_no_bit(digits_run, tmp_path, capsys):
+    run = RunDir(shutil.copytree(digits_run.path, tmp_path / "run"))
+    for name in ("result.json", "model.keras"):  # as if it had been killed before the end
+        (run.path / name).unlink()
+    DAMAGES["flipped"](run.checkpoints / "epoch_0002.weights.h5")
+    assert train_digits(run) == 0
+    said = capsys.readouterr()
+    assert "goes on after epoch 1" in said.out
+    assert said.err == f"warning: checkpoint {run.checkpoints}/epoch_0002.weights.h5 is damaged or missing; " \
+                       "trying another\n"
+    check_same_end(run, digits_run)
+
+
+def test_a_damaged_model_is_refused(digits_run, tmp_path):
+    run = RunDir(shutil.copytree(digits_run.path, tmp_path / "run"))
+    whole = run.model_path.read_bytes()
+    weights = max(models.load(digits_run)[0].get_weights(), key=np.size)
+    places = [whole.index(weights.tobytes()) + weights.nbytes // 2, *random.Random(0).sample(range(len(whole)), 12)]
+    for place in places:
+        flip(run.model_path, place)
+        try:
+            model, _ = models.load(run)
+        except ValueError as error:
+            assert "model.keras cannot be loaded: " in str(error)
+        else:  # a bit that says nothing, such as one of a date
+            assert all(map(np.array_equal, model.get_weights(), models.load(digits_run)[0].get_weights()))
+        run.model_path.write_bytes(whole)
+    assert models.load(run)

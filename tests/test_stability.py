@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bad batches, and batches that are merely odd: what is left out, what stays, what ends a run."""
+
+import contextlib
+import dataclasses
+import io
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfp_glow
+from trainers import optimizers, presets, train, training
+from trainers.callbacks import SaveCheckpoint
+from trainers.guard import GuardedFlow, GuardedOptimizer
+from trainers.run_dir import RunDir
+
+RANDOM = np.random.default_rng(0)
+POINTS = RANDOM.uniform(0, 256, (8, 8, 8, 1)).astype("float32")
+BAD = np.where(np.arange(8)[:, None, None, None] == 3, np.nan, POINTS).astype("float32")
+FLOWS = {
+    "glow": lambda channels: tfp_glow.glow((8, 8, channels), num_levels=2, num_steps=2, width=8, seed=0),
+    "realnvp": lambda channels: tfp_glow.realnvp((8, 8, channels), num_scales=2, num_blocks=1, width=4, seed=0),
+}
+
+
+def guarded(system, channels=1):
+    """A small model with an optimizer that has everything."""
+    model = GuardedFlow(FLOWS[system](channels))
+    model.compile(optimizers.make_optimizer(
+        {"optimizer": {"glow": "adamax", "realnvp": "adam"}[system], "learning_rate": 1e-3, "warmup_epochs": 0,
+         "schedule": "constant", "ema_momentum": 0.9, "clip_norm": 1.0}, epochs=10, steps_per_epoch=10))
+    return model
+
+
+def state(model):
+    """All numbers of a model but those of its metrics."""
+    return {v.path: v.numpy() for v in (*model.variables, *model.optimizer.variables)}
+
+
+# Bad batches.
+
+
+@pytest.mark.parametrize("system", FLOWS)
+def test_a_bad_batch_leaves_no_trace_but_the_number_of_the_step(system):
+    model = guarded(system)
+    model.initialize(POINTS)
+    model.reset_metrics()
+    # The very first step: the moving average begins with the weights all the same.
+    logs = model.train_on_batch(BAD, return_dict=True)
+    assert np.isnan([logs["loss"], logs["bits_per_dim"]]).all() and logs["skipped_steps"] == 1
+    started = state(model)
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    assert all(np.array_equal(value, started[path]) for path, value in state(model).items())
+
+    good = model.train_on_batch(POINTS, return_dict=True)
+    before = state(model)
+    moved = {path.split("/")[-1] for path, value in before.items() if not np.array_equal(value, started[path])}
+    assert "iteration" in moved and len(moved) > 10
+    bad = model.train_on_batch(BAD, return_dict=True)
+    assert np.isnan(bad["loss"]) and bad["skipped_steps"] == 2
+    after = state(model)
+    changed = {path.split("/")[-1] for path, value in after.items() if not np.array_equal(value, before[path])}
+    assert changed == {"iteration", "skipped"} and int(model.optimizer.iterations) == 3
+
+    logs = model.train_on_batch(POINTS, return_dict=True)
+    assert logs["skipped_steps"] == 2 and logs["loss"] != good["loss"]
+    assert all(np.isfinite(value).all() for value in state(model).values())
+
+
+def test_a_loss_that_is_not_finite_has_no_finite_gradient():
+    optimizer = guarded("glow").optimizer
+    for offset in (0.0, np.inf, np.nan):
+        variable = tf.Variable(2.0)
+        with tf.GradientTape() as tape:
+            loss = optimizer.scale_loss(3.0 * variable + offset)
+        gradient = tape.gradient(loss, variable)
+        assert gradient == 3.0 if offset == 0.0 else np.isnan(gradient)
+
+
+def test_clipping_is_by_the_global_norm():
+    """A step of plain descent along a clipped gradient has the bound's length, times the learning rate."""
+    class Guarded(GuardedOptimizer, keras.optimizers.SGD):
+        pass
+
+    variables = [keras.Variable(np.zeros(3, "float32")), keras.Variable(0.0)]
+    optimizer = Guarded(0.5, global_clipnorm=2.0)
+    optimizer.build(variables)
+    optimizer.apply([tf.constant([3.0, 0.0, 0.0]), tf.constant(4.0)], variables)
+    np.testing.assert_allclose([*variables[0].numpy(), variables[1].numpy()], [-0.6, 0.0, 0.0, -0.8], rtol=1e-6)
+    optimizer.apply([tf.constant([3e30, 0.0, 0.0]), tf.constant(4.0)], variables)  # its norm is beyond float32
+    assert int(optimizer.skipped) == 1 and variables[1].numpy() == np.float32(-0.8)
+
+
+# Runs with bad batches; the set is a density in the plane, as images have no NaN.
+
+
+@pytest.fixture
+def spoilt(monkeypatch):
+    """Makes the batches of some steps of `toy_tiny` runs bad: a set, to be filled."""
+    toy = dataclasses.replace(
+        presets.get("toy_realnvp_smoke"), batch_size=128, epochs=3, steps_per_epoch=100, ema_momentum=0.9)
+    monkeypatch.setitem(presets.PRESETS, "toy_tiny", toy)
+    steps, batches = set(), training.training_batches
+
+    def spoil(config, data, first):
+        bad = tf.constant(sorted(steps), tf.int64)
+        return batches(config, data, first).enumerate(first).map(
+            lambda step, events: tf.where(tf.reduce_any(step == bad), tf.constant(np.nan), events))
+
+    monkeypatch.setattr(training, "training_batches", spoil)
+    return steps
+
+
+def train_toy(directory, *flags):
+    """Exit code and standard error."""
+    stderr = io.StringIO()
+    with contextlib.redirect_stderr(stderr):
+        code = train.main(["train", "--preset=toy_tiny", "--data=toy:eight_gaussians", f"--output_dir={directory}",
+                           "--notensorboard", "--noreport", *flags])
+    return code, stderr.getvalue()
+
+
+def test_one_bad_batch_in_a_hundred(spoilt, tmp_path, monkeypatch, capsys):
+    clean, bad, resumed = (RunDir(tmp_path / name) for name in ("clean", "bad", "resumed"))
+    assert train_toy(clean) == (0, "")
+    spoilt |= {57, 130, 131}
+    assert train_toy(bad) == (0, "")
+    assert [line["skipped_steps"] for line in bad.history()] == [1, 3, 3]
+    assert bad.result()["skipped_steps"] == 3 and clean.result()["skipped_steps"] == 0
+    for one, other in zip(clean.history(), bad.history(), strict=True):
+        for key in ("loss", "bits_per_dim", "val_bits_per_dim"):
+            assert one[key] == pytest.approx(other[key], abs=0.02)
+    assert "3 skipped" in capsys.readouterr().out
+
+    def stop(self, epoch, logs=None):
+        save(self, epoch, logs)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        save = SaveCheckpoint.on_epoch_end
+        patch.setattr(SaveCheckpoint, "on_epoch_end", stop)
+        assert train_toy(resumed)[0] == 130
+    assert train_toy(resumed) == (0, "")
+    for one, other in zip(bad.history(), resumed.history(), strict=True):
+        for key in ("loss", "val_bits_per_dim", "skipped_steps"):
+            assert one[key] == other[key]
+
+
+def test_too_many_bad_batches_end_the_run_and_it_can_go_on(spoilt, tmp_path):
+    run = RunDir(tmp_path / "run")
+    spoilt |= {*range(40, 44), *range(145, 200)}
+    code, said = train_toy(run, "--max_skipped=5")
+    assert code == 1 and said == (
+        "error: training: loss or gradient was not finite in 5 steps in a row, up to step 150; the last good "
+        f"checkpoint is {run.checkpoints / 'epoch_0001.weights.h5'}; try a lower --learning_rate or --clip_norm, in "
+        "another directory\n")
+    assert [line["skipped_steps"] for line in run.history()] == [4]
+    spoilt.clear()
+    assert train_toy(run) == (0, "")
+    assert [line["skipped_steps"] for line in run.history()] == [4, 4, 4]
+
+
+def test_a_run_that_never_had_a_good_step(spoilt, tmp_path):
+    spoilt |= set(range(300))
+    _, said = train_toy(tmp_path, "--max_skipped=3")
+    assert "3 steps in a row, up to step 3; there is no good checkpoint yet" in said
+
+
+# Odd batches.
+
+ODD = {
+    "black": np.zeros((8, 8, 8, 2), "uint8"),
+    "constant_channel": np.concatenate(
+        [np.full((8, 8, 8, 1), 7), RANDOM.integers(0, 256, (8, 8, 8, 1))], axis=-1).astype("uint8"),
+    "extremes": (RANDOM.integers(0, 2, (8, 8, 8, 2)) * 255).astype("uint8"),
+    "one": RANDOM.integers(0, 256, (1, 8, 8, 2), "uint8"),
+    "one_white": np.full((1, 8, 8, 2), 255, "uint8"),
+}
+
+
+@pytest.mark.parametrize(("system", "dtype"), [  # floats get no noise
+    ("glow", "float32"), pytest.param("realnvp", "uint8", marks=pytest.mark.slow)])
+def test_odd_batches_are_no_bad_ones(system, dtype):
+    """Whichever sets the data-dependent parameters, all can be learned from and measured."""
+    model = guarded(system, channels=2)
+    fresh, everything = model.get_weights(), np.concatenate([*ODD.values()]).astype(dtype)
+    for first in ("black", "constant_channel", "one_white"):
+        model.set_weights(fresh)
+        model.initialize(ODD[first].astype(dtype))
+        assert model.is_initialized and np.isfinite(model.bits_per_dim(everything)).all(), first
+        for name in [*ODD] * 2:
+            logs = model.train_on_batch(ODD[name].astype(dtype), return_dict=True)
+            assert logs["skipped_steps"] == 0 and np.isfinite(logs["loss"]), (first, name)
+        assert np.isfinite(model.bits_per_dim(everything)).all(), first

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replicas in one process and in several: they learn what one device learns."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import replicas
+import tensorflow as tf
+from worker import TINY
+
+from trainers import data, presets, strategy, train, workers
+from trainers.run_dir import RunDir
+
+ROOT = Path(__file__).resolve().parents[1]
+FLAGS = ("--data=digits", "--notensorboard", "--noreport")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _digits_are_prepared():
+    data.load("digits")  # Processes of ours would do so all at once.
+
+
+def start(script, *arguments, **environment):
+    """A Python process in the root of the project."""
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "tests" / script), *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", **environment})
+
+
+@contextlib.contextmanager
+def ended(processes):
+    """A context after which none of the processes is left."""
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.parametrize("system", ["glow", pytest.param("realnvp", marks=pytest.mark.slow)])
+def test_two_and_four_replicas_learn_what_one_device_learns(system):
+    """With clipping and moving average, and in realnvp batch norm and a bad step; devices need a process to themselves.
+    """
+    processes = [start("replicas.py", str(count), system) for count in (2, 4)]
+    with ended(processes):
+        alone = replicas.train(system, strategy.choose("none"))
+        outputs = [process.communicate(timeout=500) for process in processes]
+    for process, (out, err), count in zip(processes, outputs, (2, 4), strict=True):
+        assert process.returncode == 0, err
+        result = json.loads(out.splitlines()[-1])
+        assert len(result["losses"]) == replicas.STEPS and (result["replicas"], result["equal"]) == (count, True)
+        np.testing.assert_allclose(result["losses"], alone["losses"], atol=1e-4)
+        assert result["size"] == pytest.approx(alone["size"], rel=1e-3)
+        assert result["skipped"] == alone["skipped"] == (system == "realnvp")
+
+
+def free_ports(count):
+    with contextlib.ExitStack() as sockets:
+        found = [sockets.enter_context(socket.socket()) for _ in range(count)]
+        for each in found:
+            each.bind(("localhost", 0))
+        return [each.getsockname()[1] for each in found]
+
+
+def start_workers(run, count=2):
+    cluster = {"worker": [f"localhost:{port}" for port in free_ports(count)]}
+    return [start("worker.py", "--preset=tiny", *FLAGS, f"--output_dir={run}", TF_CONFIG=json.dumps(
+        {"cluster": cluster, "task": {"type": "worker", "index": index}})) for index in range(count)]
+
+
+def wait_for(path, processes, seconds=400):
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end and all(p.poll() is None for p in processes), [p.poll() for p in processes]
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def alone(tmp_path, monkeypatch):
+    """Trains the same on one device, and compares a finished run of several workers with that."""
+    reference = RunDir(tmp_path / "alone")
+
+    def compare(run):
+        assert train.main(["train", "--preset=tiny", *FLAGS, f"--output_dir={reference}"]) == 0
+        for one, two in zip(reference.history(), run.history(), strict=True):
+            for key in ("loss", "bits_per_dim", "val_bits_per_dim"):
+                assert one[key] == pytest.approx(two[key], abs=1e-4)
+        names = [sorted(str(path.relative_to(each.path)) for path in each.path.rglob("*") if path.is_file())
+                 for each in (reference, run)]
+        assert names[0] == names[1]
+        points = tf.random.stateless_uniform((3, 8, 8, 1), (1, 2), maxval=17.0)
+        a, b = (keras.saving.load_model(each.model_path).log_prob(points) for each in (reference, run))
+        np.testing.assert_allclose(a, b, rtol=1e-3)
+        served = tf.saved_model.load(str(run.saved_models / "1")).signatures["log_prob"](images=points)["log_prob"]
+        np.testing.assert_allclose(served, b, rtol=1e-5)
+
+    monkeypatch.setitem(presets.PRESETS, "tiny", TINY)
+    return compare
+
+
+def check_ended(processes, before):
+    """That two workers ended well, and the chief had this to say."""
+    outputs = [process.communicate(timeout=400) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    (chief, _), (other, _) = outputs
+    assert before in chief and "is finished after 4 epochs" in chief
+    assert other.startswith("worker 2 of 2: waits for the others\n") and "epoch 4" not in other
+
+
+def test_two_workers_learn_what_one_device_learns(alone, tmp_path):
+    run = RunDir(tmp_path / "run")
+    processes = start_workers(run)
+    with ended(processes):
+        check_ended(processes, before="worker 1 of 2: waits for the others\n")
+    alone(run)
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_ends_the_others_and_all_can_go_on(alone, tmp_path):
+    run = RunDir(tmp_path / "run")
+    processes = start_workers(run)
+    with ended(processes):
+        wait_for(run.checkpoints / "epoch_0001.json", processes)
+        processes[1].kill()
+        _, err = processes[0].communicate(timeout=100)
+    assert processes[0].returncode == 1
+    assert [line for line in err.splitlines() if line.startswith("error: ")] == [err.splitlines()[-1]]
+    assert "error: workers: another one has ended or cannot be reached; start all of them again" in err
+    assert 1 <= len(run.history()) < 4 and not run.is_finished()
+    processes = start_workers(run)
+    with ended(processes):
+        check_ended(processes, before=f"{run}: goes on after epoch")
+    alone(run)
+
+
+CLUSTER = {"worker": ["a:1", "b:2"]}
+
+
+@pytest.mark.parametrize(("config", "place"), [
+    (None, (0, 1)),
+    ({}, (0, 1)),
+    ({"cluster": {}, "task": {"type": "worker", "index": 0}}, (0, 1)),
+    ({"cluster": CLUSTER, "task": {"type": "worker", "index": 1}}, (1, 2)),
+    ({"cluster": {"chief": ["c:3"], **CLUSTER}, "task": {"type": "worker", "index": 1}}, (2, 3)),
+    ({"cluster": {"chief": ["c:3"], **CLUSTER}, "task": {"type": "chief", "index": 0}}, (0, 3)),
+])
+def test_place_among_the_workers(config, place, monkeypatch):
+    if config is not None:
+        monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    assert workers.place() == place
+
+
+@pytest.mark.parametrize("text", [
+    "{", "[]", '{"cluster": ["a:1"]}', '{"cluster": {"worker": ["a:1", "b:2"]}}',
+    '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 2}}',
+    '{"cluster": {"worker": ["a:1"], "ps": ["b:2"]}, "task": {"type": "worker", "index": 0}}'])
+def test_a_wrong_tf_config_is_named(text, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(ValueError, match=r"TF_CONFIG: must be like \{.*; got "):
+        strategy.choose("auto")
+
+
+def test_multi_worker_needs_several():
+    with pytest.raises(ValueError, match="strategy: multi_worker needs a TF_CONFIG of two or more workers"):
+        strategy.choose("multi_worker")
+
+
+def test_the_other_workers_write_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": CLUSTER, "task": {"type": "worker", "index": 1}}))
+    monkeypatch.setattr(workers, "are_several", lambda strategy: True)
+    run = workers.run_dir(None, tmp_path / "run")
+    run.open({"epochs": 1})
+    with run.locked():
+        run.rewind(0)
+    assert not run.writes and not run.is_finished() and not list(tmp_path.iterdir())

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The architectures of the papers for vectors, as test_architectures.py has those for images."""
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import tfp_glow
+from tfp_glow import bijectors as tfgb
+
+
+def num_trained(distribution):
+    return sum(math.prod(v.shape) for v in distribution.trainable_variables)
+
+
+# NICE: the paper's section 5.1; for vectors as long as MNIST's images.
+
+
+def nice_size(size, inputs, depth, width, couplings=4):
+    """Trained numbers of NICE: dense layers from and to `inputs` of the elements, and a scale for each element."""
+    network = inputs * width + width + (depth - 1) * (width**2 + width) + width * inputs + inputs
+    return couplings * network + size
+
+
+@pytest.mark.parametrize(("partition", "inputs", "count"), [("odd_even", 784, 22_295_920), ("halves", 392, 19_158_352)])
+def test_nice_for_mnist(partition, inputs, count):
+    """The paper's: four couplings with five layers of 1,000 units. `odd_even` has zeros in the changed half's place."""
+    distribution = tfp_glow.nice(784, partition=partition)
+    _, *couplings, scale = distribution.bijector.bijectors
+    kind = {"odd_even": "checkerboard", "halves": "channel"}[partition]
+    assert [c.parameters["mask"] for c in couplings] == [kind, f"{kind}_reversed"] * 2
+    assert {c.network.hidden_sizes for c in couplings} == {(1000,) * 5}
+    assert all(type(c) is tfgb.AdditiveCoupling for c in couplings) and type(scale) is tfgb.Scale
+    assert distribution.bijector.inverse_event_shape((784,)) == (784,)
+    assert num_trained(distribution) == nice_size(784, inputs, 5, 1000) == count
+
+
+def test_nice_for_cifar10():
+    """The paper's: four layers of 2,000 units."""
+    assert nice_size(3072, 3072, 4, 2000) == 97_199_360
+    small = tfp_glow.nice(30, hidden_sizes=(20,) * 4)
+    assert num_trained(small) == nice_size(30, 30, 4, 20)
+
+
+def test_only_the_scale_of_nice_changes_volumes():
+    distribution = tfp_glow.nice(6, hidden_sizes=(7, 7))
+    for variable in distribution.trainable_variables:
+        variable.assign_add(tf.random.stateless_normal(variable.shape, (1, 2)))
+    distribution.bijector.bijectors[-1].log_scale.assign(np.arange(6.0))
+    np.testing.assert_allclose(distribution.bijector.forward_log_det_jacobian(tf.ones((1, 6))), 15.0, rtol=1e-6)
+    assert isinstance(distribution.distribution.distribution, tfp.distributions.Logistic)
+
+
+# MAF and IAF: MAF's section 4; five layers of networks of two times 512 units, for vectors as long as BSDS300's.
+
+
+def made_size(size, *hidden):
+    """Trained numbers of a MADE, masked ones too: dense layers from `size` to two numbers an element."""
+    sizes = [size, *hidden, 2 * size]
+    return sum(before * after + after for before, after in zip(sizes, sizes[1:], strict=False))
+
+
+def test_maf_has_the_papers_layers():
+    distribution = tfp_glow.maf(63)
+    layer = [tfgb.MaskedAutoregressive, tfgb.BatchNorm, tfgb.ActNorm]
+    expected = [tfgb.Standardize, *layer, *[tfgb.Reverse, *layer] * 4]
+    assert [type(b) for b in distribution.bijector.bijectors] == expected
+    assert num_trained(distribution) == 5 * (made_size(63, 512, 512) + 2 * 63) == 1_800_940
+
+
+def test_iaf_is_maf_inverted():
+    bijectors = tfp_glow.iaf(63).bijector.bijectors
+    layers = [b for b in bijectors if b.name.startswith("invert")]
+    assert [type(b.bijector) for b in layers] == [tfgb.MaskedAutoregressive] * 5
+    assert [type(b) for b in bijectors if b not in layers] == [tfgb.Standardize, *[tfgb.Reverse] * 4]
+    assert num_trained(tfp_glow.iaf(63)) == 5 * made_size(63, 512, 512) == 1_800_310
+
+
+def test_the_order_of_autoregression_is_reversed_from_layer_to_layer():
+    """What an element depends on: after one layer on those before it, after two on all."""
+    for layers, expected in ((1, np.tri(4, dtype=bool)), (2, np.ones((4, 4), bool))):
+        distribution = tfp_glow.maf(4, layers, hidden_sizes=(16,), activation="tanh", batch_norm=False)
+        rng = np.random.RandomState(0)
+        for variable in distribution.trainable_variables:
+            variable.assign(rng.standard_normal(variable.shape))
+        x = tf.constant(rng.standard_normal((3, 4)), tf.float32)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            latents = distribution.bijector.inverse(x)
+        reached = np.any(tape.batch_jacobian(latents, x).numpy() != 0.0, axis=0)  # [latent, element]
+        np.testing.assert_array_equal(reached, expected)
