@@ -48,10 +48,9 @@ def ended(processes):
             process.wait()
 
 
-@pytest.mark.parametrize("system", ["glow", pytest.param("realnvp", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("system", ["glow"])
 def test_two_and_four_replicas_learn_what_one_device_learns(system):
-    """With clipping and moving average, and in realnvp batch norm and a bad step; devices need a process to themselves.
-    """
+    """With clipping and moving average; logical devices need a process of their own."""
     processes = [start("replicas.py", str(count), system) for count in (2, 4)]
     with ended(processes):
         alone = replicas.train(system, strategy.choose("none"))

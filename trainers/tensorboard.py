@@ -8,7 +8,7 @@
 | `validation` | `latents/LEVEL`, histograms, and `log_det/LEVEL` in bits per dimension, both of one batch |
 
 The step is the epoch, counted from 1. A run that goes on writes files of its own beside the old ones; the events of an
-epoch that has to be done again are there twice then, of which TensorBoard shows the later.
+epoch that has to be done again are there twice then.
 """
 
 import importlib.util
@@ -33,8 +33,8 @@ def check_installed():
 class RunEvents(keras.callbacks.Callback):
     """Writes a run's events after every epoch, of the weights that are validated.
 
-    Keras's own callback makes summaries of every batch, even if only to drop them, and keeps an epoch's in memory for
-    minutes, where a kill would lose them.
+    Keras's own callback makes summaries of every batch, even if only to drop them, and does not flush an epoch's, which
+    a kill may lose then.
 
     Args:
       run: a `RunDir`, in whose `samples/` the epoch's picture is already.
