@@ -53,10 +53,10 @@ def classes():
 
 def float64():
     flow = make(shape=(4, 4, 1), dtype="float64")
-    y = images(2, (4, 4, 1), dtype="float64")
+    y = images(32, (4, 4, 1), dtype="float64")
     tfp_glow.initialize(flow, y)
     probes.move(flow.trainable_variables)
-    probes.is_bijector(flow.bijector, y, 3, tolerance=1e-8)
+    probes.is_bijector(flow.bijector, y[:2], 3, tolerance=1e-8)
     assert flow.log_prob(y).dtype == tf.float64
     return 'dtype="float64"'
 

@@ -136,8 +136,8 @@ for module in ("tfp_glow", "tensorflow_probability", "keras", "tf_keras"):
 import numpy as np
 import tensorflow as tf
 path, data, out = sys.argv[1:]
-log_prob = tf.saved_model.load(path).log_prob
-np.save(out, np.concatenate([log_prob(tf.constant(part)) for part in np.split(np.load(data), 2)]))
+model = tf.saved_model.load(path)
+np.save(out, np.concatenate([model.log_prob(tf.constant(part)) for part in np.split(np.load(data), 2)]))
 """
 
 
