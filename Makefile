@@ -17,7 +17,7 @@ train: .venv/.stamp  ## train the small Glow on digits, or resume it, into runs/
 	$(BIN)/python -m trainers.evaluate --run_dir=$(RUN) --data=digits --split=test
 
 test: .venv/.stamp  ## the test suite (the slow ones: .venv/bin/pytest -m slow)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/.stamp  ## ruff
 	$(BIN)/ruff check .

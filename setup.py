@@ -30,6 +30,7 @@ TEST = TRAIN + SERVING + [
     "hypothesis",
     "psutil",
     "pytest",
+    "pytest-xdist",
     "ruff",
 ]
 
