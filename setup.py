@@ -51,7 +51,9 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     python_requires=">=3.11",
-    packages=find_packages(include=["tfp_glow", "tfp_glow.*", "trainers", "trainers.*"]),
+    packages=[*find_packages(include=["tfp_glow", "tfp_glow.*", "trainers", "trainers.*"]), "tfp_glow.pretrained_runs"],
+    package_dir={"tfp_glow.pretrained_runs": "pretrained"},
+    package_data={"tfp_glow.pretrained_runs": ["*/*"]},
     install_requires=RUNTIME,
     extras_require={"train": TRAIN, "serving": SERVING, "test": TEST},
     # `build/` and `BUILD` would be one name on a case-insensitive file system.

@@ -6,7 +6,7 @@ import tensorflow_probability as tfp
 
 from tfp_glow import bijectors as tfgb
 from tfp_glow.bijectors.masks import make_mask
-from tfp_glow.networks import MADE, MLP, ConvNet, ResNet, ScaledTanh, ZeroConv2D
+from tfp_glow.networks import MADE, MLP, ConvNet, PixelInputs, PlacedResNet, ResNet, ScaledTanh, ZeroConv2D
 
 tfb = tfp.bijectors
 
@@ -56,6 +56,30 @@ class Given(tfgb.FlowBijector):
 
 def autoregressive(dtype):
     return tfgb.MaskedAutoregressive(VECTOR, MADE(5, (8,), "tanh", dtype=dtype), dtype=dtype)
+
+
+def on_pixels(bijector, shape, dtype):
+    """A bijector over pixels of 3 bits, behind a map from all real numbers to these."""
+    everywhere = tfgb.LogitPixels(shape, num_bits=3, alpha=1e-6, dtype=dtype)
+    return tfgb.Steps([tfb.Invert(everywhere), bijector])
+
+
+def mixture(shape, dtype):
+    """A coupling by mixtures of logistics."""
+    rule = tfgb.LogisticMixture(num_components=2, num_bits=3)
+    network = keras.Sequential([PixelInputs(num_bits=3, mark_black=True, dtype=dtype), conv(6, dtype)])
+    return on_pixels(tfgb.Coupling(shape, network, rule, dtype=dtype), shape, dtype)
+
+
+def autoregressive_mixture(dtype):
+    rule = tfgb.LogisticMixture(num_components=2, num_bits=3)
+    network = MADE(5, (8,), "tanh", rule.num_parameters, dtype=dtype)
+    return on_pixels(tfgb.MaskedAutoregressive(VECTOR, network, rule, dtype=dtype), VECTOR, dtype)
+
+
+def channel_autoregressive(dtype):
+    networks = [PlacedResNet(4, 2, num_blocks=1, activation="tanh", dtype=dtype) for _ in range(2)]
+    return tfgb.ChannelAutoregressive((2, 2, 3), networks, tfgb.Affine("tanh"), num_kept=1, dtype=dtype)
 
 
 def step(shape, dtype):
@@ -143,5 +167,10 @@ CONSTRUCTORS = {
         lambda: tfgb.Steps([
             tfgb.ActNorm(VECTOR, dtype=d), tfgb.Shuffle(VECTOR, dtype=d),
             tfgb.AdditiveCoupling(VECTOR, dense(3, d), dtype=d)]), 2, backprop="reversible"),
+    "coupling_mixture": lambda d: mixture(IMAGE, d),
+    "masked_autoregressive_mixture": autoregressive_mixture,
+    "channel_autoregressive": channel_autoregressive,
+    "multiscale_kept_third": lambda d: tfgb.Multiscale(
+        channel_autoregressive(d), tfgb.Multiscale(tfgb.ActNorm((2, 2, 1), dtype=d)), num_kept=1),
     "repeat_dense_conv": lambda d: tfgb.Repeat(lambda: tfgb.DenseConv1x1(IMAGE, dtype=d), 2),
 }

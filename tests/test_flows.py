@@ -34,6 +34,8 @@ PRESETS = {
     "maf": lambda **k: tfp_glow.maf(5, num_layers=2, hidden_sizes=(8, 8), act_norm=True, **k),
     "maf_image": lambda **k: tfp_glow.maf((2, 2, 2), num_layers=2, hidden_sizes=(8,), num_bits=5, **k),
     "maf_bounded": lambda **k: tfp_glow.maf(5, num_layers=2, hidden_sizes=(8,), log_scale="tanh", **k),
+    "pyramid": lambda **k: tfp_glow.pyramid(
+        IMAGE, num_levels=1, width=4, num_blocks=1, num_components=2, top_sizes=(8,), **k),
     "iaf": lambda **k: tfp_glow.iaf(5, num_layers=2, hidden_sizes=(8,), batch_norm=True, **k),
 }
 every_preset = pytest.mark.parametrize("name", PRESETS)

@@ -43,6 +43,7 @@ def test_a_larger_copy_samples_scores_and_inverts(model):
 @pytest.mark.parametrize("arguments, error", [
     (("nothing", 8, 8), "`model` must be a tfp_glow.FlowModel; received str"),
     ((tfp_glow.FlowModel(tfp_glow.nice((4, 4, 1), 2, (4,))), 8, 8), "the same at every pixel.*received one of nice"),
+    ((tfp_glow.FlowModel(tfp_glow.pyramid((4, 4, 1), 1, 4, 1)), 8, 8), "of pyramid, with weights for every place"),
     ((tfp_glow.FlowModel(FLOWS["glow"]()), 0, 8), "`height`.*received 0"),
     ((tfp_glow.FlowModel(FLOWS["glow"]()), 8, 10), r"divisible by 2\*\*num_levels = 4; received \(8, 10, 1\)"),
 ])

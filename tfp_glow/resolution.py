@@ -40,5 +40,9 @@ def at_resolution(model, height, width):
                              f"received one of {flow['flow']}.")
     larger = {name: {**flow, "image_shape": (*size, model.event_shape[-1])} for name, flow in parts.items()}
     copy = FlowModel.from_config({**config, **larger})
+    if [v.shape for v in copy.variables] != [v.shape for v in model.variables]:
+        names = ", ".join(flow["flow"] for flow in parts.values())
+        raise ValueError("Argument `model` must be of a flow that is the same at every pixel, glow or realnvp; "
+                         f"received one of {names}, with weights for every place.")
     copy.set_weights(model.get_weights())
     return copy

@@ -11,15 +11,18 @@ _REACH = 4.5  # standard deviations that a chart of latents shows
 _NUM_QUANTILES = 300
 
 
-def learning_curve(history):
-    """Bits per dimension over epochs, training and validation.
+def learning_curve(history, over="epoch"):
+    """Bits per dimension, training and validation, over epochs or over minutes of training.
 
     Args:
-      history: one dict an epoch with `epoch`, `bits_per_dim` and `val_bits_per_dim`.
+      history: one dict an epoch with `epoch`, `bits_per_dim` and `val_bits_per_dim`, and `seconds` for minutes.
+      over: `"epoch"` or `"minutes"`.
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     epochs = [line["epoch"] for line in history]
+    if over == "minutes":
+        epochs = np.cumsum([line["seconds"] for line in history]) / 60.0
     for key, label in (("bits_per_dim", "training"), ("val_bits_per_dim", "validation")):
         axes.plot(epochs, [line[key] for line in history], marker="." if len(epochs) < 50 else None, label=label)
     # The first epochs may be far off; what follows them sets the scale.
@@ -27,8 +30,8 @@ def learning_curve(history):
     if len(values):
         margin = 0.05 * (values.max() - values.min()) or 0.1
         axes.set_ylim(values.min() - margin, values.max() + margin)
-    axes.set(xlabel="epoch", ylabel="bits per dimension")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel=over, ylabel="bits per dimension")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=over == "epoch"))
     axes.grid(alpha=0.3)
     axes.legend()
     return figure

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a flow's configuration takes from the data, and what can be read back from it."""
 
-IMAGE_FLOWS = ("glow", "realnvp")
+IMAGE_FLOWS = ("glow", "pyramid", "realnvp")
 
 
 def fit_flow(name, preset, data):

@@ -14,17 +14,17 @@ from benchmarks.harness import NUM_LEVELS, SHAPE, Program, run
 warnings.filterwarnings("ignore")
 
 
-def make_flow(num_steps, width):
+def make_flow(num_steps, width, shape=SHAPE, num_levels=NUM_LEVELS):
     """Level 0 is the deepest, as in normflows' own example."""
-    side, _, channels = SHAPE
+    side, _, channels = shape
     bases, flows, merges = [], [], []
-    for level in range(NUM_LEVELS):
-        squeezed = channels * 2 ** (NUM_LEVELS + 1 - level)
+    for level in range(num_levels):
+        squeezed = channels * 2 ** (num_levels + 1 - level)
         blocks = [nf.flows.GlowBlock(squeezed, width, split_mode="channel", scale=True) for _ in range(num_steps)]
         flows.append([*blocks, nf.flows.Squeeze()])
         if level > 0:
             merges.append(nf.flows.Merge())
-        side_here = side // 2 ** (NUM_LEVELS - level)
+        side_here = side // 2 ** (num_levels - level)
         bases.append(nf.distributions.DiagGaussian(
             (squeezed // 2 if level > 0 else squeezed, side_here, side_here)))
     return nf.MultiscaleFlow(bases, flows, merges, class_cond=False)

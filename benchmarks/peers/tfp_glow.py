@@ -15,12 +15,18 @@ from benchmarks.harness import NUM_LEVELS, SHAPE, Program, run
 tfb, tfd = tfp.bijectors, tfp.distributions
 
 
-def build(num_steps, width, batch, options):
+def make_flow(num_steps, width, shape=SHAPE, num_levels=NUM_LEVELS):
+    """The distribution of images; its variables are created by the first call."""
     glow = tfb.Glow(
-        output_shape=SHAPE, num_glow_blocks=NUM_LEVELS, num_steps_per_block=num_steps,
+        output_shape=shape, num_glow_blocks=num_levels, num_steps_per_block=num_steps,
         coupling_bijector_fn=lambda shape: tfb.GlowDefaultNetwork(shape, num_hidden=width),
         exit_bijector_fn=tfb.GlowDefaultExitNetwork)
-    flow = tfd.TransformedDistribution(tfd.Sample(tfd.Normal(0.0, 1.0), glow.inverse_event_shape(SHAPE)), glow)
+    return tfd.TransformedDistribution(tfd.Sample(tfd.Normal(0.0, 1.0), glow.inverse_event_shape(shape)), glow)
+
+
+def build(num_steps, width, batch, options):
+    flow = make_flow(num_steps, width)
+    glow = flow.bijector
     x = tf.random.uniform((batch, *SHAPE))
     flow.log_prob(x)  # Creates the variables and initialises actnorm.
     variables = glow.trainable_variables

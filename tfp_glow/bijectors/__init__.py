@@ -4,6 +4,7 @@
 from tfp_glow.bijectors.act_norm import ActNorm
 from tfp_glow.bijectors.autoregressive import MaskedAutoregressive
 from tfp_glow.bijectors.batch_norm import BatchNorm
+from tfp_glow.bijectors.channel_autoregressive import ChannelAutoregressive
 from tfp_glow.bijectors.conditional_affine import ConditionalAffine
 from tfp_glow.bijectors.coupling import AdditiveCoupling, AffineCoupling, Coupling
 from tfp_glow.bijectors.dense_conv import DenseConv1x1
@@ -12,6 +13,7 @@ from tfp_glow.bijectors.elementwise import Additive, Affine
 from tfp_glow.bijectors.flatten import Flatten
 from tfp_glow.bijectors.flow_bijector import FlowBijector
 from tfp_glow.bijectors.invertible_conv import InvertibleConv1x1
+from tfp_glow.bijectors.logistic_mixture import LogisticMixture
 from tfp_glow.bijectors.map_context import MapContext
 from tfp_glow.bijectors.multiscale import Multiscale
 from tfp_glow.bijectors.passes import forward_and_log_det, initialize, inverse_and_log_det
@@ -23,7 +25,8 @@ from tfp_glow.bijectors.steps import Steps
 
 __all__ = [
     "ActNorm", "Additive", "AdditiveCoupling", "Affine", "AffineCoupling", "AffinePixels", "BatchNorm",
-    "ConditionalAffine", "Coupling", "DenseConv1x1", "Flatten", "FlowBijector", "InvertibleConv1x1", "LogitPixels",
-    "MapContext", "MaskedAutoregressive", "Multiscale", "Permute", "Pixels", "Repeat", "Reverse", "Scale", "Shuffle",
-    "Squeeze", "Standardize", "Steps", "forward_and_log_det", "initialize", "inverse_and_log_det",
+    "ChannelAutoregressive", "ConditionalAffine", "Coupling", "DenseConv1x1", "Flatten", "FlowBijector",
+    "InvertibleConv1x1", "LogisticMixture", "LogitPixels", "MapContext", "MaskedAutoregressive", "Multiscale",
+    "Permute", "Pixels", "Repeat", "Reverse", "Scale", "Shuffle", "Squeeze", "Standardize", "Steps",
+    "forward_and_log_det", "initialize", "inverse_and_log_det",
 ]

@@ -30,7 +30,7 @@ class Coupling(FlowBijector):
         A method `initialize` it may have is called with its inputs by `tfp_glow.initialize`. Any other callable will
         do, such as a legacy `tf_keras` layer or a function: those of its `tf.Variable`s are found that `tf.Module`
         finds, or that are trainable and read in a call.
-      rule: an elementwise rule, `tfp_glow.bijectors.Additive()` or `Affine(...)`.
+      rule: an elementwise rule, `tfp_glow.bijectors.Additive()`, `Affine(...)` or `LogisticMixture(...)`.
       mask: `"channel"` (first half kept), `"channel_reversed"`, `"checkerboard"` or `"checkerboard_reversed"`.
       context_shape: shape of the context of one event, `(size,)` or `(height, width, channels)`; None for no context.
       dtype: float32 or float64, of events; the network may compute in another (bfloat16, say).
@@ -58,10 +58,7 @@ class Coupling(FlowBijector):
         parameters = dict(locals())
         shape = check_shape("shape", shape, ranks=(1, 3))
         check_choice("mask", mask, MASKS)
-        parts = ("forward", "inverse", "num_parameters")
-        if isinstance(rule, type) or not all(hasattr(rule, part) for part in parts):
-            raise ValueError(f"Argument `rule` must be an elementwise rule such as Additive() or Affine(); "
-                             f"received {rule!r}.")
+        elementwise.check_rule(rule)
         if context_shape is not None:
             context_shape = check_shape("context_shape", context_shape, ranks=(1, 3))
         super().__init__(shape, dtype=dtype, validate_args=validate_args, parameters=parameters, name=name)

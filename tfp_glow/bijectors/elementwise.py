@@ -2,8 +2,11 @@
 """The elementwise rules of coupling layers: what is done to `changed`, given what a network made of `kept`."""
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from tfp_glow.bijectors.checks import check_choice
+
+tfb = tfp.bijectors
 
 
 class Additive:
@@ -58,3 +61,31 @@ class Affine:
         if self.scale == "sigmoid":
             return shift, tf.nn.softplus(-(raw + 2.0))
         return shift, tf.tanh(raw) if self.scale == "tanh" else raw
+
+
+class Elementwise(tfb.Bijector):
+    """A rule with its parameters, as TFP's machinery wants it: a bijector over single elements."""
+
+    def __init__(self, rule, raw, name="elementwise"):
+        parameters = dict(locals())
+        super().__init__(forward_min_event_ndims=0, dtype=raw.dtype, parameters=parameters, name=name)
+        self._rule, self._raw = rule, raw
+
+    def _forward(self, x):
+        return self._rule.forward(x, self._raw)[0]
+
+    def _inverse(self, y):
+        return self._rule.inverse(y, self._raw)[0]
+
+    def _inverse_log_det_jacobian(self, y):
+        log_scale = self._rule.inverse(y, self._raw)[1]
+        return tf.zeros_like(y) if log_scale is None else log_scale
+
+
+def check_rule(rule):
+    """Returns `rule`, or raises `ValueError` if it is no elementwise rule."""
+    parts = ("forward", "inverse", "num_parameters")
+    if isinstance(rule, type) or not all(hasattr(rule, part) for part in parts):
+        raise ValueError(f"Argument `rule` must be an elementwise rule such as Additive() or Affine(); "
+                         f"received {rule!r}.")
+    return rule

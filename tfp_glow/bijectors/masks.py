@@ -8,15 +8,16 @@ import tensorflow as tf
 class ChannelMask:
     """Splits the last axis: the first half is kept and the second changed, or the other way round if `reverse`.
 
-    With an odd number of channels the changed part is the larger one.
+    With an odd number of channels the changed part is the larger one. `num_kept` channels may be kept instead of half.
     """
 
-    def __init__(self, shape, reverse=False):
+    def __init__(self, shape, reverse=False, num_kept=None):
         channels = shape[-1]
         if channels < 2:
             raise ValueError(f"Argument `shape` must have at least 2 channels to be split; received {tuple(shape)}.")
         self.reverse = reverse
-        self.num_kept, self.num_changed = channels // 2, channels - channels // 2
+        self.num_kept = channels // 2 if num_kept is None else num_kept
+        self.num_changed = channels - self.num_kept
         self.kept_shape = (*shape[:-1], self.num_kept)
 
     def split(self, value):

@@ -5,13 +5,13 @@ import math
 
 import tensorflow as tf
 
-from tfp_glow.bijectors.checks import check_conditions
+from tfp_glow.bijectors.checks import check_conditions, check_int
 from tfp_glow.bijectors.flow_bijector import FlowBijector
 from tfp_glow.bijectors.masks import ChannelMask
 
 
 class Multiscale(FlowBijector):
-    """One level of a multi-scale flow: a body, half of whose output goes on to the next level.
+    """One level of a multi-scale flow: a body, part of whose output, usually half, goes on to the next level.
 
     With `h = body.inverse(y)` and `kept, changed = split(h)` on the channels:
 
@@ -23,12 +23,14 @@ class Multiscale(FlowBijector):
 
     Args:
       body: a `FlowBijector` over images, usually `Squeeze`, steps of flow and a split prior.
-      next_level: a `Multiscale` over the kept half of the body's latents, or None at the top.
+      next_level: a `Multiscale` over the kept channels of the body's latents, or None at the top.
+      num_kept: how many of the first channels go on; half of them by default.
       validate_args: passed to `tfb.Bijector`.
       name: name of the bijector.
 
     Raises:
-      ValueError: if `body` is not over images or `next_level` does not fit its kept half.
+      ValueError: if `body` is not over images, `num_kept` is not between 0 and its channels, or `next_level` does not
+        fit what is kept.
 
     Reference: Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, section 3.6.
 
@@ -38,7 +40,7 @@ class Multiscale(FlowBijector):
     TensorShape([5, 192])
     """
 
-    def __init__(self, body, next_level=None, validate_args=False, name="multiscale"):
+    def __init__(self, body, next_level=None, num_kept=None, validate_args=False, name="multiscale"):
         parameters = dict(locals())
         if not isinstance(body, FlowBijector) or len(body.latent_shape) != 3:
             raise ValueError(f"Argument `body` must be a FlowBijector over images; received {body!r}.")
@@ -49,10 +51,13 @@ class Multiscale(FlowBijector):
         self._body = self._add_child(body)
         self._next_level = None
         if next_level is not None:
-            self._mask = self._no_dependency(ChannelMask(body.latent_shape))
+            if num_kept is not None and check_int("num_kept", num_kept) >= body.latent_shape[-1]:
+                raise ValueError(f"Argument `num_kept` must be less than the {body.latent_shape[-1]} channels of the "
+                                 f"body's latents; received {num_kept}.")
+            self._mask = self._no_dependency(ChannelMask(body.latent_shape, num_kept=num_kept))
             if getattr(next_level, "event_shape", None) != self._mask.kept_shape:
                 raise ValueError(f"Argument `next_level` must be a FlowBijector over {self._mask.kept_shape}, the kept "
-                                 f"half of the body's latents; received {next_level!r}.")
+                                 f"part of the body's latents; received {next_level!r}.")
             self._next_level = self._add_child(next_level)
 
     @property

@@ -6,11 +6,13 @@ from tfp_glow.networks.convnet import ConvNet
 from tfp_glow.networks.image_features import ImageFeatures
 from tfp_glow.networks.made import MADE
 from tfp_glow.networks.mlp import MLP
+from tfp_glow.networks.pixel_inputs import PixelInputs
+from tfp_glow.networks.placed_resnet import PlacedResNet
 from tfp_glow.networks.resnet import ResNet
 from tfp_glow.networks.scaled_tanh import ScaledTanh
 from tfp_glow.networks.weight_norm import WeightNormConv2D
 
 __all__ = [
-    "ConvNet", "ImageFeatures", "MADE", "MLP", "NormalizedConv2D", "ResNet", "ScaledTanh", "WeightNormConv2D",
-    "ZeroConv2D",
+    "ConvNet", "ImageFeatures", "MADE", "MLP", "NormalizedConv2D", "PixelInputs", "PlacedResNet", "ResNet",
+    "ScaledTanh", "WeightNormConv2D", "ZeroConv2D",
 ]

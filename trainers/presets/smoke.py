@@ -3,10 +3,11 @@
 
 import dataclasses
 
-# What makes a flow of each kind small; what the data must divide by stays as it is.
+# What makes a flow of each kind small; two levels or scales are the fewest that split.
 _SMALL = {
-    "glow": {"num_steps": 2, "width": 8},
-    "realnvp": {"num_blocks": 1, "width": 4},
+    "glow": {"num_levels": 2, "num_steps": 2, "width": 8},
+    "pyramid": {"width": 8, "num_blocks": 1, "top_sizes": (16,)},
+    "realnvp": {"num_scales": 2, "num_blocks": 1, "width": 4},
     "realnvp_vector": {"num_couplings": 2, "hidden_sizes": (16,)},
     "nice": {"num_couplings": 2, "hidden_sizes": (16,)},
     "maf": {"num_layers": 2, "hidden_sizes": (16,)},

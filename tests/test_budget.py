@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The comparison under equal minutes: its loop with a made-up system and clock, its table, and our own system."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from benchmarks.budget import __main__ as budget
+from benchmarks.budget import loop, ours, table
+from benchmarks.trained import ROOT
+from trainers.presets import PRESETS, Preset
+
+RNG = np.random.RandomState(0)
+IMAGES = {split: RNG.randint(0, 256, (n, 4, 4, 1)).astype(np.uint8)
+          for split, n in (("train", 50), ("validation", 12), ("test", 10))}
+
+
+class FakeTime:
+    """Steps take what a list says, and validation an hour."""
+
+    def __init__(self, durations):
+        self.now, self.durations, self.rates, self.batches = 0.0, iter(durations), [], []
+
+    def step(self, images, rate):
+        self.now += next(self.durations)
+        self.rates.append(rate)
+        self.batches.append(images)
+        return -16 * math.log(2.0) * len(self.rates)  # As many bits/dim as steps.
+
+    def log_prob(self, images):
+        self.now += 3600.0
+        return -16 * math.log(2.0) * np.floor(images).mean(axis=(1, 2, 3))
+
+    def train(self, minutes, **changes):
+        system = loop.System(7, **{"step": self.step, "log_prob": self.log_prob, **changes})
+        clock = loop.Clock(lambda: self.now, lambda: 2.0 * self.now)
+        return loop.train(lambda first: system, IMAGES, minutes, 16, clock=clock, say=lambda line: None)
+
+
+def test_clock_leaves_out_tracing_pauses_and_validation():
+    fake = FakeTime([100.0, *[0.5, 1.0, 1.5] * 40, 50.0, *[1.0] * 1000])
+    result = fake.train(5)
+    assert (result["seconds"], result["pauses"]) == (300.0, 1)  # The pause counts as the median, a second.
+    assert result["steps"] == 1 + 120 + 1 + 179
+    assert result["images_per_second"] == 16.0 and result["cores"] == 2.0
+    assert [point["minutes"] for point in result["curve"]] == [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert [point["steps"] for point in result["curve"]] == [61, 121, 181, 241, 301]
+    assert [point["train"] for point in result["curve"]] == [31.0, 91.5, 151.5, 211.5, 271.5]
+    assert [point["validation"] is None for point in result["curve"]] == [True, True, True, False, True]
+
+
+def test_rate_warms_up_and_falls_to_zero():
+    fake = FakeTime([0.0, *[0.5] * 1000])
+    fake.train(5)
+    assert fake.rates[:4] == [0.0, 0.0, pytest.approx(1 / 6), pytest.approx(2 / 6)]
+    assert max(fake.rates) == fake.rates[7] == 1.0
+    assert fake.rates[8:] == sorted(fake.rates[8:], reverse=True) and 0.0 < fake.rates[-1] < 1e-4
+    assert loop.rate_multiplier(0.505) == pytest.approx(0.5) and loop.rate_multiplier(1.01) == 0.0
+
+
+def test_batches_are_shuffled_epochs_with_fresh_noise():
+    stream = loop.batches(IMAGES["train"], 16, seed=3)
+    first, second = ([next(stream) for _ in range(3)] for _ in range(2))
+    known = {image.tobytes() for image in IMAGES["train"]}
+    for epoch in (first, second):
+        pixels = [np.floor(image).astype(np.uint8).tobytes() for batch in epoch for image in batch]
+        assert len(set(pixels)) == 48 and set(pixels) <= known
+    noise = np.concatenate(first + second) % 1.0
+    assert len(np.unique(noise)) > 0.98 * noise.size and noise.mean() == pytest.approx(0.5, abs=0.05)
+    np.testing.assert_array_equal(first[0], next(loop.batches(IMAGES["train"], 16, seed=3)))
+    assert loop.dequantized(np.full((500, 500), 255, np.uint8), np.random.default_rng(0)).max() < 256.0
+
+
+def test_all_images_are_evaluated():
+    result = FakeTime([1.0] * 100).train(1)
+    for split in ("validation", "test"):
+        assert result[split] == pytest.approx(IMAGES[split].mean())
+    assert result["not_finite"] == 0 and not result["gave_up"]
+
+
+def test_weights_that_are_gone_end_the_training():
+    fake = FakeTime([1.0] * 1000)
+    result = fake.train(20, step=lambda images, rate: fake.step(images, rate) if len(fake.rates) < 130 else math.nan,
+                        log_prob=lambda images: np.full(len(images), np.nan))
+    assert (result["not_finite"], result["steps"], result["gave_up"]) == (loop.HOPELESS, 180, True)
+    assert result["test"] is None and "NaN" not in json.dumps(result)
+
+
+def test_ours_learns_and_averages_its_weights():
+    """Black images: in thirty steps far below the eight bits of a uniform density; a NaN leaves no trace."""
+    images = {split: np.zeros((n, 4, 4, 1), np.uint8) for split, n in (("train", 64), ("validation", 8), ("test", 8))}
+    preset = Preset({"flow": "glow", "num_levels": 1, "num_steps": 2, "width": 4}, batch_size=8, epochs=1,
+                    learning_rate=1e-2, ema_momentum=0.9, clip_norm=10.0, optimizer="adam")
+    first = next(loop.batches(images["train"], 8, 0))
+    system = ours.build(first, 0, preset)
+    before = loop.evaluate(system, images["test"], "test")
+    assert system.step(first, 0.0) == pytest.approx(system.log_prob(first).mean(), rel=1e-5)
+    for batch, _ in zip(loop.batches(images["train"], 8, 0), range(30), strict=False):
+        system.step(batch, 1.0)
+    last = system.log_prob(first)
+    assert loop.evaluate(system, images["test"], "test") < before - 0.05
+    with system.judged():
+        assert np.abs(system.log_prob(first) - last).max() > 1e-3
+    np.testing.assert_array_equal(system.log_prob(first), last)
+    assert not np.isfinite(system.step(first * np.nan, 1.0)) and system.skipped() == 1
+    np.testing.assert_array_equal(system.log_prob(first), last)
+
+
+@pytest.mark.parametrize("preset", ["digits_glow", "digits_glow_classes", "glow_cifar10"])
+def test_ours_has_no_other_images_than_the_peers(preset):
+    with pytest.raises(ValueError, match="as the peers have it"):
+        ours.check(PRESETS[preset])
+
+
+def record_of(**changes):
+    fake = FakeTime([1.0] * 1000).train(5)
+    settings = {"data": "idx:DIR", "minutes": 5.0, "limit": None, "seed": 0}
+    return {"machine": {"processor": "a processor", "cores": 2}, "measured": {
+        name: {**fake, "test": test, "settings": {**settings, **more}, "date": "2026-01-01",
+               "versions": {"torch": "1"}, **changes}
+        for name, test, more in (("normflows", 3.5, {}), ("ours, plain", 3.25, {"preset": "some_preset"}))}}
+
+
+def test_table():
+    text = table.markdown(record_of())
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 4 and len({line.count("|") for line in rows}) == 1
+    assert "after 4 min" in rows[0]
+    assert rows[2].startswith("| normflows | 3.500 |")
+    assert rows[3].startswith("| ours, plain, `some_preset` | **3.250** |")
+    assert "no finite loss" not in text and "5 minutes of training each" in text
+    assert "normflows: 3 steps had no finite loss, and left the weights" in table.markdown(
+        record_of(not_finite=3, skipped=3))
+    assert "| normflows | - |" in table.markdown(record_of(test=None, not_finite=50, gave_up=True))
+
+
+def test_done_is_kept_for_the_same_settings_only(tmp_path):
+    arguments = [f"--work={tmp_path}", "--systems", "normflows", f"--results={tmp_path / 'results.json'}",
+                 f"--readme={tmp_path / 'README.md'}"]
+    args = budget.parse_arguments(arguments)
+    result = record_of()["measured"]["normflows"]
+    result["settings"] = budget.settings_of(args, budget.SYSTEMS["normflows"])
+    budget.result_path(tmp_path, "normflows").write_text(json.dumps(result))
+    (tmp_path / "README.md").write_text("<!-- budget: begin -->\n<!-- budget: end -->\n")
+    budget.main(arguments)  # Trains nothing.
+    record = json.loads((tmp_path / "results.json").read_text())
+    assert table.markdown(record) in (tmp_path / "README.md").read_text()
+    assert list(budget.finished(args)) == ["normflows"]
+    assert not budget.finished(budget.parse_arguments([*arguments, "--minutes=21"]))
+
+
+def test_ours_is_told_its_preset_as_json():
+    args = budget.parse_arguments([])
+    for entry in budget.SYSTEMS.values():
+        if entry.environment == "ours":
+            settings = budget.settings_of(args, entry)
+            preset = Preset(**json.loads(json.dumps(settings))["fields"])
+            ours.check(preset)
+            assert preset.batch_size == PRESETS[entry.preset].batch_size
+
+
+def test_readme_shows_what_was_measured():
+    results = ROOT / "benchmarks" / "budget.json"
+    if not results.exists():
+        pytest.skip("not measured yet")
+    assert table.markdown(json.loads(results.read_text())) in (ROOT / "benchmarks" / "README.md").read_text()

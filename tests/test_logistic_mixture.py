@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mixtures of logistics as an elementwise rule, and the pyramid made of them."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+import tensorflow as tf
+
+import tfp_glow
+from tfp_glow import bijectors as tfgb
+from tfp_glow.networks import PixelInputs, PlacedResNet
+
+
+@pytest.fixture(scope="module")
+def flow():
+    """Three levels' worth of everything, with weights moved off their start."""
+    flow = tfp_glow.pyramid((8, 8, 2), num_levels=2, width=(6, 8), num_blocks=1, num_components=2, top_sizes=(8,),
+                            num_bits=4, seed=0)
+    rng = np.random.RandomState(0)
+    for variable in flow.trainable_variables:
+        variable.assign_add(0.2 * rng.standard_normal(variable.shape))
+    return flow
+
+
+def images(number, num_bits=4, shape=(8, 8, 2)):
+    rng = np.random.RandomState(1)
+    levels = rng.randint(0, 2**num_bits, (number, *shape)) * (rng.random((number, *shape)) < 0.6)
+    return tf.constant(levels + rng.random(levels.shape), tf.float32)
+
+
+def reference(y, raw, size, num_bits):
+    """The same in plain float64: distribution function of the mixture, cut at the ends, and a uniform share of 1e-4."""
+    logits, mean, log_scale = np.split(np.asarray(raw, "float64"), 3, axis=-1)
+    weights = np.exp(logits) / np.exp(logits).sum()
+    levels = 2**num_bits
+    mean = mean * levels / 4 + (np.arange(size) + 0.5) * levels / size
+    scale = 0.1 * (1.0 + np.exp(log_scale) * 5.0 * levels / size)
+
+    def below(edge):
+        if edge <= 0 or edge >= levels:
+            return float(edge >= levels)
+        return (1 - 1e-4) * (weights / (1 + np.exp(-(edge - mean) / scale))).sum() + 1e-4 * edge / levels
+
+    level = np.floor(y)
+    mass = below(level + 1) - below(level)
+    x = scipy.stats.norm.ppf(below(level) + (y - level) * mass)
+    return x, np.log(mass) - scipy.stats.norm.logpdf(x)
+
+
+@pytest.mark.parametrize("num_bits", [1, 3, 8])
+def test_agrees_with_float64_in_numpy(num_bits):
+    rule, rng = tfgb.LogisticMixture(3, num_bits), np.random.RandomState(0)
+    for y in rng.random(8) * 2**num_bits:
+        raw = rng.standard_normal(9)
+        x, log_det = rule.inverse(tf.constant([y]), tf.constant(raw))
+        expected = reference(y, raw, 3, num_bits)
+        np.testing.assert_allclose([x[0], log_det[0]], expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_probabilities_of_all_levels_sum_to_one_however_sharp_the_mixture(dtype):
+    rule = tfgb.LogisticMixture(2, 8)
+    y = tf.reshape(tf.range(256, dtype=dtype), (256, 1)) + 0.5
+    for raw in ([0.0] * 6, [5.0, -5.0, -3.0, 3.0, -20.0, -20.0], [0.0, 0.0, -90.0, 90.0, 9.0, -9.0]):
+        x, log_det = rule.inverse(y, tf.broadcast_to(tf.constant(raw, dtype), (256, 6)))
+        probabilities = tf.exp(log_det - 0.5 * tf.square(x) - 0.5 * math.log(2.0 * math.pi))
+        np.testing.assert_allclose(tf.reduce_sum(probabilities), 1.0, rtol=1e-4)
+        assert np.all(np.isfinite(x)) and np.all(np.diff(x[:, 0]) > 0.0)
+
+
+def test_both_ends_of_the_range_are_finite_and_beyond_is_not():
+    rule = tfgb.LogisticMixture(2, 8)
+    x, log_det = rule.inverse(tf.constant([0.0, 255.99998, -1.0, 257.0]), tf.zeros(24))
+    assert np.all(np.isfinite(x[:2])) and np.all(np.isfinite(log_det[:2])) and np.all(np.isnan(x[2:]))
+
+
+def test_what_noise_was_added_within_levels_does_not_change_densities(flow):
+    y = images(3)
+    other = tf.floor(y) + tf.random.stateless_uniform(y.shape, (1, 2))
+    np.testing.assert_allclose(flow.log_prob(y), flow.log_prob(other), rtol=1e-5)
+    assert np.any(np.abs(flow.bijector.inverse(y) - flow.bijector.inverse(other)) > 0.1)
+
+
+def test_pyramid_goes_back_and_forth(flow):
+    y = images(3)
+    latents = flow.bijector.inverse(y)
+    np.testing.assert_allclose(flow.bijector.forward(tf.identity(latents)), y, atol=1e-3)
+    np.testing.assert_allclose(flow.bijector.forward_log_det_jacobian(tf.identity(latents), 1),
+                               -flow.bijector.inverse_log_det_jacobian(tf.identity(y), 3), rtol=1e-4)
+    samples = flow.sample(5, seed=(0, 1))
+    assert np.all(samples >= 0.0) and np.all(samples < 16.0)
+
+
+def test_a_pixel_depends_on_those_before_it_only(flow):
+    """Changing the last group changes no other latents; changing the first pixel of a block changes what follows."""
+    y = images(1).numpy()
+    latents = flow.bijector.inverse(y).numpy()
+    last = y.copy()
+    last[0, 1, 0, 1] = (last[0, 1, 0, 1] + 5.0) % 16.0  # row 1, column 0 of a block, in its last channel
+    assert np.sum(flow.bijector.inverse(last).numpy() != latents) == 1
+    first = y.copy()
+    first[0, 0, 0, 0] = (first[0, 0, 0, 0] + 5.0) % 16.0
+    assert np.sum(flow.bijector.inverse(first).numpy() != latents) > 20
+
+
+def test_latents_of_samples_are_those_they_were_made_of(flow):
+    z = tf.random.stateless_normal((4, 128), (3, 4))
+    np.testing.assert_allclose(flow.bijector.inverse(flow.bijector.forward(z)), z, atol=5e-2)
+
+
+def test_learns():
+    """The probability of a pattern that is always the same goes to 1."""
+    flow = tfp_glow.pyramid((4, 4, 1), num_levels=1, width=8, num_blocks=1, num_components=2, top_sizes=(8,),
+                            num_bits=2, seed=0)
+    model = tfp_glow.FlowModel(flow)
+    x = np.tile(np.arange(16).reshape(1, 4, 4, 1) % 4, (64, 1, 1, 1)).astype("uint8")
+    model.compile("adam")
+    model.optimizer.learning_rate = 0.03
+    before = model.bits_per_dim(x[:4]).numpy().mean()
+    model.fit(x, epochs=40, batch_size=32, verbose=0)
+    assert model.bits_per_dim(x[:4]).numpy().mean() < 0.2 < 1.0 < before
+
+
+def test_refusals():
+    rule = tfgb.LogisticMixture()
+    with pytest.raises(ValueError, match="num_components.*received 0"):
+        tfgb.LogisticMixture(0)
+    with pytest.raises(ValueError, match="num_bits.*received 17"):
+        tfgb.LogisticMixture(num_bits=17)
+    with pytest.raises(ValueError, match="networks.*3 of 4"):
+        tfgb.ChannelAutoregressive((4, 4, 4), [PlacedResNet(4, 15, 1)], rule, num_kept=1)
+    with pytest.raises(ValueError, match="outputs of shape"):
+        tfgb.ChannelAutoregressive((4, 4, 2), [PlacedResNet(4, 14, 1)], rule, num_kept=1)
+    with pytest.raises(ValueError, match="rule.*elementwise rule"):
+        tfgb.ChannelAutoregressive((4, 4, 2), [PlacedResNet(4, 14, 1)], tfgb.LogisticMixture, num_kept=1)
+    with pytest.raises(ValueError, match="num_kept.*received 2"):
+        tfgb.Multiscale(tfgb.ActNorm((2, 2, 2)), tfgb.Multiscale(tfgb.ActNorm((2, 2, 2))), num_kept=2)
+    with pytest.raises(ValueError, match="second_kernel.*received 2"):
+        PlacedResNet(4, 4, 1, second_kernel=2)
+    with pytest.raises(ValueError, match="mark_black.*received 3"):
+        PixelInputs(mark_black=3)
+    for wrong, message in (({"image_shape": (6, 8, 1)}, "divisible by"), ({"width": (8,)}, "each of the 2 levels"),
+                           ({"width": 0}, "width"), ({"num_blocks": (1, 2, 3)}, "num_blocks"),
+                           ({"top_sizes": 8}, "top_sizes"), ({"activation": "no"}, "activation"),
+                           ({"num_levels": 0}, "num_levels"), ({"second_kernel": 5}, "second_kernel")):
+        with pytest.raises(ValueError, match=message):
+            tfp_glow.pyramid(**{"image_shape": (8, 8, 1), **wrong})

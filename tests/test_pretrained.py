@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The trained models that come with the package."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+import tfp_glow
+from tfp_glow import pretrained
+from trainers import data, evaluate, evaluation, sample
+from trainers.run_dir import RunDir
+
+NAME = "fashion_mnist_best"
+DEBIAN = pathlib.Path("/usr/share/datasets/fashion-mnist")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tfp_glow.load_pretrained(NAME)
+
+
+def test_it_is_small_and_says_what_it_is():
+    run = RunDir(pretrained.directory(NAME))
+    assert sum(path.stat().st_size for path in run.path.rglob("*")) <= 8e6
+    assert run.is_finished() and run.config()["preset"] == NAME
+    history = run.history()
+    assert len(history) == run.config()["epochs"] and sum(line["seconds"] for line in history) <= 150 * 60
+    best = min(line["val_bits_per_dim"] for line in history)
+    assert run.result()["val_bits_per_dim"] == pytest.approx(best) and best < 3.14
+
+
+def test_its_samples_have_the_bits_of_its_images(model):
+    images = model.sample(64, seed=0)
+    assert images.shape == (64, 28, 28, 1) and images.dtype == "uint8"
+    expected = RunDir(pretrained.directory(NAME)).result()["val_bits_per_dim"]
+    assert abs(model.bits_per_dim(images, seed=0).numpy().mean() - expected) < 0.3
+    np.testing.assert_array_equal(model.reconstruct(images), images)
+
+
+def test_trainers_take_it_as_a_run(tmp_path, capsys):
+    assert sample.main(["sample", f"--run_dir={pretrained.directory(NAME)}", "--num=4", "--seed=1",
+                        f"--out={tmp_path / 'grid.png'}"]) == 0
+    assert (tmp_path / "grid.png").exists() and NAME in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not DEBIAN.exists(), reason="needs Debian's package dataset-fashion-mnist")
+def test_its_bits_on_real_images(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFP_GLOW_DATA_DIR", str(tmp_path))
+    run = RunDir(pretrained.directory(NAME))
+    source = data.load(f"idx:{DEBIAN}")
+    images = next(iter(data.dataset(source, "validation", 500, shuffle=False, num_bits=8)))
+    images = images[0] if isinstance(images, tuple) else images
+    bits, number = evaluation.bits_per_dim(model, [images])
+    assert number == 500 and abs(bits - run.result()["val_bits_per_dim"]) < 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DEBIAN.exists(), reason="needs Debian's package dataset-fashion-mnist")
+def test_its_bits_on_all_test_images(capsys):
+    assert evaluate.main(["evaluate", f"--run_dir={pretrained.directory(NAME)}", f"--data=idx:{DEBIAN}",
+                          "--baseline=false"]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["num_examples"] == 10000 and result["bits_per_dim"] < 3.14
+
+
+@pytest.mark.parametrize("name", ["fashion", None, "../runs"])
+def test_unknown_names(name):
+    with pytest.raises(ValueError, match="`name` must be among the trained models.*fashion_mnist_best"):
+        tfp_glow.load_pretrained(name)
