@@ -87,6 +87,17 @@ def check_artefacts(run, epochs):
     return model
 
 
+def evaluated_and_sampled(run, spec, out, capsys, split="test"):
+    """What `evaluate` says of a run; `sample` has drawn from it."""
+    assert evaluate.main(["evaluate", f"--run_dir={run}", f"--data={spec}", f"--split={split}"]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert np.isfinite(result["bits_per_dim"])
+    assert sample.main(["sample", f"--run_dir={run}", "--num=4", f"--out={out}"]) == 0
+    with PIL.Image.open(out) as picture:
+        assert min(picture.size) > 200 and len(set(picture.convert("L").tobytes())) > 2
+    return result
+
+
 # Whole runs.
 
 
@@ -142,12 +153,13 @@ def test_sample_enlarges(digits_run, tmp_path):
     assert PIL.Image.open(tmp_path / "grid.png").size == (490, 490)  # 2x2 images of 16x16, enlarged 14 times
 
 
-def test_fashion_mnist_run(tmp_path):
+def test_fashion_mnist_run(tmp_path, capsys):
     write_idx(tmp_path, {"train": 80, "t10k": 17})
     run = RunDir(tmp_path / "run")
     assert train.main(["train", "--preset=fashion_mnist_glow_smoke", f"--data=idx:{tmp_path}", f"--output_dir={run}",
                        "--epochs=1"]) == 0
     assert check_artefacts(run, epochs=1).event_shape == (28, 28, 1)
+    assert evaluated_and_sampled(run, f"idx:{tmp_path}", tmp_path / "grid.png", capsys)["num_examples"] == 17
 
 
 def test_cifar10_run_and_more_epochs(tmp_path, capsys):
@@ -159,6 +171,7 @@ def test_cifar10_run_and_more_epochs(tmp_path, capsys):
         assert train.main(command) == 0  # the schedule is constant, so epochs may grow
         assert check_artefacts(run, epochs=2).event_shape == (32, 32, 3)
         assert sorted(p.name for p in run.saved_models.iterdir()) == ["1", "2", "model.config"]
+        assert evaluated_and_sampled(run, "tfds:cifar10", tmp_path / "grid.png", capsys)["num_examples"] == 40
         assert train.main([*command, "--epochs=1"]) == 1
     assert capsys.readouterr().err.endswith("another configuration: epochs 2 (now 1)\n")
 
@@ -170,12 +183,10 @@ def test_digits_runs_of_the_other_systems(system, tmp_path, capsys):
                        "--epochs=1"]) == 0
     model = check_artefacts(run, epochs=1)
     assert (model.distribution.config.flow_name, model.event_shape, model.num_bits) == (system, (8, 8, 1), 5)
-    assert evaluate.main(["evaluate", f"--run_dir={run}", "--data=digits", "--split=validation"]) == 0
-    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    result = evaluated_and_sampled(run, "digits", tmp_path / "grid.png", capsys, "validation")
     # Evaluating draws other noise than validation while training.
     assert result["bits_per_dim"] == pytest.approx(run.result()["val_bits_per_dim"], abs=0.1)
     assert result["nats"] == pytest.approx(result["bits_per_dim"] * 64 * np.log(2))
-    assert sample.main(["sample", f"--run_dir={run}", "--num=4", f"--out={tmp_path / 'grid.png'}"]) == 0
 
 
 def test_interpolation_begins_and_ends_with_real_images(digits_run, digits, tmp_path):
@@ -286,7 +297,7 @@ def error_of(main, *flags):
     (["--epochs=0"], "epochs: must be at least 1; got 0"),
     (["--learning_rate=nan"], "learning_rate: must be positive; got nan"),
     (["--seed=-1"], "seed: must not be negative; got -1"),
-    (["--preset=glow_cifar10_smoke", "--data=idx:{tmp}"], "divisible by 2**num_levels = 8; received (12, 12, 1)"),
+    (["--preset=glow_cifar10", "--data=idx:{tmp}"], "divisible by 2**num_levels = 8; received (12, 12, 1)"),
     (["--strategy=mirrored"], "replicas: --strategy=mirrored needs --replicas=N on a machine without GPUs"),
     (["--replicas=2"], "replicas: must be at least 1, and go with --strategy=mirrored; got 2 with --strategy=auto"),
     (["--output_dir={tmp}/file"], "{tmp}/file is a file"),
