@@ -46,10 +46,8 @@ for _name, _preset in PRESETS.items():
 @pytest.mark.parametrize("name", SMOKE.values())
 def test_every_preset_trains_what_tfp_lists(name):
     flow = dict(PRESETS[name].flow)
-    if flow["flow"] == "glow":
-        shape = {"image_shape": (2 ** flow["num_levels"],) * 2 + (1,)}
-    elif flow["flow"] == "realnvp":
-        shape = {"image_shape": (2 ** flow["num_scales"],) * 2 + (1,)}
+    if flow["flow"] in ("glow", "pyramid", "realnvp"):
+        shape = {"image_shape": (2 ** flow.get("num_levels", flow.get("num_scales")),) * 2 + (1,)}
     else:
         shape = {"event_shape": (2,) if "toy" in name else (2, 2, 1)}
     model = trained_once(config_from_dict({**flow, **shape}).build())

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every preset's small twin, from training to the SavedModel, on data of the size it is for."""
+"""Every preset's small twin, from training to the SavedModel, on data of the size it is for; those of RealNVP are in
+test_smoke_realnvp.py."""
 
 import dataclasses
-import gc
 
 import numpy as np
 import PIL.Image
@@ -29,15 +29,6 @@ ELSEWHERE = {
 }
 SHAPES = {"digits": (8, 8, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3), "imagenet32": (32, 32, 3),
           "imagenet64": (64, 64, 3), "lsun": (64, 64, 3), "celeba64": (64, 64, 3), "celebahq256": (256, 256, 3)}
-
-
-@pytest.fixture(autouse=True)
-def _no_search_for_garbage():
-    """A traced graph is a million objects: to look through them again and again takes a quarter of the time."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def shape_of(name):
@@ -80,12 +71,8 @@ def write_data(name, folder, number=40):
     return f"folder:{folder / 'images'}"
 
 
-# RealNVP has no loop to trace, but a graph for each coupling, so its steps are eager; the exported ones are graphs.
-@pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
-@pytest.mark.parametrize(("name", "eagerly"), [
-    *((name, "realnvp" in name) for name in HERE),
-    *(pytest.param(name, False, marks=pytest.mark.slow) for name in HERE if "realnvp" in name)])
-def test_every_small_twin_runs_whole(name, eagerly, tmp_path, capsys, monkeypatch):
+def check_whole_run(name, eagerly, tmp_path, capsys):
+    """Trains, evaluates, samples and exports."""
     spec, run = write_data(name, tmp_path), RunDir(tmp_path / "run")
     tf.config.run_functions_eagerly(eagerly)
     try:
@@ -105,6 +92,11 @@ def test_every_small_twin_runs_whole(name, eagerly, tmp_path, capsys, monkeypatc
         points["labels"] = tf.cast(labels, tf.int32)
     served = tf.saved_model.load(str(run.saved_models / "1")).signatures["bits_per_dim"]
     assert np.mean(served(**points)["bits_per_dim"]) == pytest.approx(result["bits_per_dim"], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in HERE if "realnvp" not in name])
+def test_every_small_twin_runs_whole(name, tmp_path, capsys):
+    check_whole_run(name, False, tmp_path, capsys)
 
 
 @pytest.mark.parametrize("name", ["glow_celebahq256", "realnvp_lsun"])

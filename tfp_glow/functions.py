@@ -65,8 +65,24 @@ class FlowFunctions:
         """`(whole numbers, number, seed) -> [batch]`: the log of the mean of `exp(log_prob)` over draws of noise."""
         return _function(self._importance_weighted)
 
+    # The flow itself, by three functions that the others share: tracing it is most of what they take to build.
+
+    @functools.cached_property
+    def _density(self):
+        return _function(lambda points, *c: self.distribution.log_prob(points, **self.condition.keywords(*c)))
+
+    @functools.cached_property
+    def _inverse(self):
+        return _function(lambda points, *c: self.distribution.bijector.inverse(
+            points, **self._keywords_for("bijector", *c)))
+
+    @functools.cached_property
+    def _forward(self):
+        return _function(lambda latents, *c: self.distribution.bijector.forward(
+            latents, **self._keywords_for("bijector", *c)))
+
     def _bound(self, points, log_q, *condition):
-        return self.distribution.log_prob(points, **self.condition.keywords(*condition)) - log_q
+        return self._density(points, *condition) - log_q
 
     def _importance_weighted(self, x, number, seed, *condition):
         def add(k, total):
@@ -85,14 +101,12 @@ class FlowFunctions:
     @functools.cached_property
     def encode(self):
         """`(events) -> latents`."""
-        return _function(lambda x, *c: self.distribution.bijector.inverse(
-            self.points(x), **self._keywords_for("bijector", *c)))
+        return _function(lambda x, *c: self._inverse(self.points(x), *c))
 
     @functools.cached_property
     def decode(self):
         """`(latents) -> events`."""
-        return _function(lambda z, *c: quantized(
-            self.distribution.bijector.forward(z, **self._keywords_for("bijector", *c)), self.num_bits))
+        return _function(lambda z, *c: quantized(self._forward(z, *c), self.num_bits))
 
     @functools.cached_property
     def sample(self):
@@ -110,8 +124,7 @@ class FlowFunctions:
         except NotImplementedError:
             mean = tf.zeros([], latents.dtype)
         latents = mean + temperature * (latents - mean)
-        events = self.distribution.bijector.forward(latents, **self._keywords_for("bijector", *condition))
-        return quantized(events, self.num_bits)
+        return quantized(self._forward(latents, *condition), self.num_bits)
 
     def _keywords_for(self, part, *condition):
         """Keyword arguments of the methods of a transformed distribution's `bijector` or `distribution`."""

@@ -20,10 +20,10 @@ from pathlib import Path
 
 from benchmarks import trained
 from benchmarks.budget import images
-from benchmarks.budget.trials import TRIALS
+from benchmarks.budget.table import bits_of
+from benchmarks.budget.trials import STARTS, TRIALS
 from benchmarks.report import table
 from benchmarks.run import machine
-from trainers import presets
 
 THREADS = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
@@ -44,19 +44,11 @@ def parse_arguments(argv=None):
     return parser.parse_args(argv)
 
 
-def preset_of(name):
-    """The preset of a trial; weights are averaged over a hundred steps, as there are only hundreds."""
-    trial = TRIALS[name]
-    preset = presets.get(trial.preset)
-    training = {"ema_momentum": 0.99, **trial.training}
-    return dataclasses.replace(preset, flow={**preset.flow, **trial.flow}, **training)
-
-
 def settings_of(args, name):
     """All that a trial's result depends on, but for code and machine."""
     return json.loads(json.dumps({
         **{key: getattr(args, key) for key in ("data", "minutes", "limit", "seed")},
-        "trial": name, "fields": dataclasses.asdict(preset_of(name))}))
+        "trial": name, "fields": dataclasses.asdict(TRIALS[name].preset)}))
 
 
 def result_path(args, name):
@@ -79,7 +71,7 @@ def run(args, name):
     """One trial, in this process."""
     from benchmarks.budget import child, ours
 
-    preset = preset_of(name)
+    preset = TRIALS[name].preset
     child.run(argparse.Namespace(images=args.work / "images.npz", result=result_path(args, name),
                                  settings=settings_of(args, name)),
               lambda first, seed: ours.build(first, seed, preset), preset.batch_size)
@@ -96,21 +88,22 @@ def run_apart(args, name, argv):
 
 
 def markdown(record):
-    """The table, best trial first within each preset."""
+    """The table, best trial first within each flow."""
     measured, rows = record["measured"], []
-    for preset in dict.fromkeys(TRIALS[name].preset for name in measured):
-        names = [name for name in measured if TRIALS[name].preset == preset]
+    for start in STARTS:
+        names = [name for name in measured if TRIALS[name].start == start]
         for name in sorted(names, key=lambda name: measured[name]["validation"] or 99.0):
             result, trial = measured[name], TRIALS[name]
             changes = ", ".join(f"{key}={value}" for key, value in {**trial.flow, **trial.training}.items())
-            rows.append((f"`{preset}`" + (f" with {changes}" if changes else ""), f"{result['validation']:.3f}",
-                         f"{result['curve'][-1]['train']:.3f}", f"{result['images_per_second']:.0f}",
+            rows.append((f"{start}, {changes}" if changes else start, bits_of(result["validation"]),
+                         bits_of(result["curve"][-1]["train"] if result["curve"] else None), f"{result['images_per_second']:.0f}",
                          f"{result['params']:,}"))
     result = next(iter(measured.values()))
-    here = record["machine"]
-    head = ("trial", "validation bits/dim", "training, last minute", "images/s", "parameters")
+    here, limit = record["machine"], result["settings"]["limit"]
+    head = ("flow, and what is changed", "validation bits/dim", "training, last minute", "images/s", "parameters")
     return (f"{table(head, rows)}\n\n{result['date']}, {here['processor']}; {result['settings']['minutes']:g} minutes "
-            "each on one core, the learning rate falling to 0 within them.")
+            f"each on one core, seed {result['settings']['seed']}; {f'the first {limit:,}' if limit else 'all'} images of "
+            "validation.")
 
 
 def publish(args):

@@ -1,31 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is tried: presets with some fields changed."""
+"""What is tried: where the search starts, and with which fields changed."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from trainers import presets
+
+# Weights are averaged over a hundred steps, as a trial has only hundreds.
+STARTS = {
+    "pyramid": presets.Preset(
+        {"flow": "pyramid", "num_levels": 2, "width": (64, 96), "num_blocks": (2, 2)}, batch_size=64, epochs=8,
+        optimizer="adam", learning_rate=2e-3, schedule="cosine", ema_momentum=0.99, temperature=1.0),
+    "glow": dataclasses.replace(presets.get("fashion_mnist_glow"), ema_momentum=0.99),
+    "realnvp": dataclasses.replace(presets.get("fashion_mnist_realnvp")),
+}
+
 
 class Trial(NamedTuple):
-    """A preset, and the fields of its flow and of its training that are others."""
+    """A start, and the fields of its flow and of its training that are others."""
 
-    preset: str
+    start: str
     flow: Mapping = {}
     training: Mapping = {}
 
+    @property
+    def preset(self):
+        """The `Preset` that is trained."""
+        start = STARTS[self.start]
+        return dataclasses.replace(start, flow={**start.flow, **self.flow}, **self.training)
 
-_BEST, _GLOW, _REALNVP = "fashion_mnist_best", "fashion_mnist_glow", "fashion_mnist_realnvp"
 
 TRIALS = {
-    "base": Trial(_BEST),
-    "rate_double": Trial(_BEST, {}, {"learning_rate": 4e-3}),
-    "rate_half": Trial(_BEST, {}, {"learning_rate": 1e-3}),
-    "batch_32": Trial(_BEST, {}, {"batch_size": 32}),
-    "narrow": Trial(_BEST, {"width": (48, 64)}),
-    "wide": Trial(_BEST, {"width": (96, 128)}),
-    "second_kernel_3": Trial(_BEST, {"second_kernel": 3}),
-    "components_10": Trial(_BEST, {"num_components": 10}),
-    "elu": Trial(_BEST, {"activation": "elu"}),
-    "blocks_4": Trial(_BEST, {"num_blocks": (4, 4)}),
-    "bfloat16": Trial(_BEST, {"network_dtype": "mixed_bfloat16"}),
-    "top_512": Trial(_BEST, {"top_sizes": (512, 512)}),
+    "base": Trial("pyramid"),
+    "narrow": Trial("pyramid", {"width": (48, 64)}),
+    "wide": Trial("pyramid", {"width": (96, 128)}),
+    "blocks_4": Trial("pyramid", {"num_blocks": (4, 4)}),
+    "second_kernel_3": Trial("pyramid", {"second_kernel": 3}),
+    "components_10": Trial("pyramid", {"num_components": 10}),
+    "elu": Trial("pyramid", {"activation": "elu"}),
+    "bfloat16": Trial("pyramid", {"network_dtype": "mixed_bfloat16"}),
+    "rate_half": Trial("pyramid", {}, {"learning_rate": 1e-3}),
+    "rate_double": Trial("pyramid", {}, {"learning_rate": 4e-3}),
+    "batch_32": Trial("pyramid", {}, {"batch_size": 32}),
+    "glow": Trial("glow"),
+    "glow_shallow": Trial("glow", {"num_steps": 4}),
+    "glow_narrow": Trial("glow", {"width": 64}),
+    "glow_scale_exp": Trial("glow", {"scale": "exp"}),
+    "glow_scale_tanh": Trial("glow", {"scale": "tanh"}),
+    "glow_additive": Trial("glow", {"coupling": "additive"}),
+    "glow_adam": Trial("glow", {}, {"optimizer": "adam"}),
+    "glow_rate_double": Trial("glow", {}, {"learning_rate": 2e-3}),
+    "glow_no_average": Trial("glow", {}, {"ema_momentum": None}),
+    "realnvp": Trial("realnvp"),
 }
