@@ -7,7 +7,7 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
 
-from benchmarks.plan import OURS, PEERS
+from benchmarks.plan import PEERS, WHOLE
 
 PANELS = (
     ("first step, s", "first_step_s", "speed", "log"),
@@ -22,12 +22,12 @@ def save_plot(results, path):
     widths = results.widths()
     for axis, (title, name, task, scale) in zip(axes, PANELS, strict=True):
         for width, line in zip(widths, ("-", "--", ":", "-."), strict=False):
-            for index, program in enumerate((*OURS, *PEERS)):
+            for index, program in enumerate((*WHOLE, *PEERS)):
                 points = [(k, v) for k in results.depths(width)
                           if (v := results.median(name, program, k, width, task)) is not None]
                 if points:
                     axis.plot(*zip(*points, strict=True), line, color=f"C{index}", label=f"{program}, width {width}",
-                              marker="o" if program in OURS else "s", markersize=4)
+                              marker="o" if program in WHOLE else "s", markersize=4)
         depths = sorted({k for width in widths for k in results.depths(width)})
         axis.set_xscale("log", base=2)
         axis.set_xticks(depths, labels=depths)

@@ -10,7 +10,9 @@ import tensorflow as tf
 
 import tfp_glow
 from tfp_glow import bijectors as tfgb
+from tfp_glow.flows import config_from_dict
 from tfp_glow.networks import PixelInputs, PlacedResNet
+from trainers import presets
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +149,16 @@ def test_refusals():
                            ({"num_levels": 0}, "num_levels"), ({"second_kernel": 5}, "second_kernel")):
         with pytest.raises(ValueError, match=message):
             tfp_glow.pyramid(**{"image_shape": (8, 8, 1), **wrong})
+
+
+def test_pyramid_of_the_best_preset_has_these_parameters():
+    """Counted by hand: for a network that sees `k` channels, its convolutions, its places and its output."""
+    def network(k, width, side, blocks=3):
+        return (9 * 2 * k * width + width + side**2 * width + blocks * (9 * width**2 + width + width**2 + width)
+                + 15 * width + 15)
+
+    top = 49 * 256 + 256 + 256 * 256 + 256 + 256 * 49 * 15 + 49 * 15
+    expected = sum(network(k, 64, 14) + network(k, 96, 7) for k in (1, 2, 3)) + top
+    assert expected == 1_545_241
+    flow = config_from_dict({**presets.get("fashion_mnist_best").flow, "image_shape": (28, 28, 1)}).build()
+    assert sum(math.prod(v.shape) for v in flow.trainable_variables) == expected

@@ -34,7 +34,7 @@ def parse_arguments(argv=None):
     parser.add_argument("--minutes", type=float, default=3.0, help="of training, each on one core")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and noise")
     parser.add_argument("--data", default="idx:/usr/share/datasets/fashion-mnist", help="SPEC of the images")
-    parser.add_argument("--limit", type=int, help="so many images of validation, to try it")
+    parser.add_argument("--limit", type=int, default=2000, help="so many images of validation")
     parser.add_argument("--work", type=Path, default=trained.ROOT / "runs" / "search", help="where all results go")
     parser.add_argument("--results", type=Path, default=trained.ROOT / "benchmarks" / "search.json",
                         help="the JSON file of the table")
@@ -96,14 +96,14 @@ def markdown(record):
             result, trial = measured[name], TRIALS[name]
             changes = ", ".join(f"{key}={value}" for key, value in {**trial.flow, **trial.training}.items())
             rows.append((f"{start}, {changes}" if changes else start, bits_of(result["validation"]),
-                         bits_of(result["curve"][-1]["train"] if result["curve"] else None), f"{result['images_per_second']:.0f}",
-                         f"{result['params']:,}"))
+                         bits_of(result["curve"][-1]["train"] if result["curve"] else None),
+                         f"{result['images_per_second']:.0f}", f"{result['params']:,}"))
     result = next(iter(measured.values()))
-    here, limit = record["machine"], result["settings"]["limit"]
+    here, settings = record["machine"], result["settings"]
+    validation = f"the first {settings['limit']:,}" if settings["limit"] else "all"
     head = ("flow, and what is changed", "validation bits/dim", "training, last minute", "images/s", "parameters")
-    return (f"{table(head, rows)}\n\n{result['date']}, {here['processor']}; {result['settings']['minutes']:g} minutes "
-            f"each on one core, seed {result['settings']['seed']}; {f'the first {limit:,}' if limit else 'all'} images of "
-            "validation.")
+    return (f"{table(head, rows)}\n\n{result['date']}, {here['processor']}; {settings['minutes']:g} minutes each on one "
+            f"core, seed {settings['seed']}; {validation} images of validation.")
 
 
 def publish(args):
