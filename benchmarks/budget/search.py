@@ -102,8 +102,8 @@ def markdown(record):
     here, settings = record["machine"], result["settings"]
     validation = f"the first {settings['limit']:,}" if settings["limit"] else "all"
     head = ("flow, and what is changed", "validation bits/dim", "training, last minute", "images/s", "parameters")
-    return (f"{table(head, rows)}\n\n{result['date']}, {here['processor']}; {settings['minutes']:g} minutes each on one "
-            f"core, seed {settings['seed']}; {validation} images of validation.")
+    return (f"{table(head, rows)}\n\n{result['date']}, {here['processor']}; {settings['minutes']:g} minutes each on "
+            f"one core, seed {settings['seed']}; {validation} images of validation.")
 
 
 def publish(args):
