@@ -67,14 +67,15 @@ def on_pixels(bijector, shape, dtype):
 def mixture(shape, dtype):
     """A coupling by mixtures of logistics."""
     rule = tfgb.LogisticMixture(num_components=2, num_bits=3)
-    network = keras.Sequential([PixelInputs(num_bits=3, mark_black=True, dtype=dtype), conv(6, dtype)])
+    network = keras.Sequential([
+        PixelInputs(num_bits=3, mark_black=True, dtype=dtype), PlacedResNet(4, 6, num_blocks=1, dtype=dtype)])
     return on_pixels(tfgb.Coupling(shape, network, rule, dtype=dtype), shape, dtype)
 
 
 def autoregressive_mixture(dtype):
     rule = tfgb.LogisticMixture(num_components=2, num_bits=3)
     network = MADE(5, (8,), "tanh", rule.num_parameters, dtype=dtype)
-    return on_pixels(tfgb.MaskedAutoregressive(VECTOR, network, rule, dtype=dtype), VECTOR, dtype)
+    return on_pixels(tfgb.MaskedAutoregressive(VECTOR, network, dtype, rule=rule), VECTOR, dtype)
 
 
 def channel_autoregressive(dtype):
@@ -149,6 +150,7 @@ CONSTRUCTORS = {
     "scale": lambda d: tfgb.Scale(VECTOR, dtype=d),
     "standardize": lambda d: tfgb.Standardize(VECTOR, loc=[1.0, 2.0, 3.0, 4.0, 5.0], scale=3.0, dtype=d),
     "flatten": lambda d: tfgb.Flatten(IMAGE, dtype=d),
+    "raw_pixels": lambda d: tfgb.RawPixels(IMAGE, num_bits=3, dtype=d),
     "logit_pixels": lambda d: tfgb.LogitPixels(IMAGE, dtype=d),
     "logit_pixels_vector": lambda d: tfgb.LogitPixels(VECTOR, alpha=0.1, dtype=d),
     "conditional_affine": lambda d: Given(tfgb.ConditionalAffine(IMAGE, (3,), dtype=d), (0.5, -1.0, 2.0)),

@@ -18,7 +18,7 @@ from tfp_glow.bijectors.map_context import MapContext
 from tfp_glow.bijectors.multiscale import Multiscale
 from tfp_glow.bijectors.passes import forward_and_log_det, initialize, inverse_and_log_det
 from tfp_glow.bijectors.permute import Permute, Reverse, Shuffle
-from tfp_glow.bijectors.pixels import AffinePixels, LogitPixels, Pixels
+from tfp_glow.bijectors.pixels import AffinePixels, LogitPixels, Pixels, RawPixels
 from tfp_glow.bijectors.repeat import Repeat
 from tfp_glow.bijectors.squeeze import Squeeze
 from tfp_glow.bijectors.steps import Steps
@@ -27,6 +27,6 @@ __all__ = [
     "ActNorm", "Additive", "AdditiveCoupling", "Affine", "AffineCoupling", "AffinePixels", "BatchNorm",
     "ChannelAutoregressive", "ConditionalAffine", "Coupling", "DenseConv1x1", "Flatten", "FlowBijector",
     "InvertibleConv1x1", "LogisticMixture", "LogitPixels", "MapContext", "MaskedAutoregressive", "Multiscale",
-    "Permute", "Pixels", "Repeat", "Reverse", "Scale", "Shuffle", "Squeeze", "Standardize", "Steps",
+    "Permute", "Pixels", "RawPixels", "Repeat", "Reverse", "Scale", "Shuffle", "Squeeze", "Standardize", "Steps",
     "forward_and_log_det", "initialize", "inverse_and_log_det",
 ]

@@ -29,10 +29,10 @@ class MaskedAutoregressive(FlowBijector):
       shape: event shape, `(size,)`.
       network: a Keras layer or model that maps `[batch, size]` to `[batch, size, rule.num_parameters]` (shift and
         log-scale) and is autoregressive, such as `tfp_glow.networks.MADE(size)`.
-      rule: an elementwise rule, `Affine("exp")` by default; see `tfp_glow.bijectors.Coupling`.
       dtype: float32 or float64, of events; the network may compute in another.
       validate_args: passed to `tfb.Bijector`.
       name: name of the bijector.
+      rule: an elementwise rule, `Affine("exp")` by default; see `tfp_glow.bijectors.Coupling`.
 
     Raises:
       ValueError: if an argument is not as said.
@@ -45,7 +45,7 @@ class MaskedAutoregressive(FlowBijector):
     (TensorShape([5, 3]), TensorShape([5, 3]))
     """
 
-    def __init__(self, shape, network, rule=None, dtype="float32", validate_args=False, name="masked_autoregressive"):
+    def __init__(self, shape, network, dtype="float32", validate_args=False, name="masked_autoregressive", rule=None):
         parameters = dict(locals())
         shape = check_shape("shape", shape, ranks=(1,))
         if not isinstance(network, keras.Layer):

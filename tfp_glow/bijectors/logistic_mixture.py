@@ -70,8 +70,8 @@ class LogisticMixture:
         within = y - level
         lower, upper = lower_tail + mass * within, upper_tail + mass * (1.0 - within)
         quantile = tf.math.ndtri(tf.maximum(tf.minimum(lower, upper), _LEAST))  # In the tail that keeps its digits.
-        inside = (y >= 0.0) & (y <= 2.0**self.num_bits)
-        x = tf.where(lower < upper, quantile, -quantile) + tf.where(inside, 0.0, math.nan * tf.ones_like(y))
+        x = tf.where(lower < upper, quantile, -quantile)
+        x = tf.where((y >= 0.0) & (y <= 2.0**self.num_bits), x, math.nan * tf.ones_like(x))
         return x, tf.math.log(mass) - _log_normal(x)
 
     def _components(self, raw):
@@ -84,7 +84,8 @@ class LogisticMixture:
         start = tf.reshape((tf.range(size, dtype=raw.dtype) + 0.5) * (levels / size), (size, 1))
         # Scales are bounded below by a tenth of a level: a mixture on whole numbers need not be sharper.
         log_scale = math.log(0.1) + tf.nn.softplus(log_scale + math.log(5.0 * levels / size))
-        return tf.nn.softmax(logits, axis=-2), mean * (levels / 4.0) + start, tf.exp(-log_scale)
+        weights = tf.exp(logits - tf.reduce_logsumexp(logits, axis=-2, keepdims=True))
+        return weights, mean * (levels / 4.0) + start, tf.exp(-log_scale)
 
     def _tails(self, edge, components):
         """Probabilities below and above `edge`, a whole number strictly within the range."""
@@ -100,12 +101,12 @@ class LogisticMixture:
         weights, mean, inverse_scale = components
         level, levels = level[..., tf.newaxis, :], 2.0**self.num_bits
         start, end = (level - mean) * inverse_scale, (level + 1.0 - mean) * inverse_scale
-        lowest, highest = level <= 0.0, level >= levels - 1.0
-        below = tf.where(lowest, 0.0, tf.sigmoid(start))
-        above = tf.where(highest, 0.0, tf.sigmoid(-end))
+        lowest, highest, zero = level <= 0.0, level >= levels - 1.0, tf.zeros_like(start)
+        below = tf.where(lowest, zero, tf.sigmoid(start))
+        above = tf.where(highest, zero, tf.sigmoid(-end))
         # The difference in the tail where both terms are small.
-        left = tf.where(highest, 1.0, tf.sigmoid(end)) - below
-        right = tf.where(lowest, 1.0, tf.sigmoid(-start)) - above
+        left = tf.where(highest, zero + 1.0, tf.sigmoid(end)) - below
+        right = tf.where(lowest, zero + 1.0, tf.sigmoid(-start)) - above
         mass = tf.where(start + end < 0.0, left, right)
         below, above, mass = ((1.0 - _FLOOR) * tf.reduce_sum(weights * part, axis=-2) for part in (below, above, mass))
         share, level = _FLOOR / levels, level[..., 0, :]

@@ -114,6 +114,34 @@ class LogitPixels(Pixels):
         return tf.reduce_sum(tf.nn.softplus(x) + tf.nn.softplus(-x), axis=axes) + constant
 
 
+class RawPixels(Pixels):
+    """Leaves pixel units as they are, for flows over the levels themselves; it is there to tell `num_bits`.
+
+    * forward: `y = x`; inverse: `x = y`; the log-det is 0.
+
+    Args:
+      shape, num_bits, dtype, validate_args, name: as for `AffinePixels`.
+
+    Raises:
+      ValueError: if an argument is not as said.
+
+    >>> RawPixels((2, 2, 1), num_bits=4).num_bits
+    4
+    """
+
+    def __init__(self, shape, num_bits=8, dtype="float32", validate_args=False, name="raw_pixels"):
+        parameters = dict(locals())
+        super().__init__(shape, num_bits, dtype=dtype, is_constant_jacobian=True, validate_args=validate_args,
+                         parameters=parameters, name=name)
+
+    _is_permutation = True
+
+    def _forward_and_log_det(self, x, **conditions):
+        return tf.identity(x), tf.zeros([], self.dtype)
+
+    _inverse_and_log_det = _forward_and_log_det
+
+
 def check_num_bits(num_bits):
     """Returns `num_bits` as an int, or raises `ValueError` if it is not from 1 to 16."""
     if check_int("num_bits", num_bits) > 16:

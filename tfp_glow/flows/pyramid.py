@@ -105,7 +105,10 @@ class PyramidConfig:
 
     def build(self):
         """Makes the distribution, with fresh weights."""
-        flow = self._level(tuple(self.image_shape), 0, keras.random.SeedGenerator(self.seed))
+        flow = tfgb.Steps([
+            tfgb.RawPixels(self.image_shape, self.num_bits, dtype=self.dtype),
+            self._level(tuple(self.image_shape), 0, keras.random.SeedGenerator(self.seed)),
+        ], name="pyramid")
         size = math.prod(self.image_shape)
         base = tfd.Independent(tfd.Normal(tf.zeros([size], self.dtype), tf.ones([], self.dtype)), 1)
         return PresetDistribution(self, base, flow, name="pyramid")
@@ -140,7 +143,7 @@ class PyramidConfig:
             MADE(size, self.top_sizes, self.activation, rule.num_parameters, seed=seed, dtype=self.dtype)], name="top")
         flatten = tfgb.Flatten(shape, dtype=self.dtype)
         return tfgb.Steps([
-            flatten, tfgb.MaskedAutoregressive((size,), network, rule, dtype=self.dtype), tfb.Invert(flatten)])
+            flatten, tfgb.MaskedAutoregressive((size,), network, self.dtype, rule=rule), tfb.Invert(flatten)])
 
     def _rule(self):
         return tfgb.LogisticMixture(self.num_components, self.num_bits)

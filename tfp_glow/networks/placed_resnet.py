@@ -45,7 +45,7 @@ class PlacedResNet(keras.Layer):
         if second_kernel not in (1, 3):
             raise ValueError(f"Argument `second_kernel` must be 1 or 3; received {second_kernel!r}.")
         self.activation = check_activation("activation", activation)
-        self._seed = shared_seed(seed)
+        self._he = keras.initializers.HeNormal(seed=shared_seed(seed))
         self.conv_in = self._conv(width, 3, "conv_in")
         self.blocks = [(self._conv(width, 3, f"conv_{index}_0"),
                         self._conv(width, second_kernel, f"conv_{index}_1", kernel_initializer="zeros"))
@@ -55,8 +55,8 @@ class PlacedResNet(keras.Layer):
                                             name="conv_out")
 
     def _conv(self, filters, kernel_size, name, kernel_initializer=None):
-        he = kernel_initializer or keras.initializers.HeNormal(seed=self._seed)
-        return keras.layers.Conv2D(filters, kernel_size, padding="same", kernel_initializer=he,
+        initializer = kernel_initializer or self._he
+        return keras.layers.Conv2D(filters, kernel_size, padding="same", kernel_initializer=initializer,
                                    dtype=self.dtype_policy, name=name)
 
     def build(self, input_shape):
