@@ -5,8 +5,9 @@ With a trained run on Fashion-MNIST: samples at several temperatures beside real
 scores that tell strangers from test images, and how tight the bound by dequantisation is. Pictures go to `docs/`, the
 tables into `benchmarks/README.md`.
 
-The strangers are scikit-learn's digits, enlarged to 28x28; Fashion-MNIST upside down; and uniform noise. The scores,
-each higher for what is stranger:
+The strangers are scikit-learn's digits, enlarged to 28x28, also with an eighth of the contrast; Fashion-MNIST with an
+eighth of the contrast, or upside down; images all of one grey; and uniform noise. The scores, each higher for what is
+stranger:
 
 * bits: bits/dim, the likelihood itself;
 * typicality: the distance of the bits from their mean over training images (Nalisnick et al., *Detecting
@@ -70,9 +71,11 @@ def png_bits(images):
 
 def strangers(images, number):
     """Sets that are not the model's, by name: uint8 arrays of the shape of `images`."""
-    side = images.shape[1]
-    return {"digits, enlarged": enlarged_digits(side, number), "upside down": images[:, ::-1],
-            "noise": np.random.default_rng(0).integers(0, 256, images.shape, "uint8")}
+    rng, digits = np.random.default_rng(0), enlarged_digits(images.shape[1], number)
+    one_grey = rng.integers(0, 256, (number, 1, 1, 1), "uint8")
+    return {"digits, enlarged": digits, "digits, dim": digits // 8, "clothes, dim": images // 8,
+            "clothes, upside down": images[:, ::-1], "all of one grey": np.broadcast_to(one_grey, images.shape),
+            "noise": rng.integers(0, 256, images.shape, "uint8")}
 
 
 def scores_of(model, images, usual):
