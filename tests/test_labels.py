@@ -177,6 +177,7 @@ def test_initialize_takes_labels():
     assert model.is_initialized and np.all(np.isfinite(model.log_prob(IMAGES, condition=LABELS)))
 
 
+@pytest.mark.slow
 def test_replicas_and_reversible_backprop_give_the_same_losses():
     how = {"weight_y": 0.1, "learning_rate": 1e-3}
     _, alone = fitted(small_glow, epochs=2, **how)

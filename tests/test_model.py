@@ -64,6 +64,7 @@ def test_one_device_and_two_replicas_give_the_same_losses(trained):
     np.testing.assert_allclose(together, alone, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_reversible_backprop_and_xla_give_the_same_losses(trained):
     _, losses = trained
     np.testing.assert_allclose(fitted(backprop="reversible")[1], losses[:4], atol=1e-5)

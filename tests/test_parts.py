@@ -70,6 +70,7 @@ def test_densities_and_samples_of_any_batch(stored):
         there(IMAGES[:3])
 
 
+@pytest.mark.slow
 def test_gradient_of_the_result(stored):
     def gradients(log_prob, x):
         with tf.GradientTape() as tape:

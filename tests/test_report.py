@@ -146,6 +146,7 @@ def test_report_of_vectors(tmp_path):
     assert "Weights: training is not finished; its best checkpoint, epoch 1 of 2" in said
 
 
+@pytest.mark.slow
 def test_report_of_colours_classes_and_learned_noise(tmp_path):
     folder, random = tmp_path / "images", np.random.default_rng(0)
     for label in range(10):

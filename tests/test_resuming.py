@@ -45,6 +45,7 @@ def stop_at(monkeypatch, epoch, step):
     monkeypatch.setattr(Checkpoints, "save", stop)
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_with_a_full_disk_between(digits_run, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         stop_at(patch, epoch=0, step=2)

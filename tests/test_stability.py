@@ -42,7 +42,7 @@ def state(model):
 # Bad batches.
 
 
-@pytest.mark.parametrize("system", FLOWS)
+@pytest.mark.parametrize("system", [pytest.param(f, marks=pytest.mark.slow) if "realnvp" in f else f for f in FLOWS])
 def test_a_bad_batch_leaves_no_trace_but_the_number_of_the_step(system):
     model = guarded(system)
     model.initialize(POINTS)
@@ -122,6 +122,7 @@ def train_toy(directory, *flags):
     return code, stderr.getvalue()
 
 
+@pytest.mark.slow
 def test_one_bad_batch_in_a_hundred(spoilt, tmp_path, monkeypatch, capsys):
     clean, bad, resumed = (RunDir(tmp_path / name) for name in ("clean", "bad", "resumed"))
     assert train_toy(clean) == (0, "")

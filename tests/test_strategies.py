@@ -48,7 +48,8 @@ def ended(processes):
             process.wait()
 
 
-@pytest.mark.parametrize("system", ["glow", pytest.param("realnvp", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("system", ["glow", "realnvp"])
 def test_two_and_four_replicas_learn_what_one_device_learns(system):
     """With clipping and moving average; logical devices need a process of their own."""
     processes = [start("replicas.py", str(count), system) for count in (2, 4)]

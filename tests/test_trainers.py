@@ -176,7 +176,7 @@ def test_cifar10_run_and_more_epochs(tmp_path, capsys):
     assert capsys.readouterr().err.endswith("another configuration: epochs 2 (now 1)\n")
 
 
-@pytest.mark.parametrize("system", ["realnvp", "nice", "maf", "iaf"])
+@pytest.mark.parametrize("system", ["nice", "maf", "iaf"])
 def test_digits_runs_of_the_other_systems(system, tmp_path, capsys):
     run = RunDir(tmp_path / "run")
     assert train.main(["train", f"--preset=digits_{system}_smoke", "--data=digits", f"--output_dir={run}",
@@ -439,7 +439,7 @@ def test_presets_are_the_published_ones(name):
 
 def test_presets_are_complete_and_checked():
     families = {"digits": ("glow", "realnvp", "nice", "maf", "iaf", "glow_classes", "realnvp_classes"),
-                "fashion_mnist": ("glow", "realnvp"), "toy": ("realnvp", "maf")}
+                "fashion_mnist": ("glow", "realnvp", "best"), "toy": ("realnvp", "maf")}
     expected = {*PUBLISHED, *(f"{family}_{system}" for family, systems in families.items() for system in systems)}
     assert set(presets.PRESETS) == expected | {f"{name}_smoke" for name in expected}
     budgets = {(p.batch_size, p.epochs, p.optimizer, p.learning_rate, p.schedule, p.warmup_epochs, p.pixel_noise)
