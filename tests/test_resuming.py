@@ -6,6 +6,7 @@ import resource
 import shutil
 
 import numpy as np
+import pytest
 from test_checkpoints import DAMAGES, flip
 
 from trainers import models, sample, train
