@@ -78,6 +78,13 @@ def test_both_ends_of_the_range_are_finite_and_beyond_is_not():
     assert np.all(np.isfinite(x[:2])) and np.all(np.isfinite(log_det[:2])) and np.all(np.isnan(x[2:]))
 
 
+def test_white_rounded_up_to_the_end_is_white():
+    rule = tfgb.LogisticMixture(2, 8)
+    x, log_det = rule.inverse(tf.constant([255.5, 256.0]), tf.zeros(12))
+    log_prob = log_det - 0.5 * tf.square(x)
+    np.testing.assert_allclose(log_prob[0], log_prob[1], rtol=1e-5)
+
+
 def test_what_noise_was_added_within_levels_does_not_change_densities(flow):
     y = images(3)
     other = tf.floor(y) + tf.random.stateless_uniform(y.shape, (1, 2))

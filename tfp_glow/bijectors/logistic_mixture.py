@@ -28,7 +28,7 @@ class LogisticMixture:
 
     Args:
       num_components: logistics in the mixture.
-      num_bits: bits of a pixel, an int from 1 to 16; `y` outside `[0, 2**num_bits)` gives latents that are not finite.
+      num_bits: bits of a pixel, an int from 1 to 16; `y` outside `[0, 2**num_bits]` gives latents that are not finite.
 
     Raises:
       ValueError: if an argument is not as said.
@@ -65,7 +65,7 @@ class LogisticMixture:
 
     def inverse(self, y, raw):
         """Returns `(x, log_det)` of the inverse, elementwise."""
-        level = tf.floor(y)
+        level = tf.minimum(tf.floor(y), 2.0**self.num_bits - 1.0)  # White and its noise may be rounded up to the end.
         lower_tail, upper_tail, mass = self._interval(level, self._components(raw))
         within = y - level
         lower, upper = lower_tail + mass * within, upper_tail + mass * (1.0 - within)
