@@ -77,7 +77,7 @@ def main(argv=None):
     for target in args.targets:
         for preset in args.presets:
             directory = args.runs / "plane" / f"{target}_{preset}"
-            run = trained.finished_run(preset, f"toy:{target}", directory, "--jit_compile")  # Many small operations.
+            run = trained.finished_run(preset, f"toy:{target}", directory)
             model, _ = models.load(run)
             row = {"target": target, "preset": preset, **distance(model, target),
                    "seconds": trained.training_seconds(run)}

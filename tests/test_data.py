@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The data layer: every kind of SPEC, its splits, its order and its refusals."""
-
-import gzip
-import struct
+"""The data layer: splits, order, batches and the store; digits and TFDS."""
 
 import numpy as np
-import PIL.Image
 import pytest
 import sklearn.datasets
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from small_runs import arrays
 
 from trainers import data as data_lib
 from trainers.data import store
@@ -28,21 +25,6 @@ def _own_cache(cache, monkeypatch):
 @pytest.fixture(scope="module")
 def digits(cache):
     return data_lib.load("digits", str(cache))
-
-
-def arrays(data, split):
-    """All images and labels of a split in stored order."""
-    size = data.num_examples(split)
-    (batch,) = data_lib.dataset(data, split, size, shuffle=False)
-    assert len(batch[0]) == size
-    return batch[0].numpy(), batch[1].numpy()
-
-
-def rows(images):
-    return {image.tobytes() for image in images}
-
-
-# digits and the pipeline
 
 
 def test_digits_split_is_the_documented_one(digits):
@@ -127,9 +109,6 @@ def test_dataset_refuses(digits, message, kwargs):
         data_lib.dataset(digits, **{"split": "test", "batch_size": 8, "shuffle": True, **kwargs})
 
 
-# The store
-
-
 def test_store_is_written_once_and_never_half(tmp_path, monkeypatch, capsys):
     images = np.zeros([20, 2, 2, 1], np.uint8)
     calls = []
@@ -164,231 +143,6 @@ def test_unwritable_cache(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="cannot store digits in"):
         data_lib.load("digits", str(tmp_path / "file"))
-
-
-# IDX files
-
-
-def write_idx(path, array):
-    raw = struct.pack(f">{1 + array.ndim}I", 0x0800 + array.ndim, *array.shape) + array.tobytes()
-    path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
-
-
-def idx_dir(path, train=40, test=7, ending=".gz", seed=0):
-    rng = np.random.default_rng(seed)
-    for prefix, size in (("train", train), ("t10k", test)):
-        if size:
-            images = rng.integers(0, 256, (size, 5, 4), np.uint8)
-            write_idx(path / f"{prefix}-images-idx3-ubyte{ending}", images)
-            write_idx(path / f"{prefix}-labels-idx1-ubyte{ending}", np.arange(size, dtype=np.uint8) % 3)
-    return path
-
-
-@pytest.mark.parametrize("ending", ["", ".gz"])
-def test_idx(tmp_path, ending):
-    data = data_lib.load(f"idx:{idx_dir(tmp_path, ending=ending)}")
-    assert (data.image_shape, data.num_levels, data.num_bits, data.num_classes) == ((5, 4, 1), 256, 8, 3)
-    assert [data.num_examples(split) for split in data_lib.SPLITS] == [36, 4, 7]
-    raw = (tmp_path / f"train-images-idx3-ubyte{ending}").read_bytes()
-    source = np.frombuffer((gzip.decompress(raw) if ending else raw)[16:], np.uint8).reshape(40, 5, 4, 1)
-    order = np.random.RandomState(0).permutation(40)
-    for split, part in (("train", order[:36]), ("validation", order[36:])):
-        images, labels = arrays(data, split)
-        np.testing.assert_array_equal(images, source[part])
-        np.testing.assert_array_equal(labels, part % 3)
-
-
-def test_idx_without_test_and_labels_then_changed(tmp_path):
-    idx_dir(tmp_path, train=20, test=0)
-    (tmp_path / "train-labels-idx1-ubyte.gz").unlink()
-    data = data_lib.load(f"idx:{tmp_path}")
-    assert data.num_classes is None and data.label_names is None
-    parts = {split: arrays(data, split) for split in data_lib.SPLITS}
-    assert [len(images) for images, _ in parts.values()] == [17, 1, 2]
-    assert len(set.union(*(rows(images) for images, _ in parts.values()))) == 20
-    assert not parts["train"][1].any()
-
-    idx_dir(tmp_path, train=20, test=0, seed=1)
-    assert not rows(arrays(data_lib.load(f"idx:{tmp_path}"), "train")[0]) & rows(parts["train"][0])
-
-
-def test_num_bits_floors(tmp_path):
-    data = data_lib.load(f"idx:{idx_dir(tmp_path)}")
-    full, _ = arrays(data, "train")
-    ((reduced, _),) = data_lib.dataset(data, "train", 36, shuffle=False, num_bits=3)
-    np.testing.assert_array_equal(reduced, full // 32)
-
-
-def truncate(path):
-    path.write_bytes(path.read_bytes()[:-5])
-
-
-IDX_DAMAGE = {
-    "corrupt idx file .*train-images.*: sizes .* do not fit its 795 bytes": lambda d: truncate(
-        d / "train-images-idx3-ubyte"
-    ),
-    "corrupt idx file .*: 0 bytes are too few": lambda d: (d / "t10k-images-idx3-ubyte").write_bytes(b""),
-    "magic number must be 2049; got 2051": lambda d: write_idx(
-        d / "train-labels-idx1-ubyte", np.zeros([40, 1, 1], np.uint8)
-    ),
-    "40 images but 39 labels": lambda d: write_idx(d / "train-labels-idx1-ubyte", np.zeros(39, np.uint8)),
-    r"labels of .* test must be in \[0, 3\); got 9": lambda d: write_idx(
-        d / "t10k-labels-idx1-ubyte", np.full(7, 9, np.uint8)
-    ),
-    "one size; got .5, 4. and .6, 6.": lambda d: write_idx(
-        d / "t10k-images-idx3-ubyte", np.zeros([7, 6, 6], np.uint8)
-    ),
-    "holds no train-images-idx3-ubyte": lambda d: (d / "train-images-idx3-ubyte").unlink(),
-    "images of .* but labels of .'train'.": lambda d: (d / "t10k-labels-idx1-ubyte").unlink(),
-}
-
-
-@pytest.mark.parametrize("message", IDX_DAMAGE)
-def test_idx_refuses(tmp_path, message):
-    IDX_DAMAGE[message](idx_dir(tmp_path, ending=""))
-    with pytest.raises(ValueError, match=message):
-        data_lib.load(f"idx:{tmp_path}")
-
-
-def test_idx_refuses_truncated_gzip(tmp_path):
-    truncate(idx_dir(tmp_path) / "train-images-idx3-ubyte.gz")
-    with pytest.raises(ValueError, match="corrupt idx file"):
-        data_lib.load(f"idx:{tmp_path}")
-
-
-# Folders
-
-
-def write_images(directory, count, mode="RGB", size=(4, 6), seed=0, ending=".png"):
-    directory.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
-    for number in range(count):
-        pixels = rng.integers(0, 256, (size[1], size[0], 3), np.uint8)
-        PIL.Image.fromarray(pixels).convert(mode).save(directory / f"{number}{ending}")
-    return directory
-
-
-def pixels_in(directory, mode):
-    return {np.asarray(PIL.Image.open(path).convert(mode)).tobytes() for path in directory.rglob("*.png")}
-
-
-def test_folder_with_splits_is_read_in_place(tmp_path, cache):
-    before = sorted(cache.rglob("*"))
-    for number, label in enumerate(("cat", "dog")):
-        write_images(tmp_path / "train" / label, 6, seed=number)
-        write_images(tmp_path / "test" / label, 2, seed=10 + number)
-    data = data_lib.load(f"folder:{tmp_path}")
-    assert (data.image_shape, data.label_names, data.num_bits) == ((6, 4, 3), ("cat", "dog"), 8)
-    assert [data.num_examples(split) for split in data_lib.SPLITS] == [11, 1, 4]
-    assert rows(arrays(data, "test")[0]) == pixels_in(tmp_path / "test", "RGB")
-    images = {split: rows(arrays(data, split)[0]) for split in ("train", "validation")}
-    assert images["train"] | images["validation"] == pixels_in(tmp_path / "train", "RGB")
-    dogs = pixels_in(tmp_path / "train" / "dog", "RGB")
-    images, labels = arrays(data, "train")
-    assert [image.tobytes() in dogs for image in images] == labels.tolist()
-    assert sorted(cache.rglob("*")) == before
-
-
-@pytest.mark.parametrize("labels", [["a", "b"], [""]])
-def test_flat_folder_of_grey_images(tmp_path, labels):
-    for number, label in enumerate(labels):
-        write_images(tmp_path / label, 20 // len(labels), mode="L", seed=number)
-    data = data_lib.load(f"folder:{tmp_path}")
-    assert data.image_shape == (6, 4, 1)
-    assert data.label_names == (("a", "b") if len(labels) == 2 else None)
-    parts = {split: arrays(data, split) for split in data_lib.SPLITS}
-    assert [len(images) for images, _ in parts.values()] == [17, 1, 2]
-    assert set.union(*(rows(images) for images, _ in parts.values())) == pixels_in(tmp_path, "L")
-    if data.num_classes:
-        in_b = pixels_in(tmp_path / "b", "L")
-        for images, classes in parts.values():
-            assert [image.tobytes() in in_b for image in images] == classes.tolist()
-
-
-def test_mixed_modes_become_rgb(tmp_path):
-    for number, mode in enumerate(("L", "1", "RGB", "RGBA", "P", "LA")):
-        write_images(tmp_path, 1, mode, seed=number, ending=f"-{mode}.png")
-    data = data_lib.load(f"folder:{tmp_path}")
-    assert data.image_shape == (6, 4, 3)
-    seen = set.union(*(rows(arrays(data, split)[0]) for split in data_lib.SPLITS))
-    assert seen == pixels_in(tmp_path, "RGB")
-
-
-def test_jpeg(tmp_path):
-    write_images(tmp_path, 5, ending=".JPG")
-    data = data_lib.load(f"folder:{tmp_path}")
-    assert [data.num_examples(split) for split in data_lib.SPLITS] == [3, 1, 1]
-    images, _ = arrays(data, "test")
-    close = [
-        np.abs(images[0].astype(int) - np.asarray(PIL.Image.open(path)).astype(int)).max()
-        for path in tmp_path.iterdir()
-    ]
-    assert min(close) <= 4  # two decoders may round differently
-
-
-def deep_rgb(path):
-    """A 16-bit RGB file, which Pillow reads but cannot write."""
-    path.write_bytes(tf.io.encode_png(tf.zeros([6, 4, 3], tf.uint16)).numpy())
-
-
-FOLDER_DAMAGE = {
-    "0.png is 4x6, .*odd/0.png is 5x6": lambda d: write_images(d / "odd", 1, size=(5, 6)),
-    "corrupt image .*a/1.png": lambda d: truncate(d / "a" / "1.png"),
-    "corrupt image .*a/text.png": lambda d: (d / "a" / "text.png").write_text("not an image"),
-    "8 bits a channel; .*deep.png": lambda d: deep_rgb(d / "a" / "deep.png"),
-    "8 bits a channel; .*grey.png": lambda d: PIL.Image.new("I;16", (4, 6)).save(d / "a" / "grey.png"),
-    "all in class folders or none": lambda d: write_images(d, 1),
-    "too few train images": lambda d: [(d / "a" / f"{n}.png").unlink() for n in (1, 2)],
-    "no images .* in": lambda d: [(d / "a" / f"{n}.png").unlink() for n in (0, 1, 2)],
-    "beside .*train images must be in SPLIT/CLASS/; found .*a/0.png": lambda d: write_images(d / "train", 1),
-    "has no train images; it has test": lambda d: [
-        (d / "train").mkdir(),
-        write_images(d / "test" / "a", 1),
-        [(d / "a" / f"{n}.png").unlink() for n in (0, 1, 2)],
-    ],
-}
-
-
-@pytest.mark.parametrize("message", FOLDER_DAMAGE)
-def test_folder_refuses(tmp_path, message):
-    write_images(tmp_path / "a", 3)
-    FOLDER_DAMAGE[message](tmp_path)
-    with pytest.raises(ValueError, match=message) as caught:
-        data_lib.load(f"folder:{tmp_path}")
-    assert "\n" not in str(caught.value)
-
-
-# TFDS's catalogue, and specs as such
-
-
-def test_tfds_mocked():
-    with tfds.testing.mock_data(num_examples=20):
-        data = data_lib.load("tfds:cifar10")
-    assert (data.image_shape, data.num_levels, data.num_classes) == ((32, 32, 3), 256, 10)
-    assert [data.num_examples(split) for split in data_lib.SPLITS] == [18, 2, 20]
-    batches = list(data_lib.dataset(data, "train", 9, shuffle=True))
-    assert [images.shape for images, _ in batches] == [(9, 32, 32, 3)] * 2
-
-
-def test_tfds_images_of_several_sizes():
-    with tfds.testing.mock_data(num_examples=5), pytest.raises(ValueError, match="must all be one size"):
-        data_lib.load("tfds:downsampled_imagenet/32x32")
-
-
-def test_tfds_network_failure_is_one_line(tmp_path, monkeypatch):
-    def fails(*args, **kwargs):
-        raise ConnectionError("no route\nto host")
-
-    monkeypatch.setattr("trainers.data.catalog._resolves", lambda host: True)
-    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fails)
-    with pytest.raises(ValueError, match="^data: tfds:cifar10 cannot be prepared: no route$"):
-        data_lib.load("tfds:cifar10", str(tmp_path))
-    monkeypatch.setattr("trainers.data.catalog._resolves", lambda host: False)
-    monkeypatch.setattr("urllib.request.getproxies", dict)
-    with pytest.raises(ValueError, match="not on disk, and .* cannot be reached"):
-        data_lib.load("tfds:cifar10", str(tmp_path))
-    with pytest.raises(ValueError, match="^data: tfds:cifar10 is not on disk"):
-        data_lib.load("tfds:cifar10", str(tmp_path), download=False)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import PIL.Image
 import pytest
-from test_trainers import error_of
+from small_runs import error_of
 
 from trainers import classes, data, evaluate, evaluation, interpolate, latents, presets, sample, train
 from trainers.run_dir import RunDir

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of trainers and data share: a small run, files to read, and the line of a refusal."""
+
+import contextlib
+import gzip
+import io
+import struct
+
+import numpy as np
+
+from trainers import data as data_lib
+from trainers import train
+
+
+def train_digits(directory, *flags):
+    return train.main(["train", "--preset=digits_glow_smoke", "--data=digits", f"--output_dir={directory}", *flags])
+
+
+def write_idx_file(path, array):
+    """An IDX file of bytes, packed if its name ends in `.gz`."""
+    raw = struct.pack(f">{1 + array.ndim}I", 0x0800 + array.ndim, *array.shape) + array.tobytes()
+    path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
+
+
+def write_idx(directory, sizes, shape=(28, 28)):
+    """Files as Fashion-MNIST's."""
+    random = np.random.default_rng(0)
+    for prefix, size in sizes.items():
+        write_idx_file(directory / f"{prefix}-images-idx3-ubyte.gz", random.integers(0, 256, (size, *shape), "uint8"))
+        write_idx_file(directory / f"{prefix}-labels-idx1-ubyte.gz", random.integers(0, 10, size, "uint8"))
+
+
+def error_of(main, *flags):
+    """The one line that a refusal writes."""
+    with contextlib.redirect_stderr(io.StringIO()) as stderr:
+        assert main(["program", *map(str, flags)]) == 1
+    (line,) = stderr.getvalue().splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def arrays(data, split):
+    """All images and labels of a split in stored order."""
+    size = data.num_examples(split)
+    (batch,) = data_lib.dataset(data, split, size, shuffle=False)
+    assert len(batch[0]) == size
+    return batch[0].numpy(), batch[1].numpy()
+
+
+def rows(images):
+    return {image.tobytes() for image in images}

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the command line refuses: one line on stderr, exit code 1, and nothing written."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_runs import error_of, write_idx
+
+from trainers import evaluate, interpolate, sample, train
+from trainers.run_dir import RunDir
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize(("flags", "said"), [
+    (["--preset=no_glow"], "flag --preset=no_glow: value should be one of <digits_glow|"),
+    (["--epoch=3"], "Unknown command line flag 'epoch'"),
+    (["--seed=one"], "flag --seed=one: invalid literal for int"),
+    (["digits"], "unexpected argument 'digits'"),
+    (["--output_dir="], "output_dir: "),
+    (["--data=mnist"], "data: unknown kind of set 'mnist'; known are digits, tfds:NAME, idx:DIR, folder:DIR"),
+    (["--data=folder:nowhere"], "data: folder nowhere does not exist"),
+    (["--data=idx:nowhere"], "data: idx directory nowhere does not exist"),
+    (["--batch_size=2000"], "batch_size: train of digits has only 1350 examples; got 2000"),
+    (["--batch_size=0"], "batch_size: must be at least 1; got 0"),
+    (["--epochs=0"], "epochs: must be at least 1; got 0"),
+    (["--learning_rate=nan"], "learning_rate: must be positive; got nan"),
+    (["--seed=-1"], "seed: must not be negative; got -1"),
+    (["--preset=glow_cifar10", "--data=idx:{tmp}"], "divisible by 2**num_levels = 8; received (12, 12, 1)"),
+    (["--strategy=mirrored"], "replicas: --strategy=mirrored needs --replicas=N on a machine without GPUs"),
+    (["--replicas=2"], "replicas: must be at least 1, and go with --strategy=mirrored; got 2 with --strategy=auto"),
+    (["--output_dir={tmp}/file"], "{tmp}/file is a file"),
+    (["--output_dir={tmp}/other"], "{tmp}/other is no run directory, but holds notes.txt; choose another"),
+    (["--output_dir={run}", "--seed=3", "--batch_size=8"],
+     "{run} holds a run of another configuration: seed 0 (now 3); training.batch_size 16 (now 8)"),
+    (["--output_dir={run}", "--epochs=9"], "another configuration: epochs 2 (now 9)"),
+    (["--output_dir={run}", "--resume=false"], "{run} holds a run already, and --resume=false; choose another"),
+])
+def test_train_refuses(flags, said, digits_run, tmp_path):
+    names = {"tmp": tmp_path, "run": digits_run}
+    write_idx(tmp_path, {"train": 20}, shape=(12, 12))
+    (tmp_path / "file").touch()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    before = {p: p.stat().st_mtime_ns for p in digits_run.path.rglob("*")}
+    defaults = ["--preset=digits_glow_smoke", "--data=digits", f"--output_dir={tmp_path / 'new'}"]
+    line = error_of(train.main, *defaults, *(flag.format(**names) for flag in flags))
+    assert said.format(**names) in line
+    assert before == {p: p.stat().st_mtime_ns for p in digits_run.path.rglob("*")}
+    assert (tmp_path / "other" / "notes.txt").read_text() == "mine"
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_missing_flag_is_named():
+    assert "Flag --output_dir must have a value" in error_of(train.main, "--preset=digits_glow", "--data=digits")
+
+
+def test_evaluate_and_sample_refuse(digits_run, tmp_path):
+    write_idx(tmp_path, {"train": 20}, shape=(8, 8))
+    empty = RunDir(tmp_path / "run")
+    empty.open(digits_run.config())
+    broken = shutil.copytree(digits_run.path, tmp_path / "broken")
+    (broken / "model.keras").write_bytes(b"PK")
+    out = f"--out={tmp_path / 'grid.png'}"
+    for main, flags, said in [
+            (evaluate.main, [f"--run_dir={tmp_path}", "--data=digits"], "is no run directory: it has no config.json"),
+            (evaluate.main, [f"--run_dir={empty}", "--data=digits"], "has neither model.keras nor a checkpoint yet"),
+            (evaluate.main, [f"--run_dir={broken}", "--data=digits"], "model.keras cannot be loaded"),
+            (evaluate.main, [f"--run_dir={digits_run}", f"--data=idx:{tmp_path}"],
+             "has images of shape (8, 8, 1) and 256 grey levels; the model in"),
+            (evaluate.main, [f"--run_dir={digits_run}", "--data=digits", "--split=all"], "flag --split=all"),
+            (interpolate.main, [f"--run_dir={digits_run}", "--data=digits", out, "--attribute=ten"],
+             "attribute: must be a label of digits, one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; got 'ten'"),
+            (interpolate.main, [f"--run_dir={digits_run}", "--data=digits", out, "--num=149"],
+             "num: 149 rows need 298 images; test of digits has 297"),
+            (sample.main, [f"--run_dir={empty}", out], "has neither model.keras nor a checkpoint yet"),
+            (sample.main, [f"--run_dir={digits_run}", out, "--num=0"], "flag --num=0"),
+            (sample.main, [f"--run_dir={digits_run}", out, "--temperature=-1"], "flag --temperature=-1"),
+            (sample.main, [f"--run_dir={digits_run}", f"--out={tmp_path}/no/grid.png"], "No such file or directory")]:
+        assert said in error_of(main, *flags)
+
+
+def test_the_command_line_writes_one_line():
+    """In a process of its own, where TensorFlow would have its say as well."""
+    command = [sys.executable, "-m", "trainers.train", "--preset=digits_glow", "--output_dir=nowhere"]
+    done = subprocess.run([*command, "--data=folder:nowhere"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "error: data: folder nowhere does not exist\n")
+    done = subprocess.run([*command, "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "--[no]resume" in done.stdout and not done.stderr
+
+
+def test_one_process_at_a_time(tmp_path):
+    run = RunDir(tmp_path)
+    with run.locked(), pytest.raises(ValueError, match="another process is training"), run.locked():
+        pass
+    with run.locked():
+        pass

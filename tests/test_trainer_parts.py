@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of the trainers: batches, pictures, learning rates, presets, strategies."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from small_runs import write_idx
+
+from tfp_glow.flows import config_from_dict
+from trainers import baseline, data, evaluation, optimizers, pictures, presets, strategy
+from trainers.flow_fields import fit_flow
+from trainers.run_dir import differences
+from trainers.training import configure, training_batches
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits")
+
+
+def test_training_batches_go_on_from_any_step(digits):
+    preset = presets.get("digits_glow_smoke")
+    config = configure("digits_glow_smoke", preset, "digits", digits)
+    assert config["training"]["pixel_noise"] > 0
+    whole = [images.numpy() for images in training_batches(config, digits, 0).take(90)]  # 84 make an epoch
+    for step in (3, 84, 86):
+        np.testing.assert_array_equal(next(iter(training_batches(config, digits, step))), whole[step])
+
+
+def test_pixel_noise_replaces_pixels_by_levels(digits):
+    preset = dataclasses.replace(presets.get("digits_glow_smoke"), batch_size=1350, pixel_noise=0.1)
+    noisy = configure("digits_glow_smoke", preset, "digits", digits)
+    clean = {**noisy, "training": {**noisy["training"], "pixel_noise": 0.0}}
+    a, b = (next(iter(training_batches(config, digits, 0))).numpy() for config in (noisy, clean))
+    changed = a[a != b]
+    assert changed.size / a.size == pytest.approx(0.1 * 16 / 17, rel=0.2)
+    assert set(changed) == set(range(17))
+
+
+def test_histogram_baseline():
+    train_images = np.array([0, 0, 1, 2]).reshape(4, 1, 1, 1)
+    test_images = np.array([0, 2]).reshape(2, 1, 1, 1)
+    # Counts 2, 1, 1, 0 and one more each: 3/8 and 2/8.
+    expected = -(np.log2(3 / 8) + np.log2(2 / 8)) / 2
+    for batches in ([test_images], [test_images[:1], test_images[1:]]):
+        bits = baseline.histogram_bits_per_dim([train_images[:3], train_images[3:]], batches, (1, 1, 1), num_levels=4)
+        assert bits == pytest.approx(expected)
+
+
+def test_grid_scales_grey_levels():
+    images = np.zeros((5, 2, 2, 1), "uint8")
+    images[1], images[4], images[2] = 16, 8, 31
+    picture = pictures.grid(images, num_levels=17)
+    assert picture.mode == "L" and picture.size == (510, 357)  # three columns, two rows; 51 for 1
+    pixels = np.array(picture)[25::51, 25::51]
+    np.testing.assert_array_equal(pixels[1::3, 1::3], [[0, 255, 255], [0, 128, 90]])
+    assert (pixels[::3] == 90).all() and (pixels[:, ::3] == 90).all()
+    assert pictures.grid(np.zeros((2, 600, 600, 3), "uint8"), 256).size == (1203, 602)
+    with pytest.raises(ValueError, match="1 or 3 channels"):
+        pictures.grid(np.zeros((1, 2, 2, 2), "uint8"), 256)
+
+
+def test_learning_rate_schedule():
+    training = {"optimizer": "adamax", "learning_rate": 0.1, "warmup_epochs": 2, "schedule": "constant",
+                "ema_momentum": None, "clip_norm": None}
+
+    def rates(**changes):
+        schedule = optimizers.make_optimizer({**training, **changes}, 10, 5)._learning_rate
+        return [float(schedule(step)) for step in (0, 5, 10, 30, 50)]
+    assert rates() == pytest.approx([0, 0.05, 0.1, 0.1, 0.1])
+    assert rates(warmup_epochs=0) == pytest.approx([0.1] * 5)
+    assert rates(schedule="cosine") == pytest.approx([0, 0.05, 0.1, 0.05, 0])
+
+
+# Kingma and Dhariwal's published commands, and section 4.1 of Dinh, Sohl-Dickstein and Bengio.
+PUBLISHED = {
+    "glow_cifar10": (32, 64, 8, {"num_levels": 3, "num_steps": 32, "width": 512, "coupling": "affine"}),
+    "glow_imagenet32": (32, 512, 8, {"num_levels": 3, "num_steps": 48, "width": 512, "coupling": "affine"}),
+    "glow_imagenet64": (64, 128, 8, {"num_levels": 4, "num_steps": 48, "width": 512, "coupling": "affine"}),
+    "glow_lsun": (64, 128, 8, {"num_levels": 3, "num_steps": 48, "width": 512, "coupling": "affine"}),
+    "glow_celebahq256": (256, 40, 5, {"num_levels": 6, "num_steps": 32, "width": 512, "coupling": "additive"}),
+    "realnvp_cifar10": (32, 64, 8, {"num_scales": 2, "num_blocks": 8, "width": 64}),
+    "realnvp_imagenet32": (32, 64, 8, {"num_scales": 4, "num_blocks": 4, "width": 32}),
+    "realnvp_imagenet64": (64, 64, 8, {"num_scales": 5, "num_blocks": 2, "width": 32}),
+    "realnvp_celeba64": (64, 64, 8, {"num_scales": 5, "num_blocks": 2, "width": 32}),
+    "realnvp_lsun": (64, 64, 8, {"num_scales": 5, "num_blocks": 2, "width": 32}),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_presets_are_the_published_ones(name):
+    side, batch_size, num_bits, flow = PUBLISHED[name]
+    preset = presets.get(name)
+    kind = name.split("_")[0]
+    own = {"backprop": "reversible"} if kind == "glow" else {}  # How it is trained, not what it is.
+    assert dict(preset.flow) == {"flow": kind, **flow, **own}
+    assert (preset.batch_size, preset.num_bits, preset.learning_rate) == (batch_size, num_bits, 1e-3)
+    assert (preset.optimizer, preset.schedule) == ({"glow": "adamax", "realnvp": "adam"}[kind], "constant")
+    # The flow takes images of the paper's size, and so does the small one.
+    images = data.ImageData(name, (side, side, 3), 256, None, {})
+    for each in (name, f"{name}_smoke"):
+        config = config_from_dict(fit_flow(each, presets.get(each), images)[0])
+        assert (config.image_shape, config.num_bits) == ((side, side, 3), num_bits)
+
+
+def test_presets_are_complete_and_checked():
+    families = {"digits": ("glow", "realnvp", "nice", "maf", "iaf", "glow_classes", "realnvp_classes"),
+                "fashion_mnist": ("glow", "realnvp", "best"), "toy": ("realnvp", "maf")}
+    expected = {*PUBLISHED, *(f"{family}_{system}" for family, systems in families.items() for system in systems)}
+    assert set(presets.PRESETS) == expected | {f"{name}_smoke" for name in expected}
+    budgets = {(p.batch_size, p.epochs, p.optimizer, p.learning_rate, p.schedule, p.warmup_epochs, p.pixel_noise)
+               for p in (presets.get(f"digits_{system}") for system in families["digits"])}
+    assert len(budgets) == 1  # so that they can be compared
+    assert presets.get("digits_glow", epochs=3, seed=None).epochs == 3
+    with pytest.raises(ValueError, match="preset: must be one of digits_glow, "):
+        presets.get("glow")
+
+
+def test_strategy_needs_equal_shares():
+    class Two:
+        num_replicas_in_sync = 2
+    strategy.check_batch(4, Two)
+    with pytest.raises(ValueError, match="batch_size: must be divisible by the 2 replicas; got 5"):
+        strategy.check_batch(5, Two)
+    with pytest.raises(ValueError, match="strategy: must be one of"):
+        strategy.choose("tpu")
+    assert strategy.choose("none").num_replicas_in_sync == 1
+
+
+def test_differences_are_nested():
+    there, here = {"a": 1, "b": {"c": 2, "d": 3}}, {"a": 1, "b": {"c": 5}, "e": 6}
+    assert differences(there, here) == {"b.c": (2, 5), "b.d": (3, None), "e": (None, 6)}
+
+
+def test_eight_bits_are_reduced_to_the_models(tmp_path):
+    write_idx(tmp_path, {"train": 20}, shape=(8, 8))
+    grey = data.load(f"idx:{tmp_path}")
+    preset = dataclasses.replace(presets.get("digits_glow_smoke"), num_bits=5)
+    config = configure("digits_glow_smoke", preset, "idx", grey)
+    evaluation.check_fits(config, grey, "run")
+    assert (config["data_levels"], config["num_levels"], config["flow"]["num_bits"]) == (256, 32, 5)
+    for batches in (training_batches(config, grey, 0).take(1), evaluation.split_batches(config, grey, "train", 16)):
+        assert 16 < max(images.numpy().max() for images in batches) < 32
