@@ -161,6 +161,13 @@ def test_ours_is_told_its_preset_as_json():
             assert preset.batch_size == PRESETS[entry.preset].batch_size
 
 
+def test_an_optimizer_is_part_of_the_settings():
+    args = budget.parse_arguments([])
+    plain, adam = (budget.settings_of(args, budget.SYSTEMS[name]) for name in ("normflows", "normflows, Adam"))
+    assert adam == {**plain, "optimizer": "Adam"}
+    assert len({budget.result_path(args.work, name) for name in budget.SYSTEMS}) == len(budget.SYSTEMS)
+
+
 def test_readme_shows_what_was_measured():
     results = ROOT / "benchmarks" / "budget.json"
     if not results.exists():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""normflows' Glow, with the optimizer, the batch size and the units of its documented example of Glow."""
+"""normflows' Glow, with the optimizer, the batch size and the units of its documented example of Glow; or with Adam."""
 
 import math
 
@@ -11,14 +11,14 @@ from benchmarks.budget.loop import System
 from benchmarks.peers.normflows_glow import make_flow
 
 BATCH = 128
-LEARNING_RATE, WEIGHT_DECAY = 1e-3, 1e-5
+LEARNING_RATE, WEIGHT_DECAY = 1e-3, 1e-5  # of either optimizer
 
 
-def build(first, seed):
+def build(first, seed, optimizer_name="Adamax"):
     torch.manual_seed(seed)
     units = math.prod(first.shape[1:]) * math.log(256.0)  # of log-density, from [0, 1) to pixels
     flow = make_flow(STEPS_PER_LEVEL, WIDTH, first.shape[1:], NUM_LEVELS).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adamax(flow.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    optimizer = getattr(torch.optim, optimizer_name)(flow.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     skipped = 0
 
     def tensor(images):
@@ -48,4 +48,6 @@ def build(first, seed):
 
 
 if __name__ == "__main__":
-    run(parse_arguments(__doc__), build, BATCH)
+    arguments = parse_arguments(__doc__)
+    chosen = arguments.settings.get("optimizer", "Adamax")
+    run(arguments, lambda first, seed: build(first, seed, chosen), BATCH)
