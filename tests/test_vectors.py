@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Vectors instead of images: toy densities, tables, runs on them, and the figure of a flow in the plane."""
+"""Vectors instead of images: toy densities, runs on them, and the figure of a flow in the plane."""
 
 import json
 
@@ -42,9 +42,6 @@ def error_of(capsys, main, *flags):
 def moons_run(tmp_path_factory):
     """A finished run; tests leave it as it is."""
     return train_on("toy:two_moons", tmp_path_factory.mktemp("runs") / "moons", "toy_realnvp_smoke")
-
-
-# Toy densities.
 
 
 @pytest.mark.parametrize("name", DENSITIES)
@@ -108,9 +105,6 @@ def test_vectors_go_through_the_pipeline():
         data.dataset(toy, "validation", 8, shuffle=False, flip=True)
     with pytest.raises(ValueError, match="split: must be one of"):
         toy.examples("all")
-
-
-# Runs.
 
 
 def test_toy_run(moons_run, tmp_path, capsys):
@@ -178,71 +172,6 @@ def test_image_presets_refuse_vectors():
     for name in ("digits_glow", "digits_maf", "realnvp_cifar10"):
         with pytest.raises(ValueError, match=f"preset: {name} is for images; banana has vectors of 2 numbers"):
             configure(name, presets.get(name), "toy:banana", toy)
-
-
-# Tables.
-
-
-@pytest.fixture(scope="module")
-def table():
-    random = np.random.RandomState(0)
-    mixed = random.normal(size=(300, 3)) @ [[1.0, 0.5, 0.0], [0.0, 0.3, 0.2], [0.0, 0.0, 2.0]]
-    return (mixed + [2.0, -1.0, 0.0]).astype(np.float32)
-
-
-def test_tables_are_read_whole(table, tmp_path):
-    np.save(tmp_path / "table.npy", table)
-    np.savetxt(tmp_path / "bare.csv", table, fmt="%.9g", delimiter=",")
-    np.savetxt(tmp_path / "titled.csv", table, fmt="%.9g", delimiter=", ", header="a,b,c", comments="")
-    order = np.random.RandomState(0).permutation(300)
-    for name in ("table.npy", "bare.csv", "titled.csv"):
-        read = data.load(f"array:{tmp_path / name}")
-        assert read.event_shape == (3,) and read.true_entropy is None
-        for split, part in (("train", order[:243]), ("validation", order[243:270]), ("test", order[270:])):
-            np.testing.assert_array_equal(read.arrays[split], table[part])
-    np.testing.assert_allclose(read.statistics, [table[order[:243]].mean(axis=0), table[order[:243]].std(axis=0)],
-                               rtol=1e-4)
-
-
-def test_likelihoods_are_in_the_units_of_the_table(table, tmp_path, capsys):
-    """Milli-units have a density a thousandth as high in each column: all else is the same."""
-    nats = []
-    for name, unit in (("one", 1.0), ("milli", 1000.0)):
-        np.save(tmp_path / f"{name}.npy", unit * table)
-        run = train_on(f"array:{tmp_path / name}.npy", tmp_path / name)
-        assert evaluate.main(["evaluate", f"--run_dir={run}", f"--data=array:{tmp_path / name}.npy"]) == 0
-        nats.append(json.loads(capsys.readouterr().out.splitlines()[-1])["nats"])
-        assert run.config()["flow"]["scale"] == pytest.approx(list(unit * table.std(axis=0)), rel=0.1)
-    assert nats[1] - nats[0] == pytest.approx(3 * np.log(1000.0), abs=1e-3)
-    assert len(list(run.samples.iterdir())) == 2
-
-
-BAD_TABLES = {
-    "must be .npy or .csv": ("t.txt", "1,2"),
-    "finite numbers only; row 2, column 1 is nan": ("t.csv", "a,b\n1,2\nnan,4\n"),
-    "finite numbers only; row 3, column 2 is inf": ("t.npy", np.array([[1, 2], [3, 4], [5, np.inf]])),
-    "must hold numbers only; row 2 has ''": ("t.csv", "1,2\n3,\n"),
-    "must hold numbers only; row 1 has 'x'": ("t.csv", "1,x\n3,4\n"),
-    "of one length; row 1 has 2 numbers, row 2 has 3": ("t.csv", "1,2\n3,4,5\n"),
-    r"rows and columns; got shape \(0,\)": ("t.csv", "a,b\n"),
-    r"rows and columns; got shape \(5,\), float64": ("t.npy", np.zeros(5)),
-    "rows and columns; got shape .*, complex128": ("t.npy", np.ones((5, 2), complex)),
-    "corrupt array file .*t.npy": ("t.npy", "not an array"),
-    "too few rows to cut validation and test from: 3": ("t.npy", np.arange(6.0).reshape(3, 2)),
-    "column 2 of .* must vary": ("t.npy", np.stack([np.arange(30.0), np.ones(30)], axis=1)),
-}
-
-
-@pytest.mark.parametrize("message", BAD_TABLES)
-def test_tables_refused(message, tmp_path):
-    name, content = BAD_TABLES[message]
-    if isinstance(content, str):
-        (tmp_path / name).write_text(content)
-    else:
-        np.save(tmp_path / name, content)
-    with pytest.raises(ValueError, match=f"^data: .*{message}") as caught:
-        data.load(f"array:{tmp_path / name}")
-    assert "\n" not in str(caught.value)
 
 
 def test_specs_refused():
