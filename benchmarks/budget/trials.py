@@ -12,8 +12,10 @@ STARTS = {
     "pyramid": presets.Preset(
         {"flow": "pyramid", "num_levels": 2, "width": (64, 96), "num_blocks": (2, 2)}, batch_size=64, epochs=8,
         optimizer="adam", learning_rate=2e-3, schedule="cosine", ema_momentum=0.99, temperature=1.0),
-    "glow": dataclasses.replace(presets.get("fashion_mnist_glow"), ema_momentum=0.99),
-    "realnvp": dataclasses.replace(presets.get("fashion_mnist_realnvp")),
+    "glow": presets.Preset(
+        {"flow": "glow", "num_levels": 2, "num_steps": 8, "width": 96}, batch_size=64, epochs=30, optimizer="adam",
+        schedule="cosine", ema_momentum=0.99),
+    "realnvp": presets.get("fashion_mnist_realnvp"),
 }
 
 
@@ -40,17 +42,16 @@ TRIALS = {
     "components_10": Trial("pyramid", {"num_components": 10}),
     "elu": Trial("pyramid", {"activation": "elu"}),
     "bfloat16": Trial("pyramid", {"network_dtype": "mixed_bfloat16"}),
-    "rate_half": Trial("pyramid", {}, {"learning_rate": 1e-3}),
     "rate_double": Trial("pyramid", {}, {"learning_rate": 4e-3}),
     "batch_32": Trial("pyramid", {}, {"batch_size": 32}),
+    "no_average": Trial("pyramid", {}, {"ema_momentum": None}),
     "glow": Trial("glow"),
-    "glow_shallow": Trial("glow", {"num_steps": 4}),
-    "glow_narrow": Trial("glow", {"width": 64}),
-    "glow_scale_exp": Trial("glow", {"scale": "exp"}),
+    "glow_deep": Trial("glow", {"num_steps": 16}),
     "glow_scale_tanh": Trial("glow", {"scale": "tanh"}),
     "glow_additive": Trial("glow", {"coupling": "additive"}),
-    "glow_adam": Trial("glow", {}, {"optimizer": "adam"}),
+    "glow_adamax": Trial("glow", {}, {"optimizer": "adamax"}),
     "glow_rate_double": Trial("glow", {}, {"learning_rate": 2e-3}),
+    "glow_batch_32": Trial("glow", {}, {"batch_size": 32}),
     "glow_no_average": Trial("glow", {}, {"ema_momentum": None}),
     "realnvp": Trial("realnvp"),
 }
