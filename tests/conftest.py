@@ -26,6 +26,15 @@ def _data_dir(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """A directory of the module's own for prepared sets."""
+    with pytest.MonkeyPatch.context() as patch:
+        directory = tmp_path_factory.mktemp("cache")
+        patch.setenv("TFP_GLOW_DATA_DIR", str(directory))
+        yield directory
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _plain_runs():
     """In tests, training writes neither events nor a report unless it is asked to: each takes as long as it does."""

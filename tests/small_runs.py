@@ -10,10 +10,16 @@ import numpy as np
 
 from trainers import data as data_lib
 from trainers import train
+from trainers.run_dir import RunDir
 
 
 def train_digits(directory, *flags):
     return train.main(["train", "--preset=digits_glow_smoke", "--data=digits", f"--output_dir={directory}", *flags])
+
+
+def train_on(spec, directory, preset="toy_maf_smoke", *flags):
+    assert train.main(["train", f"--preset={preset}", f"--data={spec}", f"--output_dir={directory}", *flags]) == 0
+    return RunDir(directory)
 
 
 def write_idx_file(path, array):

@@ -11,15 +11,7 @@ from small_runs import arrays
 from trainers import data as data_lib
 from trainers.data import store
 
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(cache, monkeypatch):
-    monkeypatch.setenv("TFP_GLOW_DATA_DIR", str(cache))
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture(scope="module")

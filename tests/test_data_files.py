@@ -12,15 +12,7 @@ from small_runs import arrays, rows, write_idx_file
 
 from trainers import data as data_lib
 
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(cache, monkeypatch):
-    monkeypatch.setenv("TFP_GLOW_DATA_DIR", str(cache))
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def idx_dir(path, train=40, test=7, ending=".gz", seed=0):

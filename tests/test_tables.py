@@ -5,21 +5,9 @@ import json
 
 import numpy as np
 import pytest
+from small_runs import train_on
 
-from trainers import data, evaluate, train
-from trainers.run_dir import RunDir
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TFP_GLOW_DATA_DIR", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-def train_on(spec, directory, preset="toy_maf_smoke", *flags):
-    assert train.main(["train", f"--preset={preset}", f"--data={spec}", f"--output_dir={directory}", *flags]) == 0
-    return RunDir(directory)
+from trainers import data, evaluate
 
 
 @pytest.fixture(scope="module")

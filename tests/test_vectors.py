@@ -8,26 +8,14 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
+from small_runs import train_on
 
-from trainers import data, evaluate, figure2d, interpolate, pictures, plane, presets, sample, train
+from trainers import data, evaluate, figure2d, interpolate, pictures, plane, presets, sample
 from trainers.data.densities import DENSITIES
 from trainers.data.toy import NUM_EXAMPLES
-from trainers.run_dir import RunDir
 from trainers.training import configure
 
 KNOWN = [name for name, density in DENSITIES.items() if density.log_density]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TFP_GLOW_DATA_DIR", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-def train_on(spec, directory, preset="toy_maf_smoke", *flags):
-    assert train.main(["train", f"--preset={preset}", f"--data={spec}", f"--output_dir={directory}", *flags]) == 0
-    return RunDir(directory)
 
 
 def error_of(capsys, main, *flags):
