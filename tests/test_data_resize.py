@@ -8,7 +8,8 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from test_data import arrays, write_images
+from small_runs import arrays
+from test_data_files import write_images
 
 from trainers import data as data_lib
 from trainers import evaluate, interpolate, presets, train
