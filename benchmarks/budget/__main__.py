@@ -25,13 +25,14 @@ from trainers import presets
 
 
 class Entry(NamedTuple):
-    """A system of the table: the environment and the module of its process, its preset if it is ours, or the name of an
-    optimizer that is not the module's own.
+    """A system of the table: the environment and the module of its process; if it is ours, its preset and whether each
+    core has a part of the batch; or the name of an optimizer that is not the module's own.
     """
 
     environment: str
     module: str
     preset: str | None = None
+    in_parts: bool = False
     optimizer: str | None = None
 
 
@@ -39,7 +40,7 @@ SYSTEMS = {
     "normflows": Entry("normflows", "normflows_glow"),
     "normflows, Adam": Entry("normflows", "normflows_glow", optimizer="Adam"),
     "tfb.Glow": Entry("tfp", "tfb_glow"),
-    "ours, plain": Entry("ours", "ours", "fashion_mnist_glow"),
+    "ours, plain": Entry("ours", "ours", "fashion_mnist_glow", in_parts=True),
     "ours, best": Entry("ours", "ours", "fashion_mnist_best"),
 }
 
@@ -71,6 +72,8 @@ def settings_of(args, entry):
     settings = {key: getattr(args, key) for key in ("data", "minutes", "limit", "seed")}
     if entry.optimizer:
         settings["optimizer"] = entry.optimizer
+    if entry.in_parts:
+        settings["num_parts"] = os.cpu_count()
     if entry.preset:
         settings["preset"] = entry.preset
         settings["fields"] = dataclasses.asdict(presets.get(entry.preset))
@@ -100,7 +103,8 @@ def run(args, name):
     python = given or environments.python_of(entry.environment)
     command = [python, "-m", f"benchmarks.budget.{entry.module}", args.work / "images.npz",
                result_path(args.work, name), f"--settings={json.dumps(settings_of(args, entry))}"]
-    if subprocess.run(command, cwd=trained.ROOT).returncode:
+    threads = {"TF_NUM_INTRAOP_THREADS": "1"} if entry.in_parts else {}
+    if subprocess.run(command, cwd=trained.ROOT, env={**os.environ, **threads}).returncode:
         sys.exit(f"{name}: ended with an error; see above.")
 
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""This package's flows, with the optimizer, the batch size and the averaging of weights of one of its presets."""
+"""This package's flows, with the optimizer, the batch size and the averaging of weights of one of its presets; on each
+core a part of the batch, if the settings say so.
+"""
 
 import os
 
@@ -30,7 +32,8 @@ def check(preset):
             raise ValueError(f"preset: {name} must be {value}, as the peers have it; got {getattr(preset, name)}")
 
 
-def build(first, seed, preset):
+def build(first, seed, preset, num_parts=1):
+    """The `System` of a preset; with parts, see `tfp_glow.in_parts`, in a process of one thread an operation."""
     check(preset)
     keras.utils.set_random_seed(seed)
     flow = {**preset.flow, "image_shape": first.shape[1:], "num_bits": preset.num_bits, "seed": seed}
@@ -41,24 +44,33 @@ def build(first, seed, preset):
     optimizer.learning_rate = rate.read_value
     model.compile(optimizer)
 
-    @tf.function
-    def update(images):
+    def loss_and_gradients(images):
         with tf.GradientTape() as tape:
             log_prob = model(images, training=True)
             loss = optimizer.scale_loss(model.compute_loss(y_pred=log_prob))
-        optimizer.apply(tape.gradient(loss, model.trainable_variables))
-        return tf.reduce_mean(log_prob)
+        return tf.reduce_mean(log_prob), tape.gradient(loss, model.trainable_variables)
+
+    @tf.function
+    def update(images):
+        log_prob, gradients = tfp_glow.in_parts(loss_and_gradients, images, num_parts, "mean")
+        optimizer.apply(gradients)
+        return log_prob
+
+    @tf.function
+    def density(images):
+        return tfp_glow.in_parts(model.distribution.log_prob, images, num_parts)
 
     def step(images, multiplier):
         rate.assign(multiplier * preset.learning_rate)
         return update(tf.constant(images)).numpy()
 
     return System(sum(math.prod(v.shape) for v in model.trainable_variables), step,
-                  lambda images: model.log_prob(images).numpy(), lambda: optimizer.skipped.numpy(),
+                  lambda images: density(tf.constant(images)).numpy(), lambda: optimizer.skipped.numpy(),
                   lambda: averaged_weights(model))
 
 
 if __name__ == "__main__":
     arguments = parse_arguments(__doc__)
     chosen = Preset(**arguments.settings["fields"])
-    run(arguments, lambda first, seed: build(first, seed, chosen), chosen.batch_size)
+    parts = arguments.settings.get("num_parts", 1)
+    run(arguments, lambda first, seed: build(first, seed, chosen, parts), chosen.batch_size)
