@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import plane_search, trained
-from trainers import data, models, presets
+from trainers import data, models
 from trainers.data.densities import DENSITIES
 from trainers.run_dir import RunDir
 
@@ -15,7 +15,7 @@ from trainers.run_dir import RunDir
 def test_varied_presets_change_their_own_fields_or_their_flows():
     preset = plane_search.varied("toy_maf", {"epochs": 3, "num_layers": 2})
     assert (preset.epochs, preset.flow["num_layers"]) == (3, 2)
-    assert preset.flow["hidden_sizes"] == presets.get("toy_maf").flow["hidden_sizes"]
+    assert preset.flow["hidden_sizes"] == plane_search.STARTS["toy_maf"].flow["hidden_sizes"]
     for name, trials in plane_search.TRIALS.items():
         assert len({plane_search.words(changes) for changes in trials}) == len(trials)
         assert len({str(plane_search.varied(name, changes)) for changes in trials}) == len(trials)
