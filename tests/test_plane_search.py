@@ -51,7 +51,6 @@ def test_a_search_of_two_steps(tmp_path, monkeypatch):
     assert measured["kl"] == [pytest.approx(kl, abs=1e-4)]
 
 
-@pytest.mark.skipif(not (trained.ROOT / "benchmarks" / "plane_search.json").exists(), reason="not measured yet")
 def test_the_readme_shows_what_was_measured():
     record = json.loads((trained.ROOT / "benchmarks" / "plane_search.json").read_text())
     assert plane_search.markdown(record) in (trained.ROOT / "benchmarks" / "README.md").read_text()
