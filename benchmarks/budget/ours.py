@@ -44,6 +44,9 @@ def build(first, seed, preset, num_parts=1):
     optimizer.learning_rate = rate.read_value
     model.compile(optimizer)
 
+    def parts_of(images):
+        return math.gcd(num_parts, len(images))  # Not every number of cores divides every batch.
+
     def loss_and_gradients(images):
         with tf.GradientTape() as tape:
             log_prob = model(images, training=True)
@@ -52,13 +55,13 @@ def build(first, seed, preset, num_parts=1):
 
     @tf.function
     def update(images):
-        log_prob, gradients = tfp_glow.in_parts(loss_and_gradients, images, num_parts, "mean")
+        log_prob, gradients = tfp_glow.in_parts(loss_and_gradients, images, parts_of(images), "mean")
         optimizer.apply(gradients)
         return log_prob
 
     @tf.function
     def density(images):
-        return tfp_glow.in_parts(model.distribution.log_prob, images, num_parts)
+        return tfp_glow.in_parts(model.distribution.log_prob, images, parts_of(images))
 
     def step(images, multiplier):
         rate.assign(multiplier * preset.learning_rate)

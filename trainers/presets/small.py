@@ -33,8 +33,8 @@ DIGITS = {
 }
 
 FASHION_MNIST = {
-    # 28x28 divides by 4 only, hence two levels of Glow and three scales of RealNVP. In minutes to few hours a deeper
-    # Glow and larger batches are behind.
+    # 28x28 divides by 4 only, hence two levels of Glow and three scales of RealNVP. In trials of minutes a deeper
+    # Glow and larger batches were behind.
     "fashion_mnist_glow": Preset(
         {"flow": "glow", "num_levels": 2, "num_steps": 8, "width": 96}, batch_size=32, epochs=30,
         optimizer="adam", learning_rate=2e-3, schedule="cosine", ema_momentum=0.999),
