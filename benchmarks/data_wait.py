@@ -22,8 +22,10 @@ import tensorflow as tf
 
 from benchmarks.harness import show
 from trainers import data as data_lib
-from trainers import models, presets, training
-from trainers.data_wait import DataWait
+from trainers import presets
+from trainers.runs import trained_models
+from trainers.training import training_loop
+from trainers.callbacks.data_wait import DataWait
 
 
 class Turns(keras.callbacks.Callback):
@@ -52,11 +54,11 @@ def main(preset, spec, steps, turns):
     """Measures and prints; returns the share waited, the median over turns."""
     chosen = presets.get(preset)
     data = data_lib.load(spec, crop=chosen.crop or None, resize=chosen.resize or None)
-    config = training.configure(preset, chosen, spec, data)
-    model = models.build(config)
-    models.compile_model(model, config)
+    config = training_loop.configure(preset, chosen, spec, data)
+    model = trained_models.build(config)
+    trained_models.compile_model(model, config)
     wait = DataWait()
-    live = training.training_batches(config, data, 0)
+    live = training_loop.training_batches(config, data, 0)
     quiet = {"shuffle": False, "verbose": 0}
     model.fit(wait.watched(live), steps_per_epoch=2, **quiet)  # Traces, reads the files, fills the memory.
     start = wait.seconds

@@ -15,8 +15,10 @@ import numpy as np
 
 from benchmarks import plane_figure, trained
 from benchmarks.report import table
-from trainers import data, models, pictures
-from trainers.data.densities import DENSITIES
+from trainers import data
+from trainers.reporting import pictures
+from trainers.runs import trained_models
+from trainers.data.plane_densities import DENSITIES
 
 KNOWN = [name for name, density in DENSITIES.items() if density.log_density]
 PRESETS = ("toy_realnvp", "toy_maf")
@@ -78,7 +80,7 @@ def main(argv=None):
         for preset in args.presets:
             directory = args.runs / "plane" / f"{target}_{preset}"
             run = trained.finished_run(preset, f"toy:{target}", directory)
-            model, _ = models.load(run)
+            model, _ = trained_models.load(run)
             row = {"target": target, "preset": preset, **distance(model, target),
                    "seconds": trained.training_seconds(run)}
             measured.append(row)

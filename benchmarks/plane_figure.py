@@ -6,7 +6,8 @@ import io
 import PIL.Image
 from matplotlib.figure import Figure
 
-from trainers import data, plane
+from trainers import data
+from trainers.reporting import plane_figure
 
 
 def figure(models, num=3000, seed=0):
@@ -28,12 +29,12 @@ def figure(models, num=3000, seed=0):
     rows = picture.subplots(len(models), len(titles), squeeze=False)
     for (target, flows), panels in zip(models.items(), rows, strict=True):
         test = data.load(f"toy:{target}").arrays["test"]
-        view = plane.view_of(test)
-        plane.draw_points(panels[0], test[:num], plane.DATA_COLOR)
+        view = plane_figure.view_of(test)
+        plane_figure.draw_points(panels[0], test[:num], plane_figure.DATA_COLOR)
         for index, model in enumerate(flows.values()):
-            plane.draw_points(panels[1 + 2 * index], model.sample(num, seed=seed).numpy(), plane.SAMPLES_COLOR)
-            plane.draw_density(panels[2 + 2 * index], model, view)
-        plane.draw_grid(panels[-1], next(iter(flows.values())))
+            plane_figure.draw_points(panels[1 + 2 * index], model.sample(num, seed=seed).numpy(), plane_figure.SAMPLES_COLOR)
+            plane_figure.draw_density(panels[2 + 2 * index], model, view)
+        plane_figure.draw_grid(panels[-1], next(iter(flows.values())))
         panels[0].set_ylabel(target.replace("_", " "))
         for panel in panels:
             panel.set(xlim=view.extent[:2], ylim=view.extent[2:], aspect="equal", xticks=[], yticks=[])

@@ -16,8 +16,11 @@ import numpy as np
 
 from benchmarks import plane, trained
 from benchmarks.report import table
-from trainers import data, models, presets, strategy, training
-from trainers.run_dir import RunDir
+from trainers import data, presets
+from trainers.distribute import strategies
+from trainers.runs import trained_models
+from trainers.training import training_loop
+from trainers.runs.run_directory import RunDir
 
 TARGETS = ("two_moons",)  # The hardest of those that are reached.
 _TRAINING = {"optimizer": "adam", "schedule": "cosine", "warmup_epochs": 1, "temperature": 1.0}
@@ -68,11 +71,11 @@ def varied(name, changes):
 def finished_run(name, changes, target, directory):
     """The `RunDir` of a trial on a target; trained, or gone on with, if it is not finished."""
     points, run = data.load(f"toy:{target}"), RunDir(directory)
-    config = training.configure(name, varied(name, changes), f"toy:{target}", points)
+    config = training_loop.configure(name, varied(name, changes), f"toy:{target}", points)
     run.open(config)
     with run.locked():
         if not run.is_finished():
-            training.train(run, config, points, strategy.choose("none"), verbose=2, events=False)
+            training_loop.train(run, config, points, strategies.choose("none"), verbose=2, events=False)
     return run
 
 
@@ -112,7 +115,7 @@ def main(argv=None):
             for target in args.targets:
                 directory = args.runs / "plane_search" / f"{preset}, {words(changes)}" / target
                 run = finished_run(preset, changes, target, directory)
-                row["kl"].append(plane.distance(models.load(run)[0], target, "validation")["kl"])
+                row["kl"].append(plane.distance(trained_models.load(run)[0], target, "validation")["kl"])
                 trained.publish(record, args.results, markdown(record), args.readme, "plane search")
 
 

@@ -15,7 +15,9 @@ import sys
 from benchmarks import trained
 from benchmarks.harness import median_seconds
 from benchmarks.report import table
-from trainers import baseline, data, evaluation, models
+from trainers import data
+from trainers.evaluation import histogram_baseline, scores
+from trainers.runs import trained_models
 
 SYSTEMS = {"Glow": "digits_glow", "RealNVP": "digits_realnvp", "NICE": "digits_nice", "MAF": "digits_maf",
            "IAF": "digits_iaf"}
@@ -33,8 +35,8 @@ def parse_arguments(argv=None):
 def measure(run, digits):
     """The figures of a finished run, as a dict."""
     config = run.config()
-    model, _ = models.load(run)
-    bits, _ = evaluation.bits_per_dim(model, evaluation.split_batches(config, digits, "test", BATCH))
+    model, _ = trained_models.load(run)
+    bits, _ = scores.bits_per_dim(model, scores.split_batches(config, digits, "test", BATCH))
 
     def sample():
         return model.sample(NUM_SAMPLES, seed=0).numpy()
@@ -50,8 +52,8 @@ def measure(run, digits):
 def histogram_bits(run, digits):
     """What the histograms of single pixels need on the test split."""
     config = run.config()
-    train, test = (evaluation.split_batches(config, digits, split, BATCH) for split in ("train", "test"))
-    return baseline.histogram_bits_per_dim(train, test, digits.image_shape, config["num_levels"])
+    train, test = (scores.split_batches(config, digits, split, BATCH) for split in ("train", "test"))
+    return histogram_baseline.histogram_bits_per_dim(train, test, digits.image_shape, config["num_levels"])
 
 
 def markdown(record):

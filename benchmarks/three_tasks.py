@@ -23,7 +23,7 @@ import tfp_glow
 from benchmarks import trained
 from benchmarks.harness import median_seconds
 from benchmarks.report import table
-from tfp_glow.networks import MADE, MLP, ConvNet
+from tfp_glow.networks import ConvNet, MADE, MLP
 
 NUM_LAYERS, HIDDEN, BATCH = 4, (64, 64), 16
 SIDES = (4, 8, 16, 32)

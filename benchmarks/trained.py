@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.report import put_between_markers
 from benchmarks.run import machine
 from trainers import train
-from trainers.run_dir import RunDir
+from trainers.runs.run_directory import RunDir
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -28,8 +28,11 @@ import sklearn.metrics
 
 from benchmarks import trained
 from benchmarks.report import table
-from trainers import charts, data, evaluation, interpolate, models, pictures
-from trainers.run_dir import RunDir
+from trainers import data, interpolate
+from trainers.evaluation import scores
+from trainers.reporting import charts, pictures
+from trainers.runs import trained_models
+from trainers.runs.run_directory import RunDir
 
 TEMPERATURES = (0.5, 0.7, 0.85, 1.0)
 DRAWS = (1, 10, 100)
@@ -105,15 +108,15 @@ def detection(model, source, number):
 
 def bounds(run, source, number):
     """Importance-weighted bits/dim of some test images by how many draws of noise."""
-    model, _ = models.load(run)
+    model, _ = trained_models.load(run)
     images = first_images(source, "test", number)
-    return {str(draws): evaluation.bits_per_dim(model, [images], num_samples=draws)[0] for draws in DRAWS}
+    return {str(draws): scores.bits_per_dim(model, [images], num_samples=draws)[0] for draws in DRAWS}
 
 
 def draw(run, source, spec, directory):
     """Writes `fashion_samples.png`, a row of real images above rows of samples, `fashion_between.png` and
     `fashion_curve.png`."""
-    model, _ = models.load(run)
+    model, _ = trained_models.load(run)
     pictures.save_figure(charts.learning_curve(run.history(), over="minutes"), directory / "fashion_curve.png")
     rows = [first_images(source, "test", COLUMNS)]
     rows += [model.sample(COLUMNS, temperature=temperature, seed=1).numpy() for temperature in TEMPERATURES]
@@ -141,7 +144,7 @@ def main(argv=None):
     if draw(run, source, args.data, args.pictures):
         return 1
     record = {"num": args.num, "num_bound": args.num_bound, "setting": trained.setting(),
-              "detection": detection(models.load(run)[0], source, args.num),
+              "detection": detection(trained_models.load(run)[0], source, args.num),
               "bounds": {run.config()["preset"]: bounds(run, source, args.num_bound),
                          other.config()["preset"]: bounds(other, digits, args.num_bound)}}
     trained.publish(record, args.results, markdown(record), args.readme, "uses")

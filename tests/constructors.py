@@ -6,7 +6,7 @@ import tensorflow_probability as tfp
 
 from tfp_glow import bijectors as tfgb
 from tfp_glow.bijectors.masks import make_mask
-from tfp_glow.networks import MADE, MLP, ConvNet, PixelInputs, PlacedResNet, ResNet, ScaledTanh, ZeroConv2D
+from tfp_glow.networks import ConvNet, MADE, MLP, PixelInputs, PlacedResNet, ResNet, ScaledTanh, ZeroConv2D
 
 tfb = tfp.bijectors
 

@@ -12,9 +12,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainers import data, models, presets, strategy
-from trainers.guard import GuardedFlow
-from trainers.training import configure, training_batches
+from trainers import data, presets
+from trainers.distribute import strategies
+from trainers.runs import trained_models
+from trainers.optimization.nonfinite_steps import GuardedFlow
+from trainers.training.training_loop import configure, training_batches
 
 STEPS, BAD_STEP = 50, 20
 PRESETS = {system: dataclasses.replace(
@@ -34,8 +36,8 @@ def train(system, scope):
     digits = data.load("digits")
     config = configure(f"digits_{system}_smoke", PRESETS[system], "digits", digits)
     with scope.scope():
-        model = models.build(config, GuardedFlow)
-        models.compile_model(model, config)
+        model = trained_models.build(config, GuardedFlow)
+        trained_models.compile_model(model, config)
     model.initialize(next(iter(data.dataset(digits, "train", 64, shuffle=False, labels=False))))
     batches = training_batches(config, digits, 0)
     if system == "realnvp":
@@ -57,4 +59,4 @@ def train(system, scope):
 
 
 if __name__ == "__main__":
-    print(json.dumps(train(sys.argv[2], strategy.choose("mirrored", int(sys.argv[1])))))
+    print(json.dumps(train(sys.argv[2], strategies.choose("mirrored", int(sys.argv[1])))))

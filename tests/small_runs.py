@@ -10,7 +10,7 @@ import numpy as np
 
 from trainers import data as data_lib
 from trainers import train
-from trainers.run_dir import RunDir
+from trainers.runs.run_directory import RunDir
 
 
 def train_digits(directory, *flags):

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from trainers.checkpoints import Checkpoints
-from trainers.files import room_in, write_json
-from trainers.run_dir import RunDir
+from trainers.runs.checkpoints import Checkpoints
+from trainers.runs.atomic_files import room_in, write_json
+from trainers.runs.run_directory import RunDir
 
 
 def tiny_model(value):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from benchmarks import plane, systems, three_tasks, trained
-from trainers.data.densities import DENSITIES
+from trainers.data.plane_densities import DENSITIES
 
 
 @pytest.fixture(scope="module", autouse=True)

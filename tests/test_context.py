@@ -10,8 +10,8 @@ from test_passes import Counting
 
 import tfp_glow
 from tfp_glow import bijectors as tfgb
-from tfp_glow.networks import MLP, ConvNet, ResNet
-from tfp_glow.networks.context import joined
+from tfp_glow.networks import ConvNet, MLP, ResNet
+from tfp_glow.networks._context import joined
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 IMAGE, VECTOR, CONTEXT = (4, 4, 2), (5,), (3,)

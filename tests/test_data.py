@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 from small_runs import arrays
 
 from trainers import data as data_lib
-from trainers.data import store
+from trainers.data import prepared_sets
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -107,18 +107,18 @@ def test_store_is_written_once_and_never_half(tmp_path, monkeypatch, capsys):
 
     def splits():
         calls.append(1)
-        return {"train": store.array_examples(images, None, None, "zeros")}
+        return {"train": prepared_sets.array_examples(images, None, None, "zeros")}
 
     def killed(*args, **kwargs):
         raise KeyboardInterrupt
 
-    spec = store.features((2, 2, 1), None)
+    spec = prepared_sets.features((2, 2, 1), None)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(store, "_move", killed)
-        store.stored("zeros", "abc", spec, splits, str(tmp_path))
+        patch.setattr(prepared_sets, "_move", killed)
+        prepared_sets.stored("zeros", "abc", spec, splits, str(tmp_path))
     assert not list(tmp_path.rglob("*.tfrecord*"))
     for _ in range(2):
-        builder = store.stored("zeros", "abc", spec, splits, str(tmp_path))
+        builder = prepared_sets.stored("zeros", "abc", spec, splits, str(tmp_path))
         assert builder.info.splits["train"].num_examples == 20
     assert len(calls) == 2  # the killed run and the next; the last one read what was stored
     assert sorted(path.name for path in tmp_path.iterdir()) == ["zeros"]
@@ -128,7 +128,7 @@ def test_store_is_written_once_and_never_half(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("labels, message", [([0, 3], "got 3"), ([-1, 0], "got -1"), ([0], "but 1 labels")])
 def test_labels_must_fit(labels, message):
     with pytest.raises(ValueError, match=message):
-        store.array_examples(np.zeros([2, 2, 2, 1], np.uint8), np.array(labels), 3, "x")
+        prepared_sets.array_examples(np.zeros([2, 2, 2, 1], np.uint8), np.array(labels), 3, "x")
 
 
 def test_unwritable_cache(tmp_path):

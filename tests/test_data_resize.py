@@ -13,8 +13,8 @@ from test_data_files import write_images
 
 from trainers import data as data_lib
 from trainers import evaluate, interpolate, presets, train
-from trainers.data.builders import from_builder
-from trainers.data.frame import Frame
+from trainers.data.tfds_builders import from_builder
+from trainers.data.crop_and_resize import Frame
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.data_wait import in_turns
-from trainers.data_wait import DataWait
+from trainers.callbacks.data_wait import DataWait
 
 
 def slow(seconds, number=5):

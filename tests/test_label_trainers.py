@@ -9,9 +9,11 @@ import PIL.Image
 import pytest
 from small_runs import error_of
 
-from trainers import classes, data, evaluate, evaluation, interpolate, latents, presets, sample, train
-from trainers.run_dir import RunDir
-from trainers.training import configure, training_batches
+from trainers import data, evaluate, interpolate, presets, sample, train
+from trainers.evaluation import latent_paths, scores
+from trainers.runs import class_labels
+from trainers.runs.run_directory import RunDir
+from trainers.training.training_loop import configure, training_batches
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -106,7 +108,7 @@ def test_interpolation_ends_with_real_images(glow_run, model, digits, tmp_path):
     assert interpolate.main([*command, "--attribute=3"]) == 0
     np.testing.assert_array_equal(tiles_of(out, 3, 2)[:, 1], grey(next(iter(data.dataset(
         digits, "test", 2, shuffle=True, labels=False)))))
-    between = latents.interpolate(model, images[:1], images[1:2], 4, (labels[:1], labels[1:2]))
+    between = latent_paths.interpolate(model, images[:1], images[1:2], 4, (labels[:1], labels[1:2]))
     z = (2 * model.encode(images[0], labels[0]) + model.encode(images[1], labels[1])) / 3
     assert np.abs(between[0, 1].astype(int) - model.decode(z, labels[0]).numpy()).max() <= 1  # a rounding apart at most
 
@@ -127,7 +129,7 @@ def test_realnvp_run(tmp_path, capsys):
 def test_training_batches_have_labels_and_noise_leaves_them_alone(digits):
     config = configure("digits_glow_classes", presets.get("digits_glow_classes"), "digits", digits)
     plain = configure("digits_glow", presets.get("digits_glow"), "digits", digits)
-    assert "label_names" not in plain and not classes.are_conditions(plain)
+    assert "label_names" not in plain and not class_labels.are_conditions(plain)
     (noisy, labels), images = (next(iter(training_batches(each, digits, 5))) for each in (config, plain))
     np.testing.assert_array_equal(noisy, images)
     expected = list(data.dataset(digits, "train", 64, shuffle=True, drop_remainder=True).take(6))[5]
@@ -154,12 +156,12 @@ def test_refusals(glow_run, tmp_path):
     assert not (tmp_path / "new").exists()
     plain = {"flow": {"image_shape": [8, 8, 1]}, "data_levels": 256}
     with pytest.raises(ValueError, match="label: is for class-conditional models; that of run is not; got '3'"):
-        classes.named("3", plain, "run")
+        class_labels.named("3", plain, "run")
     for folder, have in (("loose", "no labels"), ("sorted", "the classes a, b")):
         images = data.load(f"folder:{tmp_path}/{folder}")
-        evaluation.check_fits(plain, images, "run")
+        scores.check_fits(plain, images, "run")
         with pytest.raises(ValueError, match=f"data: {folder} has {have}; the model in run was trained on a, c"):
-            evaluation.check_fits({**plain, "label_names": ["a", "c"]}, images, "run")
+            scores.check_fits({**plain, "label_names": ["a", "c"]}, images, "run")
 
 
 @pytest.mark.parametrize(("num_classes", "number", "columns"), [
@@ -170,7 +172,7 @@ def test_grids_have_a_column_or_more_a_class(num_classes, number, columns):
             class condition:
                 pass
     Model.functions.condition.num_classes = num_classes
-    assert classes.columns(Model, number) == columns
+    assert class_labels.columns(Model, number) == columns
 
 
 @pytest.mark.parametrize(("changes", "message"), [

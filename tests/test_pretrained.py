@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import tfp_glow
-from tfp_glow import pretrained
+from tfp_glow.models import pretrained
 from trainers import evaluate, sample
-from trainers.run_dir import RunDir
+from trainers.runs.run_directory import RunDir
 
 NAME = "fashion_mnist_best"
 DEBIAN = pathlib.Path("/usr/share/datasets/fashion-mnist")

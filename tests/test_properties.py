@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tfp_glow import bijectors as tfgb
 from tfp_glow.bijectors.masks import MASKS, make_mask
-from tfp_glow.networks import MLP, ConvNet
+from tfp_glow.networks import ConvNet, MLP
 
 settings.register_profile("suite", max_examples=25, deadline=None, derandomize=True, database=None)
 settings.register_profile("thorough", max_examples=500, deadline=None)

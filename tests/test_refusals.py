@@ -10,7 +10,7 @@ import pytest
 from small_runs import error_of, write_idx
 
 from trainers import evaluate, interpolate, sample, train
-from trainers.run_dir import RunDir
+from trainers.runs.run_directory import RunDir
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -11,11 +11,14 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from trainers import charts, data, html_page, models, neighbours, presets, report, reporting
-from trainers.checkpoints import Checkpoints
-from trainers.run_dir import RunDir
-from trainers.subject import Subject
-from trainers.training import configure, training_batches
+from trainers import data, presets, report
+from trainers.evaluation import nearest_neighbors
+from trainers.reporting import charts, html_page, run_report
+from trainers.runs import trained_models
+from trainers.runs.checkpoints import Checkpoints
+from trainers.runs.run_directory import RunDir
+from trainers.reporting.subject import Subject
+from trainers.training.training_loop import configure, training_batches
 
 EMPTY_TAGS = {"meta", "img"}
 IMAGE_SECTIONS = ["Results", "Learning curve", "Samples", "Interpolations", "Nearest neighbours", "Latents",
@@ -28,8 +31,8 @@ def begun_run(path, preset, spec, **changes):
     config = configure(preset, presets.get(preset, **changes), spec, source)
     run = RunDir(path)
     run.open(config)
-    model = models.build(config)
-    models.compile_model(model, config)
+    model = trained_models.build(config)
+    trained_models.compile_model(model, config)
     batch = next(iter(training_batches(config, source, 0)))
     model.initialize(*(batch if isinstance(batch, tuple) else (batch,)))
     Checkpoints(run.checkpoints).save(model, 1, 5.0)
@@ -98,7 +101,7 @@ def test_page_stands_by_itself_and_is_whole(digits_page):
 
 def test_numbers_are_the_models(digits_page):
     digits = data.load("digits")
-    model, _ = models.load(digits_page)
+    model, _ = trained_models.load(digits_page)
     (images,) = data.dataset(digits, "test", 297, shuffle=False, labels=False)
     rows = {row[0]: row[1:] for row in Page(digits_page.report_path).rows}
     bits = model.bits_per_dim(images).numpy()  # of other noise than the page's
@@ -118,7 +121,7 @@ def test_numbers_are_the_models(digits_page):
 
 
 def test_examples_are_few_and_always_the_same(digits_page):
-    model, source = models.load(digits_page)
+    model, source = trained_models.load(digits_page)
     first, second = (Subject(digits_page, model, source, data.load("digits")) for _ in range(2))
     images, labels = first.examples("train", 50)
     assert images.shape == (50, 8, 8, 1) and labels.shape == (50,)
@@ -137,7 +140,7 @@ def test_command_makes_the_same_report_again(digits_page, capsys):
 
 def test_report_of_vectors(tmp_path):
     run = begun_run(tmp_path / "run", "toy_realnvp_smoke", "toy:two_moons")
-    page = Page(reporting.write(run, data.load("toy:two_moons")))
+    page = Page(run_report.write(run, data.load("toy:two_moons")))
     assert page.found["h2"] == ["Results", "Learning curve", "In the plane", "Latents", "Levels",
                                 "Seen and unseen", "Configuration"]
     assert len(page.pictures) == 4
@@ -155,7 +158,7 @@ def test_report_of_colours_classes_and_learned_noise(tmp_path):
             pixels = random.integers(0, 256, (8, 8, 3), dtype="uint8")
             PIL.Image.fromarray(pixels).save(folder / f"class_{label}" / f"{index}.png")
     run = begun_run(tmp_path / "run", "digits_glow_classes_smoke", f"folder:{folder}", dequantization="variational")
-    page = Page(reporting.write(run, data.load(f"folder:{folder}")))
+    page = Page(run_report.write(run, data.load(f"folder:{folder}")))
     assert page.found["h2"] == IMAGE_SECTIONS
     colours = np.asarray(page.pictures["Samples and their nearest training images"].convert("RGB"))
     assert (colours.max(axis=-1) != colours.min(axis=-1)).any()
@@ -195,7 +198,7 @@ def test_nearest_neighbours():
     random = np.random.default_rng(0)
     images, among = random.integers(0, 256, (4, 3, 3, 2)), random.integers(0, 256, (50, 3, 3, 2))
     among[17] = images[2]
-    found, distances = neighbours.nearest(images, among, 3)
+    found, distances = nearest_neighbors.nearest(images, among, 3)
     by_hand = np.sqrt(((images[:, None] - among[None]) ** 2.0).sum(axis=(2, 3, 4)))
     order = np.argsort(by_hand, axis=1)[:, :3]
     np.testing.assert_array_equal(found, among[order])

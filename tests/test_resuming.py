@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from test_checkpoints import DAMAGES, flip
 
-from trainers import models, sample, train
-from trainers.checkpoints import Checkpoints
-from trainers.run_dir import RunDir
+from trainers import sample, train
+from trainers.runs import trained_models
+from trainers.runs.checkpoints import Checkpoints
+from trainers.runs.run_directory import RunDir
 
 
 def train_digits(directory, *flags):
@@ -22,11 +23,11 @@ def check_same_end(run, other):
     """All weights, of model, optimizer and moving average, are the other run's to the bit, and so is the rest."""
     ends = []
     for each in (run, other):
-        model = models.build(each.config())
-        models.compile_model(model, each.config())
+        model = trained_models.build(each.config())
+        trained_models.compile_model(model, each.config())
         assert Checkpoints(each.checkpoints).restore_last(model)["epoch"] == 2
         assert int(model.optimizer.iterations) == 8 and model.optimizer.use_ema
-        exported, _ = models.load(each)
+        exported, _ = trained_models.load(each)
         ends.append([v.numpy() for v in (*model.variables, *model.optimizer.variables, *exported.variables)])
     assert all(map(np.array_equal, *ends))
     assert run.result() == other.result()
@@ -91,15 +92,15 @@ def test_a_damaged_checkpoint_costs_an_epoch_and_no_bit(digits_run, tmp_path, ca
 def test_a_damaged_model_is_refused(digits_run, tmp_path):
     run = RunDir(shutil.copytree(digits_run.path, tmp_path / "run"))
     whole = run.model_path.read_bytes()
-    weights = max(models.load(digits_run)[0].get_weights(), key=np.size)
+    weights = max(trained_models.load(digits_run)[0].get_weights(), key=np.size)
     places = [whole.index(weights.tobytes()) + weights.nbytes // 2, *random.Random(0).sample(range(len(whole)), 12)]
     for place in places:
         flip(run.model_path, place)
         try:
-            model, _ = models.load(run)
+            model, _ = trained_models.load(run)
         except ValueError as error:
             assert "model.keras cannot be loaded: " in str(error)
         else:  # a bit that says nothing, such as one of a date
-            assert all(map(np.array_equal, model.get_weights(), models.load(digits_run)[0].get_weights()))
+            assert all(map(np.array_equal, model.get_weights(), trained_models.load(digits_run)[0].get_weights()))
         run.model_path.write_bytes(whole)
-    assert models.load(run)
+    assert trained_models.load(run)

@@ -13,10 +13,11 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 import tfp_glow
-from tfp_glow.serving import CONFIG, WARMUP
-from trainers import models, serving
-from trainers.files import write_json
-from trainers.run_dir import RunDir
+from tfp_glow.export.serving_layout import CONFIG, WARMUP
+from trainers import serving
+from trainers.runs import trained_models
+from trainers.runs.atomic_files import write_json
+from trainers.runs.run_directory import RunDir
 
 
 @pytest.fixture
@@ -109,12 +110,12 @@ def run(exported, tmp_path, monkeypatch):
     write_json({"preset": "tiny", "epochs": 1}, run.path / "config.json")
     run.add_history({"epoch": 1, "skipped_steps": 0})
     flow = exported[0].distribution.config.build()
-    monkeypatch.setattr(models, "build", lambda config: tfp_glow.FlowModel(flow))
+    monkeypatch.setattr(trained_models, "build", lambda config: tfp_glow.FlowModel(flow))
     return run
 
 
 def finish(run, model):
-    models.save(model, run.config(), run, {"epoch": 1, "val_bits_per_dim": 3.0})
+    trained_models.save(model, run.config(), run, {"epoch": 1, "val_bits_per_dim": 3.0})
 
 
 def test_a_finished_run_is_ready_to_serve(exported, run, capsys):

@@ -12,9 +12,11 @@ import test_label_trainers
 import test_trainers
 import test_vectors
 
-from trainers import data, evaluation, models, presets, train
-from trainers.run_dir import RunDir
-from trainers.training import configure, training_batches
+from trainers import data, presets, train
+from trainers.evaluation import scores
+from trainers.runs import trained_models
+from trainers.runs.run_directory import RunDir
+from trainers.training.training_loop import configure, training_batches
 
 TWINS = [name for name in presets.PRESETS if name.endswith("_smoke")]
 # The twins that have their whole runs in other files, and where.
@@ -82,7 +84,7 @@ def check_whole_run(name, eagerly, tmp_path, capsys):
         tf.config.run_functions_eagerly(False)
     (line,), config = run.history(), run.config()
     assert 0.0 < line["val_bits_per_dim"] < 20.0 and line["skipped_steps"] == 0 and result["num_examples"] == 4
-    events, labels = next(iter(evaluation.split_batches(
+    events, labels = next(iter(scores.split_batches(
         config, data.load_for_run(spec, config), "test", 4, labels=True)))
     points = {"images": tf.cast(events, tf.float32)}
     if config["num_bits"]:
@@ -111,8 +113,8 @@ def test_the_deepest_flows_take_a_step(name):
     examples = tf.data.Dataset.from_tensor_slices((pixels, np.zeros(8, "int64")))
     images = data.ImageData("noise", shape_of(name), 256, None, dict.fromkeys(data.SPLITS, examples))
     config = configure(name, preset, "noise", images)
-    model = models.build(config)
-    models.compile_model(model, config)
+    model = trained_models.build(config)
+    trained_models.compile_model(model, config)
     model.run_eagerly = True
     batches = training_batches(config, images, 0)
     model.initialize(next(iter(batches)))

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from test_smoke import HERE, check_whole_run
 
-from trainers import models
+from trainers.runs import trained_models
 
 TWINS = [name for name in HERE if "realnvp" in name]
 
@@ -16,14 +16,14 @@ TWINS = [name for name in HERE if "realnvp" in name]
 @pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 @pytest.mark.parametrize("name", TWINS)
 def test_every_small_twin_runs_whole(name, tmp_path, capsys, monkeypatch):
-    save = models.save
+    save = trained_models.save
 
     def save_graphs(*arguments):
         tf.config.run_functions_eagerly(False)
         save(*arguments)
         tf.config.run_functions_eagerly(True)
 
-    monkeypatch.setattr(models, "save", save_graphs)
+    monkeypatch.setattr(trained_models, "save", save_graphs)
     check_whole_run(name, True, tmp_path, capsys)
 
 

@@ -11,10 +11,12 @@ import pytest
 import tensorflow as tf
 
 import tfp_glow
-from trainers import optimizers, presets, train, training
-from trainers.callbacks import SaveCheckpoint
-from trainers.guard import GuardedFlow, GuardedOptimizer
-from trainers.run_dir import RunDir
+from trainers import presets, train
+from trainers.optimization import optimizers
+from trainers.training import training_loop
+from trainers.callbacks.epoch_callbacks import SaveCheckpoint
+from trainers.optimization.nonfinite_steps import GuardedFlow, GuardedOptimizer
+from trainers.runs.run_directory import RunDir
 
 RANDOM = np.random.default_rng(0)
 POINTS = RANDOM.uniform(0, 256, (8, 8, 8, 1)).astype("float32")
@@ -102,14 +104,14 @@ def spoilt(monkeypatch):
     toy = dataclasses.replace(
         presets.get("toy_realnvp_smoke"), batch_size=128, epochs=3, steps_per_epoch=100, ema_momentum=0.9)
     monkeypatch.setitem(presets.PRESETS, "toy_tiny", toy)
-    steps, batches = set(), training.training_batches
+    steps, batches = set(), training_loop.training_batches
 
     def spoil(config, data, first):
         bad = tf.constant(sorted(steps), tf.int64)
         return batches(config, data, first).enumerate(first).map(
             lambda step, events: tf.where(tf.reduce_any(step == bad), tf.constant(np.nan), events))
 
-    monkeypatch.setattr(training, "training_batches", spoil)
+    monkeypatch.setattr(training_loop, "training_batches", spoil)
     return steps
 
 

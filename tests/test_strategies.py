@@ -17,8 +17,9 @@ import replicas
 import tensorflow as tf
 from worker import TINY
 
-from trainers import data, presets, strategy, train, workers
-from trainers.run_dir import RunDir
+from trainers import data, presets, train
+from trainers.distribute import strategies, workers
+from trainers.runs.run_directory import RunDir
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = ("--data=digits", "--notensorboard", "--noreport")
@@ -54,7 +55,7 @@ def test_two_and_four_replicas_learn_what_one_device_learns(system):
     """With clipping and moving average; logical devices need a process of their own."""
     processes = [start("replicas.py", str(count), system) for count in (2, 4)]
     with ended(processes):
-        alone = replicas.train(system, strategy.choose("none"))
+        alone = replicas.train(system, strategies.choose("none"))
         outputs = [process.communicate(timeout=500) for process in processes]
     for process, (out, err), count in zip(processes, outputs, (2, 4), strict=True):
         assert process.returncode == 0, err
@@ -168,12 +169,12 @@ def test_place_among_the_workers(config, place, monkeypatch):
 def test_a_wrong_tf_config_is_named(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ValueError, match=r"TF_CONFIG: must be like \{.*; got "):
-        strategy.choose("auto")
+        strategies.choose("auto")
 
 
 def test_multi_worker_needs_several():
     with pytest.raises(ValueError, match="strategy: multi_worker needs a TF_CONFIG of two or more workers"):
-        strategy.choose("multi_worker")
+        strategies.choose("multi_worker")
 
 
 def test_the_other_workers_write_nothing(tmp_path, monkeypatch):

@@ -13,9 +13,11 @@ import psutil
 import pytest
 import tensorflow as tf
 
-from trainers import callbacks, data, presets, training
-from trainers.checkpoints import Checkpoints
-from trainers.run_dir import RunDir
+from trainers import data, presets
+from trainers.callbacks import epoch_callbacks
+from trainers.training import training_loop
+from trainers.runs.checkpoints import Checkpoints
+from trainers.runs.run_directory import RunDir
 
 pytestmark = pytest.mark.slow
 
@@ -75,21 +77,21 @@ def test_a_full_disk_loses_nothing(digits_run, small_disk, capsys):
 
 def test_memory_does_not_grow(tmp_path, monkeypatch, capsys):
     """Over 20,000 steps and ten epochs of the trainer's own loop, after two epochs to warm up."""
-    sizes, end = [], callbacks.SaveCheckpoint.on_epoch_end
+    sizes, end = [], epoch_callbacks.SaveCheckpoint.on_epoch_end
 
     def measured(self, epoch, logs=None):
         end(self, epoch, logs)
         gc.collect()
         sizes.append(psutil.Process().memory_info().rss)
 
-    monkeypatch.setattr(callbacks.SaveCheckpoint, "on_epoch_end", measured)
+    monkeypatch.setattr(epoch_callbacks.SaveCheckpoint, "on_epoch_end", measured)
     toy = data.load("toy:two_moons")
     preset = dataclasses.replace(presets.get("toy_realnvp_smoke"), steps_per_epoch=2000, epochs=12, batch_size=50)
-    config = training.configure("toy_realnvp_smoke", preset, "toy:two_moons", toy)
+    config = training_loop.configure("toy_realnvp_smoke", preset, "toy:two_moons", toy)
     assert config["steps_per_epoch"] == 2000
     run = RunDir(tmp_path)
     run.open(config)
-    training.train(run, config, toy, tf.distribute.get_strategy(), verbose=0)
+    training_loop.train(run, config, toy, tf.distribute.get_strategy(), verbose=0)
     growth = [size / sizes[1] - 1.0 for size in sizes[2:]]
     with capsys.disabled():
         print(f"\n{sizes[1] / 2**20:.0f} MiB after 4,000 steps; then, every 2,000 steps, "

@@ -12,11 +12,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import tfp_glow
 from tfp_glow import bijectors as tfgb
-from trainers import levels, pictures, train
-from trainers.optimizers import averaged_weights
-from trainers.progress_bar import ProgressBar, in_words
-from trainers.run_dir import RunDir
-from trainers.tensorboard import RunEvents, _write_histograms
+from trainers import train
+from trainers.evaluation import level_statistics
+from trainers.reporting import pictures
+from trainers.optimization.optimizers import averaged_weights
+from trainers.callbacks.progress_bar import ProgressBar, in_words
+from trainers.runs.run_directory import RunDir
+from trainers.callbacks.tensorboard import RunEvents, _write_histograms
 
 
 def events_of(run, part):
@@ -65,7 +67,7 @@ def test_events_of_two_processes(tmp_path):
     counts = value_of(run, "validation", "latents/top", 2)[:, 2]
     assert counts.sum() == 16 * 32  # a batch, and half of the 64 latents
     with averaged_weights(model):  # which is what validation is with
-        latents, log_dets = levels.by_level(model, batch[0], (0, 0))
+        latents, log_dets = level_statistics.by_level(model, batch[0], (0, 0))
     left, right = value_of(run, "validation", "latents/top", 2)[[0, -1], [0, 1]]
     assert (left, right) == pytest.approx((latents["top"].numpy().min(), latents["top"].numpy().max()), rel=1e-4)
     assert value_of(run, "validation", "log_det/top", 2) == pytest.approx(log_dets["top"].numpy().mean(), abs=1e-5)
@@ -119,7 +121,7 @@ def test_levels_add_up(flow):
     assert multiscale.inverse_by_level(tf.reshape(y, (5, 1, 8, 8, 2)))[1][-1].shape == (5, 1)
 
     model = tfp_glow.FlowModel(flow)
-    by_name, bits = levels.by_level(model, x, (0, 0))
+    by_name, bits = level_statistics.by_level(model, x, (0, 0))
     base = -flow.distribution.log_prob(tf.concat(list(by_name.values()), axis=-1)) / (128 * np.log(2))
     np.testing.assert_allclose(base - sum(bits.values()), model.bits_per_dim(x), rtol=1e-4)
     assert list(bits) == ["pixels", *(f"level {i}" for i in range(1, len(latents))), "top"]
@@ -128,7 +130,7 @@ def test_levels_add_up(flow):
 def test_a_flow_without_levels_is_one():
     x = tf.random.stateless_normal((5, 3), (0, 1))
     model = tfp_glow.FlowModel(tfp_glow.maf((3,), num_layers=2, hidden_sizes=(8,), seed=1), num_bits=None)
-    latents, log_dets = levels.by_level(model, x, (0, 0))
+    latents, log_dets = level_statistics.by_level(model, x, (0, 0))
     np.testing.assert_allclose(latents["flow"], model.encode(x), atol=1e-6)
     assert list(log_dets) == ["flow"] and log_dets["flow"].shape == (5,)
 

@@ -8,10 +8,14 @@ import pytest
 from small_runs import write_idx
 
 from tfp_glow.flows import config_from_dict
-from trainers import baseline, data, evaluation, optimizers, pictures, presets, strategy
-from trainers.flow_fields import fit_flow
-from trainers.run_dir import differences
-from trainers.training import configure, training_batches
+from trainers import data, presets
+from trainers.distribute import strategies
+from trainers.evaluation import histogram_baseline, scores
+from trainers.optimization import optimizers
+from trainers.reporting import pictures
+from trainers.runs.configuration import fit_flow
+from trainers.runs.run_directory import differences
+from trainers.training.training_loop import configure, training_batches
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +48,7 @@ def test_histogram_baseline():
     # Counts 2, 1, 1, 0 and one more each: 3/8 and 2/8.
     expected = -(np.log2(3 / 8) + np.log2(2 / 8)) / 2
     for batches in ([test_images], [test_images[:1], test_images[1:]]):
-        bits = baseline.histogram_bits_per_dim([train_images[:3], train_images[3:]], batches, (1, 1, 1), num_levels=4)
+        bits = histogram_baseline.histogram_bits_per_dim([train_images[:3], train_images[3:]], batches, (1, 1, 1), num_levels=4)
         assert bits == pytest.approx(expected)
 
 
@@ -120,12 +124,12 @@ def test_presets_are_complete_and_checked():
 def test_strategy_needs_equal_shares():
     class Two:
         num_replicas_in_sync = 2
-    strategy.check_batch(4, Two)
+    strategies.check_batch(4, Two)
     with pytest.raises(ValueError, match="batch_size: must be divisible by the 2 replicas; got 5"):
-        strategy.check_batch(5, Two)
+        strategies.check_batch(5, Two)
     with pytest.raises(ValueError, match="strategy: must be one of"):
-        strategy.choose("tpu")
-    assert strategy.choose("none").num_replicas_in_sync == 1
+        strategies.choose("tpu")
+    assert strategies.choose("none").num_replicas_in_sync == 1
 
 
 def test_differences_are_nested():
@@ -138,7 +142,7 @@ def test_eight_bits_are_reduced_to_the_models(tmp_path):
     grey = data.load(f"idx:{tmp_path}")
     preset = dataclasses.replace(presets.get("digits_glow_smoke"), num_bits=5)
     config = configure("digits_glow_smoke", preset, "idx", grey)
-    evaluation.check_fits(config, grey, "run")
+    scores.check_fits(config, grey, "run")
     assert (config["data_levels"], config["num_levels"], config["flow"]["num_bits"]) == (256, 32, 5)
-    for batches in (training_batches(config, grey, 0).take(1), evaluation.split_batches(config, grey, "train", 16)):
+    for batches in (training_batches(config, grey, 0).take(1), scores.split_batches(config, grey, "train", 16)):
         assert 16 < max(images.numpy().max() for images in batches) < 32

@@ -14,10 +14,13 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from small_runs import train_digits, write_idx
 
-from tfp_glow import serving
-from trainers import data, evaluate, interpolate, latents, models, optimizers, sample, train
-from trainers.checkpoints import Checkpoints
-from trainers.run_dir import RunDir
+from tfp_glow.export import serving_layout
+from trainers import data, evaluate, interpolate, sample, train
+from trainers.evaluation import latent_paths
+from trainers.optimization import optimizers
+from trainers.runs import trained_models
+from trainers.runs.checkpoints import Checkpoints
+from trainers.runs.run_directory import RunDir
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -42,7 +45,7 @@ def check_artefacts(run, epochs):
     assert not list(run.path.rglob(".partial*"))
     model = keras.saving.load_model(run.model_path)
     served = run.saved_models / str(run.result()["saved_model"])
-    assert (run.saved_models / "model.config").exists() and (served / serving.WARMUP).exists()
+    assert (run.saved_models / "model.config").exists() and (served / serving_layout.WARMUP).exists()
     signatures = tf.saved_model.load(str(served)).signatures
     points = tf.random.stateless_uniform((3, *model.event_shape), (1, 2), maxval=2.0**model.num_bits)
     np.testing.assert_allclose(signatures["log_prob"](images=points)["log_prob"], model.log_prob(points), rtol=1e-5)
@@ -65,8 +68,8 @@ def test_digits_run_leaves_everything(digits_run, capsys):
     model = check_artefacts(digits_run, epochs=2)
     # The exported weights are the moving average at the best epoch, not the last weights.
     config = digits_run.config()
-    best = models.build(config)
-    models.compile_model(best, config)
+    best = trained_models.build(config)
+    trained_models.compile_model(best, config)
     record = Checkpoints(digits_run.checkpoints).restore_best(best)
     assert record["val_bits_per_dim"] == min(line["val_bits_per_dim"] for line in digits_run.history())
     weights = [v.numpy() for v in best.trainable_variables]
@@ -162,8 +165,8 @@ def test_interpolation_begins_and_ends_with_real_images(digits_run, digits, tmp_
         for column, image in ((0, images[2 * row]), (4, images[2 * row + 1])):
             tile = tiles[9 * row + 1:9 * row + 9, 9 * column + 1:9 * column + 9]
             np.testing.assert_array_equal(tile, np.round(image[..., 0] * (255 / 16)))
-    model, _ = models.load(digits_run)
-    halfway = latents.interpolate(model, images[:1], images[1:2], 3)[0, 1]
+    model, _ = trained_models.load(digits_run)
+    halfway = latent_paths.interpolate(model, images[:1], images[1:2], 3)[0, 1]
     mean = model.encode(images[:2]).numpy().mean(axis=0)
     assert np.abs(halfway.astype(int) - model.decode(mean[None]).numpy()[0]).max() <= 1  # a rounding apart at most
 
@@ -174,18 +177,18 @@ def test_attributes_move_along_the_difference_of_means(digits_run, digits, tmp_p
                              "--steps=3", f"--out={out}"]) == 0
     with PIL.Image.open(out) as picture:
         assert picture.size == (504, 342)  # three columns, two rows
-    model, _ = models.load(digits_run)
+    model, _ = trained_models.load(digits_run)
     (images, labels), = data.dataset(digits, "test", 297, shuffle=False)
     batches = data.dataset(digits, "test", 100, shuffle=False)
-    direction = latents.class_direction(model, batches, 3)
+    direction = latent_paths.class_direction(model, batches, 3)
     encoded = model.encode(images).numpy()
     by_hand = encoded[labels == 3].mean(axis=0) - encoded[labels != 3].mean(axis=0)
     np.testing.assert_allclose(direction, by_hand, atol=1e-4)
-    moved = latents.manipulate(model, images[:5], direction, 3)
+    moved = latent_paths.manipulate(model, images[:5], direction, 3)
     np.testing.assert_array_equal(moved[:, 1], images[:5])
     assert np.abs(moved[:, 2].astype(int) - model.decode(encoded[:5] + direction).numpy()).max() <= 1
     with pytest.raises(ValueError, match="attribute: 0 images have it and 297 do not"):
-        latents.class_direction(model, [(images, labels)], 10)
+        latent_paths.class_direction(model, [(images, labels)], 10)
 
 
 def test_two_replicas_learn_the_same(digits_run, tmp_path):

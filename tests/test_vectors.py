@@ -10,10 +10,11 @@ import pytest
 import tensorflow as tf
 from small_runs import train_on
 
-from trainers import data, evaluate, figure2d, interpolate, pictures, plane, presets, sample
-from trainers.data.densities import DENSITIES
-from trainers.data.toy import NUM_EXAMPLES
-from trainers.training import configure
+from trainers import data, evaluate, figure2d, interpolate, presets, sample
+from trainers.reporting import pictures, plane_figure
+from trainers.data.plane_densities import DENSITIES
+from trainers.data.toy_densities import NUM_EXAMPLES
+from trainers.training.training_loop import configure
 
 KNOWN = [name for name, density in DENSITIES.items() if density.log_density]
 
@@ -133,7 +134,7 @@ def test_figure(moons_run, tmp_path, capsys):
         assert picture.width > 3 * picture.height
 
     model, points = keras.saving.load_model(moons_run.model_path), data.load("toy:two_moons").arrays["test"]
-    first, second, density, grid = plane.figure(model, points, num=100, seed=3).axes
+    first, second, density, grid = plane_figure.figure(model, points, num=100, seed=3).axes
     np.testing.assert_array_equal(first.collections[0].get_offsets(), points[:100])
     np.testing.assert_allclose(second.collections[0].get_offsets(), model.sample(100, seed=3), rtol=1e-6)
     (image,), (left, right, bottom, top) = density.images, density.images[0].get_extent()
@@ -144,8 +145,8 @@ def test_figure(moons_run, tmp_path, capsys):
     lines = grid.collections[0].get_segments()
     assert len(lines) == 50
     latents = model.encode(np.stack(lines).astype("float32")).numpy()
-    np.testing.assert_allclose(latents, plane.latent_grid(3.0, 25, 200), atol=1e-3)
-    horizontal, vertical = np.split(plane.latent_grid(3.0, 25, 200), 2)
+    np.testing.assert_allclose(latents, plane_figure.latent_grid(3.0, 25, 200), atol=1e-3)
+    horizontal, vertical = np.split(plane_figure.latent_grid(3.0, 25, 200), 2)
     assert (np.ptp(horizontal[..., 1], axis=1) == 0).all() and (np.ptp(vertical[..., 0], axis=1) == 0).all()
 
     line = error_of(capsys, interpolate.main, f"--run_dir={moons_run}", "--data=toy:two_moons", f"--out={out}")

@@ -3,13 +3,13 @@
 
 from tfp_glow import bijectors, flows, networks
 from tfp_glow.bijectors import initialize
-from tfp_glow.export import export_saved_model
+from tfp_glow.export.saved_model import export_saved_model
 from tfp_glow.flows import dequantizer, glow, iaf, maf, nice, pyramid, realnvp, realnvp_vector
-from tfp_glow.model import FlowModel
-from tfp_glow.parts import in_parts
-from tfp_glow.pretrained import load_pretrained
-from tfp_glow.resolution import at_resolution
-from tfp_glow.serving import write_model_config, write_warmup_requests
+from tfp_glow.models.flow_model import FlowModel
+from tfp_glow.models.batch_parts import in_parts
+from tfp_glow.models.pretrained import load_pretrained
+from tfp_glow.models.resolution import at_resolution
+from tfp_glow.export.serving_layout import write_model_config, write_warmup_requests
 
 __all__ = [
     "FlowModel", "at_resolution", "bijectors", "dequantizer", "export_saved_model", "flows", "glow", "iaf",

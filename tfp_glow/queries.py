@@ -4,8 +4,8 @@
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow.bijectors.checks import check_int, check_number
-from tfp_glow.events import check_finite
+from tfp_glow._checks import check_int, check_number
+from tfp_glow.models.quantization import check_finite
 
 
 class FlowQueries:

@@ -5,7 +5,7 @@ import keras
 import tensorflow as tf
 
 from tfp_glow.bijectors import FlowBijector, initialize
-from tfp_glow.events import check_finite, first_batch
+from tfp_glow.models.quantization import check_finite, first_batch
 
 
 class FlowTraining:

@@ -14,7 +14,7 @@ import sys
 
 from absl import flags
 
-from trainers import command
+from trainers import _command_line
 
 
 def flag_values():
@@ -39,21 +39,22 @@ def flag_values():
 
 def program(options):
     """Evaluates as the flags say."""
-    from trainers import baseline, classes, evaluation, models
+    from trainers.evaluation import histogram_baseline, scores
+    from trainers.runs import class_labels, trained_models
     from trainers import data as data_lib
-    from trainers.run_dir import RunDir
+    from trainers.runs.run_directory import RunDir
 
     run = RunDir(options.run_dir)
     config = run.config()
     data = data_lib.load_for_run(options.data, config)
-    evaluation.check_fits(config, data, run)
-    model, source = models.load(run)
+    scores.check_fits(config, data, run)
+    model, source = trained_models.load(run)
 
     def batches(split, labels=False):
-        return evaluation.split_batches(config, data, split, options.batch_size, labels)
+        return scores.split_batches(config, data, split, options.batch_size, labels)
 
-    conditional = classes.are_conditions(config)
-    bits, number = evaluation.bits_per_dim(model, batches(options.split, conditional), options.seed)
+    conditional = class_labels.are_conditions(config)
+    bits, number = scores.bits_per_dim(model, batches(options.split, conditional), options.seed)
     nats = bits * math.prod(data.event_shape) * math.log(2.0)
     result = {"bits_per_dim": bits, "nats": nats, "num_examples": number, "data": options.data, "split": options.split,
               "num_levels": config["num_levels"], "num_bits": config["num_bits"], "seed": options.seed,
@@ -61,18 +62,18 @@ def program(options):
     print(f"{run}: {source}")
     print(f"{number} {data.description} of {data.name}, {options.split}: {bits:.4f} bits/dim, {nats:.4f} nats each")
     if options.importance_samples is not None:
-        weighted, _ = evaluation.bits_per_dim(
+        weighted, _ = scores.bits_per_dim(
             model, batches(options.split, conditional), options.seed, options.importance_samples)
         result |= {"importance_samples": options.importance_samples, "importance_weighted_bits_per_dim": weighted}
         print(f"importance-weighted bound with {options.importance_samples} draws of noise: {weighted:.4f} bits/dim")
     if conditional and options.classify:
-        result["accuracy"] = evaluation.accuracy(model, batches(options.split, conditional), options.seed)
+        result["accuracy"] = scores.accuracy(model, batches(options.split, conditional), options.seed)
         print(f"the likeliest of {len(config['label_names'])} classes is right for {result['accuracy']:.2%} of them")
     if data.true_entropy is not None:
         result["true_entropy"] = data.true_entropy
         print(f"entropy of the true density: {data.true_entropy:.4f} nats")
     if options.baseline and data.num_levels is not None:
-        result["baseline_bits_per_dim"] = baseline.histogram_bits_per_dim(
+        result["baseline_bits_per_dim"] = histogram_baseline.histogram_bits_per_dim(
             batches("train"), batches(options.split), data.image_shape, config["num_levels"])
         print(f"a histogram of each pixel by itself: {result['baseline_bits_per_dim']:.4f} bits/dim")
     print(json.dumps(result))
@@ -80,7 +81,7 @@ def program(options):
 
 def main(argv=None):
     """Runs the command line; returns the exit code."""
-    return command.run(program, flag_values(), flags.Error, argv, __doc__)
+    return _command_line.run(program, flag_values(), flags.Error, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import sys
 
 from absl import flags
 
-from trainers import command
+from trainers import _command_line
 
 
 def flag_values():
@@ -27,9 +27,11 @@ def flag_values():
 def program(options):
     """Draws as the flags say."""
     from trainers import data as data_lib
-    from trainers import evaluation, models, pictures, plane
-    from trainers.flow_fields import event_shape
-    from trainers.run_dir import RunDir
+    from trainers.evaluation import scores
+    from trainers.reporting import pictures, plane_figure
+    from trainers.runs import trained_models
+    from trainers.runs.configuration import event_shape
+    from trainers.runs.run_directory import RunDir
 
     run = RunDir(options.run_dir)
     config = run.config()
@@ -37,16 +39,16 @@ def program(options):
         raise ValueError(f"run_dir: must be of a flow over vectors of two numbers; {run} is of one over events of "
                          f"shape {event_shape(config)}")
     data = data_lib.load(config["data"])
-    evaluation.check_fits(config, data, run)
-    model, source = models.load(run)
+    scores.check_fits(config, data, run)
+    model, source = trained_models.load(run)
     title = f"{config['preset']} on {config['data']}"
-    pictures.save_figure(plane.figure(model, data.arrays["test"], options.num, options.seed, title), options.out)
+    pictures.save_figure(plane_figure.figure(model, data.arrays["test"], options.num, options.seed, title), options.out)
     print(f"{options.out}: {run} ({source})")
 
 
 def main(argv=None):
     """Runs the command line; returns the exit code."""
-    return command.run(program, flag_values(), flags.Error, argv, __doc__)
+    return _command_line.run(program, flag_values(), flags.Error, argv, __doc__)
 
 
 if __name__ == "__main__":

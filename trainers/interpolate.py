@@ -14,7 +14,7 @@ import sys
 
 from absl import flags
 
-from trainers import command
+from trainers import _command_line
 
 
 def flag_values():
@@ -36,13 +36,15 @@ def flag_values():
 def program(options):
     """Draws as the flags say."""
     from trainers import data as data_lib
-    from trainers import evaluation, latents, models, pictures
-    from trainers.run_dir import RunDir
+    from trainers.evaluation import latent_paths, scores
+    from trainers.reporting import pictures
+    from trainers.runs import trained_models
+    from trainers.runs.run_directory import RunDir
 
     run = RunDir(options.run_dir)
     config = run.config()
     data = data_lib.load_for_run(options.data, config)
-    evaluation.check_fits(config, data, run)
+    scores.check_fits(config, data, run)
     if data.num_levels is None:
         raise ValueError(f"data: interpolation is for images; {data.name} has {data.description}")
     known = (*(data.label_names or ()), *data.attribute_names)
@@ -55,15 +57,15 @@ def program(options):
     if needed > data.num_examples("test"):
         raise ValueError(f"num: {options.num} rows need {needed} images; test of {data.name} has "
                          f"{data.num_examples('test')}")
-    model, source = models.load(run)
+    model, source = trained_models.load(run)
     images, own = next(iter(data_lib.dataset(
         data, "test", needed, shuffle=True, seed=options.seed, num_bits=config["num_bits"])))
     if options.attribute is None:
-        rows = latents.interpolate(model, images[::2], images[1::2], options.steps, (own[::2], own[1::2]))
+        rows = latent_paths.interpolate(model, images[::2], images[1::2], options.steps, (own[::2], own[1::2]))
     else:
         batches = data_lib.dataset(data, "train", 256, shuffle=False, num_bits=config["num_bits"])
-        direction = latents.class_direction(model, batches, data.label_names.index(options.attribute))
-        rows = latents.manipulate(model, images, direction, options.steps, own)
+        direction = latent_paths.class_direction(model, batches, data.label_names.index(options.attribute))
+        rows = latent_paths.manipulate(model, images, direction, options.steps, own)
     picture = pictures.grid(rows.reshape(-1, *rows.shape[2:]), config["num_levels"], columns=options.steps)
     pictures.save_png(picture, options.out)
     print(f"{options.out}: {options.num} rows of {run} ({source})")
@@ -71,7 +73,7 @@ def program(options):
 
 def main(argv=None):
     """Runs the command line; returns the exit code."""
-    return command.run(program, flag_values(), flags.Error, argv, __doc__)
+    return _command_line.run(program, flag_values(), flags.Error, argv, __doc__)
 
 
 if __name__ == "__main__":

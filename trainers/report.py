@@ -10,7 +10,7 @@ import sys
 
 from absl import flags
 
-from trainers import command
+from trainers import _command_line
 
 
 def flag_values():
@@ -26,17 +26,17 @@ def flag_values():
 def program(options):
     """Writes the report as the flags say."""
     from trainers import data as data_lib
-    from trainers import reporting
-    from trainers.run_dir import RunDir
+    from trainers.reporting import run_report
+    from trainers.runs.run_directory import RunDir
 
     run = RunDir(options.run_dir)
     config = run.config()  # before the data, which may take long
-    print(reporting.write(run, data_lib.load_for_run(options.data, config)))
+    print(run_report.write(run, data_lib.load_for_run(options.data, config)))
 
 
 def main(argv=None):
     """Runs the command line; returns the exit code."""
-    return command.run(program, flag_values(), flags.Error, argv, __doc__)
+    return _command_line.run(program, flag_values(), flags.Error, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import sys
 
 from absl import flags
 
-from trainers import command
+from trainers import _command_line
 
 
 def flag_values():
@@ -35,19 +35,20 @@ def flag_values():
 def program(options):
     """Samples as the flags say."""
     import tfp_glow
-    from trainers import classes, models, pictures
-    from trainers.run_dir import RunDir
+    from trainers.reporting import pictures
+    from trainers.runs import class_labels, trained_models
+    from trainers.runs.run_directory import RunDir
 
     run = RunDir(options.run_dir)
     config = run.config()
-    label = None if options.label is None else classes.named(options.label, config, run)
-    model, source = models.load(run)
+    label = None if options.label is None else class_labels.named(options.label, config, run)
+    model, source = trained_models.load(run)
     if options.enlarge > 1:
         if config["num_levels"] is None:
             raise ValueError(f"enlarge: is for images; got {options.enlarge} for {run}, a run on vectors")
         model = tfp_glow.at_resolution(model, *(options.enlarge * side for side in model.event_shape[:2]))
     condition, columns = (label, None) if label is not None else (
-        classes.in_turn(model, options.num), classes.columns(model, options.num))
+        class_labels.in_turn(model, options.num), class_labels.columns(model, options.num))
     events = model.sample(options.num, temperature=options.temperature, seed=options.seed, condition=condition)
     pictures.save_events(events, config["num_levels"], options.out, columns)
     print(f"{options.out}: {options.num} samples of {run} ({source})")
@@ -55,7 +56,7 @@ def program(options):
 
 def main(argv=None):
     """Runs the command line; returns the exit code."""
-    return command.run(program, flag_values(), flags.Error, argv, __doc__)
+    return _command_line.run(program, flag_values(), flags.Error, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import sys
 
 from absl import flags
 
-from trainers import command
+from trainers import _command_line
 
 
 def flag_values():
@@ -33,8 +33,8 @@ def flag_values():
 def program(options):
     """Prepares the run as the flags say."""
     import tfp_glow
-    from tfp_glow.serving import WARMUP
-    from trainers.run_dir import RunDir
+    from tfp_glow.export.serving_layout import WARMUP
+    from trainers.runs.run_directory import RunDir
 
     run = RunDir(options.run_dir)
     config = run.config()
@@ -55,7 +55,7 @@ def program(options):
 
 def main(argv=None):
     """Runs the command line; returns the exit code."""
-    return command.run(program, flag_values(), flags.Error, argv, __doc__)
+    return _command_line.run(program, flag_values(), flags.Error, argv, __doc__)
 
 
 if __name__ == "__main__":

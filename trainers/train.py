@@ -14,7 +14,7 @@ import sys
 
 from absl import flags
 
-from trainers import command
+from trainers import _command_line
 from trainers.presets import PRESETS, get
 
 
@@ -65,18 +65,21 @@ def flag_values():
 def program(options):
     """Trains as the flags say."""
     from trainers import data as data_lib
-    from trainers import reporting, strategy, tensorboard, training, workers
-    from trainers.files import room_in
+    from trainers.callbacks import tensorboard
+    from trainers.distribute import strategies, workers
+    from trainers.reporting import run_report
+    from trainers.training import training_loop
+    from trainers.runs.atomic_files import room_in
 
     preset = get(options.preset, batch_size=options.batch_size, epochs=options.epochs,
                  learning_rate=options.learning_rate, clip_norm=options.clip_norm, ema_momentum=options.ema_momentum,
                  crop=options.crop, resize=options.resize, dequantization=options.dequantization)
     if options.tensorboard:
         tensorboard.check_installed()
-    scope = strategy.choose(options.strategy, options.replicas)
-    strategy.check_batch(preset.batch_size, scope)
+    scope = strategies.choose(options.strategy, options.replicas)
+    strategies.check_batch(preset.batch_size, scope)
     data = data_lib.load(options.data, crop=preset.crop or None, resize=preset.resize or None)
-    config = training.configure(options.preset, preset, options.data, data, options.seed, options.network_dtype)
+    config = training_loop.configure(options.preset, preset, options.data, data, options.seed, options.network_dtype)
     run = workers.run_dir(scope, options.output_dir)
     with room_in(run), workers.one_line_if_lost(scope, run):
         run.open(config, options.resume)
@@ -85,10 +88,10 @@ def program(options):
             finished = run.is_finished()
             if not finished:
                 verbose = 1 if sys.stdout.isatty() else 2
-                training.train(run, config, data, scope, options.jit_compile, verbose, options.checkpoint_minutes,
+                training_loop.train(run, config, data, scope, options.jit_compile, verbose, options.checkpoint_minutes,
                                options.tensorboard, options.max_skipped)
             if run.writes and options.report and not (finished and run.report_path.exists()):
-                reporting.write(run, data)
+                run_report.write(run, data)
         workers.agree_on_config(scope, config)  # The first to end would be taken for lost.
     if not run.writes:
         return
@@ -99,7 +102,7 @@ def program(options):
 
 def main(argv=None):
     """Runs the command line; returns the exit code."""
-    return command.run(program, flag_values(), flags.Error, argv, __doc__)
+    return _command_line.run(program, flag_values(), flags.Error, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import tfp_glow
 from benchmarks.budget.child import parse_arguments, run
 from benchmarks.budget.loop import System
 from tfp_glow.flows import config_from_dict
-from trainers.optimizers import averaged_weights, make_optimizer
+from trainers.optimization.optimizers import averaged_weights, make_optimizer
 from trainers.presets import Preset
 
 # What the peers do not have: the comparison is of flows on the same images with the same noise.

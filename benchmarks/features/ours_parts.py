@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 import tfp_glow
 from benchmarks.features import tf_probes as probes
 from tfp_glow import bijectors as tfgb
-from tfp_glow.networks import MLP, ConvNet
+from tfp_glow.networks import ConvNet, MLP
 
 tfd = tfp.distributions
 IMAGE = (4, 4, 2)

@@ -2,21 +2,21 @@
 """The bijectors: each a `tfp.bijectors.Bijector` whose parameters are Keras 3 variables."""
 
 from tfp_glow.bijectors.act_norm import ActNorm
-from tfp_glow.bijectors.autoregressive import MaskedAutoregressive
+from tfp_glow.bijectors.masked_autoregressive import MaskedAutoregressive
 from tfp_glow.bijectors.batch_norm import BatchNorm
 from tfp_glow.bijectors.channel_autoregressive import ChannelAutoregressive
 from tfp_glow.bijectors.conditional_affine import ConditionalAffine
 from tfp_glow.bijectors.coupling import AdditiveCoupling, AffineCoupling, Coupling
 from tfp_glow.bijectors.dense_conv import DenseConv1x1
-from tfp_glow.bijectors.diagonal import Scale, Standardize
-from tfp_glow.bijectors.elementwise import Additive, Affine
+from tfp_glow.bijectors.scale import Scale, Standardize
+from tfp_glow.transforms.elementwise import Additive, Affine
 from tfp_glow.bijectors.flatten import Flatten
 from tfp_glow.bijectors.flow_bijector import FlowBijector
 from tfp_glow.bijectors.invertible_conv import InvertibleConv1x1
-from tfp_glow.bijectors.logistic_mixture import LogisticMixture
+from tfp_glow.transforms.logistic_mixture import LogisticMixture
 from tfp_glow.bijectors.map_context import MapContext
 from tfp_glow.bijectors.multiscale import Multiscale
-from tfp_glow.bijectors.passes import forward_and_log_det, initialize, inverse_and_log_det
+from tfp_glow.bijectors._single_pass import forward_and_log_det, initialize, inverse_and_log_det
 from tfp_glow.bijectors.permute import Permute, Reverse, Shuffle
 from tfp_glow.bijectors.pixels import AffinePixels, LogitPixels, Pixels, RawPixels
 from tfp_glow.bijectors.repeat import Repeat

@@ -4,7 +4,7 @@
 import tensorflow as tf
 
 from tfp_glow.bijectors.channel_affine import Affine, ChannelAffine
-from tfp_glow.bijectors.checks import check_bool, check_shape
+from tfp_glow._checks import check_bool, check_shape
 
 
 class ActNorm(ChannelAffine):

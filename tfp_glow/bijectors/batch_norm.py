@@ -6,7 +6,7 @@ import math
 import keras
 import tensorflow as tf
 
-from tfp_glow.bijectors.checks import check_number, check_shape
+from tfp_glow._checks import check_number, check_shape
 from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfp_glow.bijectors.flow_bijector import FlowBijector
-from tfp_glow.bijectors.substitution import key_of, substitute
+from tfp_glow.bijectors._stacking import key_of, substitute
 
 
 class Affine(NamedTuple):

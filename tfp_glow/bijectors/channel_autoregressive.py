@@ -3,9 +3,9 @@
 
 import tensorflow as tf
 
-from tfp_glow.bijectors.checks import check_int, check_shape
-from tfp_glow.bijectors.conditioner import Conditioner
-from tfp_glow.bijectors.elementwise import check_rule
+from tfp_glow._checks import check_int, check_shape
+from tfp_glow.bijectors._conditioner import Conditioner
+from tfp_glow.transforms.elementwise import check_rule
 from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 

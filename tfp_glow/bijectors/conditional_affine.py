@@ -5,8 +5,8 @@ import math
 
 import tensorflow as tf
 
-from tfp_glow.bijectors.checks import check_shape
-from tfp_glow.bijectors.conditioner import context_of_batch
+from tfp_glow._checks import check_shape
+from tfp_glow.bijectors._conditioner import context_of_batch
 from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 

@@ -4,9 +4,9 @@
 import keras
 import tensorflow as tf
 
-from tfp_glow.bijectors import elementwise
-from tfp_glow.bijectors.checks import check_choice, check_shape
-from tfp_glow.bijectors.conditioner import Conditioner
+from tfp_glow.transforms import elementwise
+from tfp_glow._checks import check_choice, check_shape
+from tfp_glow.bijectors._conditioner import Conditioner
 from tfp_glow.bijectors.flow_bijector import FlowBijector, of_shape_of
 from tfp_glow.bijectors.masks import MASKS, make_mask
 

@@ -5,9 +5,9 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow.bijectors.checks import check_conditions, check_float_dtype
-from tfp_glow.bijectors.pass_cache import PassCache
-from tfp_glow.bijectors.substitution import key_of, substitute
+from tfp_glow._checks import check_conditions, check_float_dtype
+from tfp_glow.bijectors._pass_cache import PassCache
+from tfp_glow.bijectors._stacking import key_of, substitute
 
 tfb = tfp.bijectors
 

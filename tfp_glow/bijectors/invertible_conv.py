@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.bijectors.channel_affine import Affine, ChannelAffine
-from tfp_glow.bijectors.checks import check_shape
+from tfp_glow._checks import check_shape
 
 
 class InvertibleConv1x1(ChannelAffine):

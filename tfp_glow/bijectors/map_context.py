@@ -3,8 +3,8 @@
 
 import keras
 
-from tfp_glow.bijectors.checks import check_shape
-from tfp_glow.bijectors.conditioner import Conditioner, context_of_batch
+from tfp_glow._checks import check_shape
+from tfp_glow.bijectors._conditioner import Conditioner, context_of_batch
 from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 

@@ -5,7 +5,7 @@ import math
 
 import tensorflow as tf
 
-from tfp_glow.bijectors.checks import check_conditions, check_int
+from tfp_glow._checks import check_conditions, check_int
 from tfp_glow.bijectors.flow_bijector import FlowBijector
 from tfp_glow.bijectors.masks import ChannelMask
 

@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow.bijectors.channel_affine import Affine, tensors_of
-from tfp_glow.bijectors.checks import check_choice, check_int
+from tfp_glow._checks import check_choice, check_int
 from tfp_glow.bijectors.flow_bijector import FlowBijector, FlowParameters
-from tfp_glow.bijectors.substitution import key_of, substituted
+from tfp_glow.bijectors._stacking import key_of, substituted
 
 
 class Repeat(FlowBijector):

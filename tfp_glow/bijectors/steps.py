@@ -9,13 +9,7 @@ import tensorflow_probability as tfp
 
 from tfp_glow.bijectors.channel_affine import ChannelAffine, FoldedAffine
 from tfp_glow.bijectors.flow_bijector import FlowBijector
-from tfp_glow.bijectors.passes import (
-    event_shape_of_chain,
-    flow_bijectors_in,
-    forward_and_log_det,
-    inverse_and_log_det,
-    walk,
-)
+from tfp_glow.bijectors._single_pass import (event_shape_of_chain, flow_bijectors_in, forward_and_log_det, inverse_and_log_det, walk)
 
 tfb = tfp.bijectors
 

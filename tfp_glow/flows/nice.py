@@ -7,9 +7,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow import bijectors as tfgb
-from tfp_glow.bijectors.checks import check_choice, check_int
-from tfp_glow.flows.preset import register_config
-from tfp_glow.flows.vector_config import VectorConfig
+from tfp_glow._checks import check_choice, check_int
+from tfp_glow.flows._config import register_config
+from tfp_glow.flows._vector import VectorConfig
 from tfp_glow.networks import MLP
 
 tfd = tfp.distributions

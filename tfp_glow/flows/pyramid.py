@@ -9,11 +9,11 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow import bijectors as tfgb
-from tfp_glow.bijectors.checks import check_float_dtype, check_int, check_shape
+from tfp_glow._checks import check_float_dtype, check_int, check_shape
 from tfp_glow.bijectors.squeeze import squeezed_shape
-from tfp_glow.flows.preset import PresetDistribution, check_seed_and_policy, register_config
+from tfp_glow.flows._config import PresetDistribution, check_seed_and_policy, register_config
 from tfp_glow.networks import MADE, PixelInputs, PlacedResNet
-from tfp_glow.networks.arguments import check_activation, check_sizes
+from tfp_glow._checks import check_activation, check_ints
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
@@ -87,12 +87,12 @@ class PyramidConfig:
         check_int("num_levels", self.num_levels)
         for argument in ("width", "num_blocks"):
             value = getattr(self, argument)
-            if isinstance(value, (tuple, list)) and len(check_sizes(argument, value)) != self.num_levels:
+            if isinstance(value, (tuple, list)) and len(check_ints(argument, value)) != self.num_levels:
                 raise ValueError(f"Argument `{argument}` must be a whole number, or one for each of the "
                                  f"{self.num_levels} levels; received {value!r}.")
             if not isinstance(value, (tuple, list)):
                 check_int(argument, value)
-        check_sizes("top_sizes", self.top_sizes)
+        check_ints("top_sizes", self.top_sizes)
         if self.second_kernel not in (1, 3):
             raise ValueError(f"Argument `second_kernel` must be 1 or 3; received {self.second_kernel!r}.")
         check_activation("activation", self.activation)

@@ -9,11 +9,11 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_glow import bijectors as tfgb
-from tfp_glow.bijectors.checks import check_bool, check_float_dtype, check_int, check_number, check_shape
+from tfp_glow._checks import check_bool, check_float_dtype, check_int, check_number, check_shape
 from tfp_glow.bijectors.masks import make_mask
 from tfp_glow.bijectors.pixels import check_num_bits
 from tfp_glow.bijectors.squeeze import squeezed_shape
-from tfp_glow.flows.preset import PresetDistribution, check_num_classes, check_seed_and_policy, register_config
+from tfp_glow.flows._config import PresetDistribution, check_num_classes, check_seed_and_policy, register_config
 from tfp_glow.networks import ResNet
 
 tfd = tfp.distributions

@@ -6,11 +6,11 @@ import dataclasses
 import keras
 
 from tfp_glow import bijectors as tfgb
-from tfp_glow.bijectors.checks import check_bool, check_int
-from tfp_glow.flows.preset import register_config
-from tfp_glow.flows.vector_config import VectorConfig
+from tfp_glow._checks import check_bool, check_int
+from tfp_glow.flows._config import register_config
+from tfp_glow.flows._vector import VectorConfig
 from tfp_glow.networks import MLP, ScaledTanh
-from tfp_glow.networks.arguments import check_activation
+from tfp_glow._checks import check_activation
 
 
 def realnvp_vector(event_shape, num_couplings=10, hidden_sizes=(128, 128), *, activation="relu", batch_norm=False,

@@ -5,7 +5,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from tfp_glow.networks.arguments import check_size
+from tfp_glow._checks import check_int
 
 
 class _Conv2D(keras.Layer):
@@ -13,7 +13,7 @@ class _Conv2D(keras.Layer):
 
     def __init__(self, filters, kernel_size, kernel_initializer, **kwargs):
         super().__init__(**kwargs)
-        self.filters, self.kernel_size = check_size("filters", filters), check_size("kernel_size", kernel_size)
+        self.filters, self.kernel_size = check_int("filters", filters), check_int("kernel_size", kernel_size)
         self._kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape):

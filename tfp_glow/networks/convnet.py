@@ -4,8 +4,8 @@
 import keras
 from keras import ops
 
-from tfp_glow.networks.arguments import check_size
-from tfp_glow.networks.context import joined, joined_shape
+from tfp_glow._checks import check_int
+from tfp_glow.networks._context import joined, joined_shape
 from tfp_glow.networks.conv_layers import NormalizedConv2D, ZeroConv2D
 
 
@@ -34,7 +34,7 @@ class ConvNet(keras.Layer):
 
     def __init__(self, width, out_channels, seed=None, dtype=None, **kwargs):
         super().__init__(dtype=dtype, **kwargs)
-        self.width, self.out_channels = check_size("width", width), check_size("out_channels", out_channels)
+        self.width, self.out_channels = check_int("width", width), check_int("out_channels", out_channels)
         if not isinstance(seed, keras.random.SeedGenerator):
             seed = keras.random.SeedGenerator(seed)  # One int would give both kernels the same numbers.
         normal = keras.initializers.RandomNormal(stddev=0.05, seed=seed)

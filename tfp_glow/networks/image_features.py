@@ -4,7 +4,7 @@
 import keras
 from keras import ops
 
-from tfp_glow.networks.arguments import check_size
+from tfp_glow._checks import check_int
 from tfp_glow.networks.conv_layers import NormalizedConv2D
 from tfp_glow.networks.mlp import shared_seed
 
@@ -33,7 +33,7 @@ class ImageFeatures(keras.Layer):
 
     def __init__(self, width, num_levels=256, seed=None, dtype=None, **kwargs):
         super().__init__(dtype=dtype, **kwargs)
-        self.width, self.num_levels = check_size("width", width), check_size("num_levels", num_levels)
+        self.width, self.num_levels = check_int("width", width), check_int("num_levels", num_levels)
         normal = keras.initializers.RandomNormal(stddev=0.05, seed=shared_seed(seed))
         self.conv_in = NormalizedConv2D(width, 3, normal, dtype=self.dtype_policy, name="conv_in")
         self.conv_out = NormalizedConv2D(width, 3, normal, dtype=self.dtype_policy, name="conv_out")

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfp_glow.networks.arguments import check_activation, check_size, check_sizes
+from tfp_glow._checks import check_activation, check_int, check_ints
 from tfp_glow.networks.mlp import as_attributes, shared_seed
 
 
@@ -57,8 +57,8 @@ class MADE(keras.Layer):
     def __init__(self, size, hidden_sizes=(64, 64), activation="relu", num_outputs=2, seed=None, dtype=None,
                  **kwargs):
         super().__init__(dtype=dtype, **kwargs)
-        self.size, self.num_outputs = check_size("size", size), check_size("num_outputs", num_outputs)
-        self.hidden_sizes = check_sizes("hidden_sizes", hidden_sizes)
+        self.size, self.num_outputs = check_int("size", size), check_int("num_outputs", num_outputs)
+        self.hidden_sizes = check_ints("hidden_sizes", hidden_sizes)
         self.activation = check_activation("activation", activation)
         glorot = keras.initializers.GlorotUniform(seed=shared_seed(seed))
         self.dense = as_attributes(self, [

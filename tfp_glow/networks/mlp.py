@@ -3,8 +3,8 @@
 
 import keras
 
-from tfp_glow.networks.arguments import check_activation, check_size, check_sizes
-from tfp_glow.networks.context import joined, joined_shape
+from tfp_glow._checks import check_activation, check_int, check_ints
+from tfp_glow.networks._context import joined, joined_shape
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
@@ -32,8 +32,8 @@ class MLP(keras.Layer):
 
     def __init__(self, out_features, hidden_sizes=(64, 64), activation="relu", seed=None, dtype=None, **kwargs):
         super().__init__(dtype=dtype, **kwargs)
-        self.out_features = check_size("out_features", out_features)
-        self.hidden_sizes = check_sizes("hidden_sizes", hidden_sizes)
+        self.out_features = check_int("out_features", out_features)
+        self.hidden_sizes = check_ints("hidden_sizes", hidden_sizes)
         self.activation = check_activation("activation", activation)
         glorot = keras.initializers.GlorotUniform(seed=shared_seed(seed))
         self.hidden = as_attributes(self, [

@@ -4,7 +4,7 @@
 import keras
 from keras import ops
 
-from tfp_glow.networks.arguments import check_size
+from tfp_glow._checks import check_int
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
@@ -31,7 +31,7 @@ class PixelInputs(keras.Layer):
 
     def __init__(self, num_bits=8, mark_black=False, **kwargs):
         super().__init__(**kwargs)
-        self.num_bits, self.mark_black = check_size("num_bits", num_bits), mark_black
+        self.num_bits, self.mark_black = check_int("num_bits", num_bits), mark_black
         if not isinstance(mark_black, bool):
             raise ValueError(f"Argument `mark_black` must be True or False; received {mark_black!r}.")
 

@@ -3,7 +3,7 @@
 
 import keras
 
-from tfp_glow.networks.arguments import check_activation, check_size
+from tfp_glow._checks import check_activation, check_int
 from tfp_glow.networks.mlp import as_attributes, shared_seed
 
 
@@ -40,8 +40,8 @@ class PlacedResNet(keras.Layer):
     def __init__(self, width, out_channels, num_blocks, second_kernel=1, activation="relu", seed=None, dtype=None,
                  **kwargs):
         super().__init__(dtype=dtype, **kwargs)
-        self.width, self.out_channels = check_size("width", width), check_size("out_channels", out_channels)
-        self.num_blocks, self.second_kernel = check_size("num_blocks", num_blocks), second_kernel
+        self.width, self.out_channels = check_int("width", width), check_int("out_channels", out_channels)
+        self.num_blocks, self.second_kernel = check_int("num_blocks", num_blocks), second_kernel
         if second_kernel not in (1, 3):
             raise ValueError(f"Argument `second_kernel` must be 1 or 3; received {second_kernel!r}.")
         self.activation = check_activation("activation", activation)

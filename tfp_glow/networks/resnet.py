@@ -5,8 +5,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfp_glow.networks.arguments import check_number, check_size
-from tfp_glow.networks.context import joined, joined_shape
+from tfp_glow._checks import check_number, check_int
+from tfp_glow.networks._context import joined, joined_shape
 from tfp_glow.networks.mlp import as_attributes, shared_seed
 from tfp_glow.networks.scaled_tanh import ScaledTanh
 from tfp_glow.networks.weight_norm import WeightNormConv2D
@@ -50,8 +50,8 @@ class ResNet(keras.Layer):
     def __init__(self, width, out_channels, num_blocks, mask=None, batch_norm=True, factor=1.0, regularizer=None,
                  seed=None, dtype=None, **kwargs):
         super().__init__(dtype=dtype, **kwargs)
-        self.width, self.num_blocks = check_size("width", width), check_size("num_blocks", num_blocks)
-        self.out_channels, self.batch_norm = check_size("out_channels", out_channels), batch_norm
+        self.width, self.num_blocks = check_int("width", width), check_int("num_blocks", num_blocks)
+        self.out_channels, self.batch_norm = check_int("out_channels", out_channels), batch_norm
         self.factor = check_number("factor", factor)
         if out_channels % 2:
             raise ValueError(f"Argument `out_channels` must be even; received {out_channels}.")

@@ -4,7 +4,7 @@
 import keras
 from keras import ops
 
-from tfp_glow.networks.arguments import check_number
+from tfp_glow._checks import check_number
 
 
 @keras.saving.register_keras_serializable("tfp_glow")

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from tfp_glow.networks.arguments import check_size
+from tfp_glow._checks import check_int
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
@@ -34,7 +34,7 @@ class WeightNormConv2D(keras.Layer):
     def __init__(self, filters, kernel_size, use_scale=True, use_bias=True, kernel_initializer="random_uniform",
                  regularizer=None, **kwargs):
         super().__init__(**kwargs)
-        self.filters, self.kernel_size = check_size("filters", filters), check_size("kernel_size", kernel_size)
+        self.filters, self.kernel_size = check_int("filters", filters), check_int("kernel_size", kernel_size)
         self.use_scale, self.use_bias = use_scale, use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.regularizer = keras.regularizers.get(regularizer)

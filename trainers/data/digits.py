@@ -3,9 +3,9 @@
 
 import sklearn.datasets
 
-from trainers.data import store
-from trainers.data.builders import from_builder
-from trainers.data.frame import WHOLE, Frame
+from trainers.data import prepared_sets
+from trainers.data.tfds_builders import from_builder
+from trainers.data.crop_and_resize import Frame, WHOLE
 from trainers.data.image_data import ImageData
 
 _NUM_TRAIN = 1500
@@ -26,19 +26,19 @@ def load(data_dir: str | None = None, frame: Frame = WHOLE) -> ImageData:
     """
     bunch = sklearn.datasets.load_digits()
     images = bunch.images.astype("uint8")[..., None]
-    order = store.permutation(len(images))
+    order = prepared_sets.permutation(len(images))
 
     def splits():
         parts = {"train": order[:_NUM_TRAIN], "test": order[_NUM_TRAIN:]}
         return {
-            split: store.array_examples(images[part], bunch.target[part], 10, f"digits {split}")
+            split: prepared_sets.array_examples(images[part], bunch.target[part], 10, f"digits {split}")
             for split, part in parts.items()
         }
 
-    builder = store.stored(
+    builder = prepared_sets.stored(
         "digits",
-        store.fingerprint([images.tobytes(), bunch.target.astype("int64").tobytes()]),
-        store.features(images.shape[1:], [str(digit) for digit in range(10)]),
+        prepared_sets.fingerprint([images.tobytes(), bunch.target.astype("int64").tobytes()]),
+        prepared_sets.features(images.shape[1:], [str(digit) for digit in range(10)]),
         splits,
         data_dir,
     )

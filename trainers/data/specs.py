@@ -3,13 +3,13 @@
 
 from collections.abc import Mapping
 
-from trainers.data import catalog, digits, folder, idx, tabular, toy
-from trainers.data.frame import Frame
+from trainers.data import array_file, digits, idx_files, image_folder, tfds_catalog, toy_densities
+from trainers.data.crop_and_resize import Frame
 from trainers.data.image_data import ImageData
 from trainers.data.vector_data import VectorData
 
-_IMAGES = {"tfds": catalog.load, "idx": idx.load, "folder": folder.load}
-_VECTORS = {"toy": toy.load, "array": tabular.load}
+_IMAGES = {"tfds": tfds_catalog.load, "idx": idx_files.load, "folder": image_folder.load}
+_VECTORS = {"toy": toy_densities.load, "array": array_file.load}
 _KNOWN = "digits, tfds:NAME, idx:DIR, folder:DIR, toy:NAME, array:FILE"
 
 
@@ -57,7 +57,7 @@ def load(
     if not argument:
         raise ValueError(f"data: nothing after the colon in {spec!r}; known are {_KNOWN}")
     if kind == "tfds":
-        return catalog.load(argument, data_dir, download, frame)
+        return tfds_catalog.load(argument, data_dir, download, frame)
     if kind in _IMAGES:
         return _IMAGES[kind](argument, data_dir, frame)
     if frame.side:

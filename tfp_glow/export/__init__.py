@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SavedModel export and TensorFlow Serving's directory layout."""
