@@ -1,82 +1,133 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every timed program prints, and how: ours and the peers' alike, each in an environment of its own.
+"""What all benchmarks share: environments, processes, clocks, the machine, and flags of the command line.
 
-Only the standard library is imported, as the peers' environments have nothing of ours.
+The peers' environments import this module: it needs nothing outside the standard library.
 """
 
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
 import re
 import resource
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-SHAPE = (32, 32, 3)
-NUM_LEVELS = 3
-
-
-class Program(NamedTuple):
-    """A built model on one batch; every call returns when its work is done."""
-
-    params: int
-    state_bytes: Callable  # of parameters and optimizer slots, once there was a step
-    step: Callable
-    log_prob: Callable
-    sample: Callable
-    round_trip: Callable  # largest absolute error of an image encoded and decoded again, in units of [0, 1)
+ROOT = Path(__file__).resolve().parents[1]
+# The environment "ours" is that of this process.
+PINS = {
+    "normflows": ("torch==2.13.0", "normflows==1.7.3"),
+    "tfp": ("tensorflow==2.21.0", "tensorflow-probability==0.25.0", "tf-keras==2.21.0"),
+}
+PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "tf-keras", "torch", "normflows")
 
 
-def run(build):
-    """Runs `K WIDTH BATCH [memory] [options]` from the command line and prints one figure a line.
+def parser_of(doc: str, results: str, readme: str = "benchmarks/README.md") -> argparse.ArgumentParser:
+    """Returns a parser with the flags that all benchmarks have.
 
-    `memory` trains for a few steps and does nothing else, so that the peak is that of training.
+    Args:
+      doc: the description.
+      results: name of the file of results in `benchmarks/results`.
+      readme: path of the README of the table, from the root of the project.
     """
-    num_steps, width, batch, options = *map(int, sys.argv[1:4]), set(sys.argv[4:])
-    only_memory = "memory" in options
-    show("base_rss_gb", peak_rss_gb())
-    program = timed("build_s", lambda: build(num_steps, width, batch, options - {"memory"}))
-    show("params", program.params)
-    timed("first_step_s", program.step)
-    if only_memory:
-        for _ in range(3):
-            program.step()
-    else:
-        show("train_step_s", median_seconds(program.step, 10))
-        program.log_prob()
-        show("log_prob_s", median_seconds(program.log_prob, 7))
-        program.sample()
-        show("sample_s", median_seconds(program.sample, 7))
-        show("round_trip_max_abs", program.round_trip())
-    show("state_gb", program.state_bytes() / 1e9)
-    show("peak_rss_gb", peak_rss_gb())
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results" / results,
+                        help="JSON file of the results")
+    parser.add_argument("--readme", type=Path, default=ROOT / readme, help="file that the table goes into")
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs", help="directory of training runs")
+    parser.add_argument("--normflows_python", help="Python of an environment that has normflows; None to make one")
+    parser.add_argument("--tfp_python", help="Python of an environment that has tf-keras; None to make one")
+    return parser
 
 
-def show(name, value):
+def python_of(environment: str, args: argparse.Namespace) -> str:
+    """Returns the interpreter of an environment, and makes `.venv-peers/ENVIRONMENT` if it is missing or outdated."""
+    given = sys.executable if environment == "ours" else getattr(args, f"{environment}_python")
+    if given:
+        return given
+    directory, pins = ROOT / ".venv-peers" / environment, PINS[environment]
+    python, stamp = directory / "bin" / "python", directory / "pins.txt"
+    if not stamp.exists() or stamp.read_text() != "\n".join(pins):
+        print(f"Making {directory.relative_to(ROOT)} with {', '.join(pins)}.", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", directory], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *pins, "-c", ROOT / "constraints.txt"], check=True)
+        stamp.write_text("\n".join(pins))
+    return str(python)
+
+
+def run_module(python: str, module: str, *arguments: Any, prefix: Sequence[str] = (), threads: str | None = None,
+               **options: Any) -> subprocess.CompletedProcess:
+    """Runs a module of the benchmarks in a process of its own; see `subprocess.run` for `options`.
+
+    Args:
+      python: the interpreter.
+      module: name of the module in the package `benchmarks`.
+      *arguments: the command line.
+      prefix: command before the interpreter, such as `("taskset", "-c", "0,1")`.
+      threads: threads of each TensorFlow operation; None for TensorFlow's default.
+      **options: of `subprocess.run`.
+    """
+    environ = {**os.environ, **({"TF_NUM_INTRAOP_THREADS": threads} if threads else {})}
+    return subprocess.run([*prefix, python, "-m", f"benchmarks.{module}", *map(str, arguments)], cwd=ROOT, env=environ,
+                          text=True, **options)
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of the measured packages in this environment."""
+    found = {d.metadata["Name"].lower().replace("_", "-"): d.version for d in importlib.metadata.distributions()}
+    return {name: found[name] for name in PACKAGES if name in found}
+
+
+def machine() -> dict[str, Any]:
+    """Returns processor, cores, memory, system, Python and today's date."""
+    info = Path("/proc/cpuinfo")
+    models = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {"processor": models[0] if models else platform.machine(), "cores": os.cpu_count(),
+            "memory_gib": round(memory), "system": platform.system(), "python": platform.python_version(),
+            "date": datetime.date.today().isoformat()}
+
+
+def setting() -> str:
+    """Returns date, machine and version of TensorFlow, as a sentence."""
+    here = machine()
+    return (f"{here['date']}, {here['processor']}, {here['cores']} cores, without GPU; "
+            f"TensorFlow {importlib.metadata.version('tensorflow')}.")
+
+
+def show(name: str, value: float) -> None:
+    """Prints a measured figure, one per line: `measured_in` reads it."""
     print(name, value, flush=True)
 
 
-def timed(name, function):
+def timed(name: str, function: Callable[[], Any]) -> Any:
+    """Returns the result of a function and shows its seconds."""
     start = time.perf_counter()
     result = function()
     show(name, time.perf_counter() - start)
     return result
 
 
-def median_seconds(function, runs, budget=20.0):
-    """Median of up to `runs` calls; of fewer, but at least 3, when they take more than `budget` seconds."""
-    times = []
-    while len(times) < runs and (len(times) < 3 or sum(times) < budget):
+def median_seconds(function: Callable[[], Any], calls: int, budget: float = 20.0) -> float:
+    """Returns the median time of up to `calls` calls, or of at least 3 if they take more than `budget` seconds."""
+    times: list[float] = []
+    while len(times) < calls and (len(times) < 3 or sum(times) < budget):
         start = time.perf_counter()
         function()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
 
 
-def peak_rss_gb():
-    """Peak resident memory of this process."""
+def peak_rss_gb() -> float:
+    """Returns the peak resident memory of this process, in GB."""
     status = Path("/proc/self/status")
     if status.exists():  # `getrusage` would count what the parent had before `exec`.
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024 / 1e9
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0]) * 1024 / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9  # macOS counts bytes.

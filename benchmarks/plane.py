@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks import plane_figure, trained
 from benchmarks.report import table
 from trainers import data
-from trainers.reporting import pictures
+from trainers.reporting import png_files
 from trainers.runs import trained_models
 from trainers.data.plane_densities import DENSITIES
 
@@ -87,7 +87,7 @@ def main(argv=None):
             shown.setdefault(target, {})[TITLES.get(preset, preset)] = model
         record = {"setting": trained.setting(), "measured": measured}
         trained.publish(record, args.results, markdown(record), args.readme, "plane")
-        pictures.save_png(plane_figure.of_few_colors(plane_figure.figure(shown)), args.figure)
+        png_files.save_png(plane_figure.of_few_colors(plane_figure.figure(shown)), args.figure)
 
 
 if __name__ == "__main__":

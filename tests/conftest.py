@@ -56,11 +56,11 @@ def _plain_runs():
 def digits_run(tmp_path_factory):
     """A finished run of two epochs, with a moving average of the weights; tests leave it as it is."""
     from trainers import train
-    from trainers.runs.run_directory import RunDir
+    from trainers.runs.run_directory import RunDirectory
 
     directory = tmp_path_factory.mktemp("runs") / "digits"
     assert train.main(["train", "--preset=digits_glow_smoke", "--data=digits", f"--output_dir={directory}"]) == 0
-    return RunDir(directory)
+    return RunDirectory(directory)
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Named constructors that feed the battery: a new bijector costs one line."""
+"""Named constructors of bijectors for the battery in test_bijectors.py; a new bijector needs one line."""
 
 import keras
 import tensorflow_probability as tfp
 
 from tfp_glow import bijectors as tfgb
 from tfp_glow.bijectors.masks import make_mask
-from tfp_glow.networks import ConvNet, MADE, MLP, PixelInputs, PlacedResNet, ResNet, ScaledTanh, ZeroConv2D
+from tfp_glow.networks import MADE, MLP, ConvNet, PixelInputs, PlacedResNet, ResNet, ScaledTanh, ZeroConv2D
+from tfp_glow.transforms import Affine, LogisticMixture
 
 tfb = tfp.bijectors
 
@@ -27,7 +28,7 @@ def resnet(outputs, dtype, mask=None):
 
 
 def batch_norm(shape, dtype):
-    """With running averages that are not those of a fresh one."""
+    """Returns a BatchNorm whose running statistics differ from their initial values."""
     norm = tfgb.BatchNorm(shape, dtype=dtype)
     norm.statistics.mean.assign(keras.ops.linspace(-1.0, 1.0, shape[-1], dtype=dtype))
     norm.statistics.variance.assign(keras.ops.linspace(0.5, 2.0, shape[-1], dtype=dtype))
@@ -39,7 +40,7 @@ def mlp(outputs, dtype):
 
 
 class Given(tfgb.FlowBijector):
-    """A conditioned bijector with its context fixed, which the battery may call without one."""
+    """A conditioned bijector with a fixed context, so that the battery can call it without a context."""
 
     context_shape = None
 
@@ -59,32 +60,32 @@ def autoregressive(dtype):
 
 
 def on_pixels(bijector, shape, dtype):
-    """A bijector over pixels of 3 bits, behind a map from all real numbers to these."""
-    everywhere = tfgb.LogitPixels(shape, num_bits=3, alpha=1e-6, dtype=dtype)
-    return tfgb.Steps([tfb.Invert(everywhere), bijector])
+    """Returns a bijector over pixels of 3 bits, after a bijector from all real numbers to such pixels."""
+    to_logits = tfgb.LogitPixels(shape, num_bits=3, alpha=1e-6, dtype=dtype)
+    return tfgb.Steps([tfb.Invert(to_logits), bijector])
 
 
 def mixture(shape, dtype):
-    """A coupling by mixtures of logistics."""
-    rule = tfgb.LogisticMixture(num_components=2, num_bits=3)
+    """Returns a coupling with mixtures of logistics."""
+    transform = LogisticMixture(num_components=2, num_bits=3)
     network = keras.Sequential([
         PixelInputs(num_bits=3, mark_black=True, dtype=dtype), PlacedResNet(4, 6, num_blocks=1, dtype=dtype)])
-    return on_pixels(tfgb.Coupling(shape, network, rule, dtype=dtype), shape, dtype)
+    return on_pixels(tfgb.Coupling(shape, network, transform, dtype=dtype), shape, dtype)
 
 
 def autoregressive_mixture(dtype):
-    rule = tfgb.LogisticMixture(num_components=2, num_bits=3)
-    network = MADE(5, (8,), "tanh", rule.num_parameters, dtype=dtype)
-    return on_pixels(tfgb.MaskedAutoregressive(VECTOR, network, dtype, rule=rule), VECTOR, dtype)
+    transform = LogisticMixture(num_components=2, num_bits=3)
+    network = MADE(5, (8,), "tanh", transform.num_parameters, dtype=dtype)
+    return on_pixels(tfgb.MaskedAutoregressive(VECTOR, network, dtype, transform=transform), VECTOR, dtype)
 
 
 def channel_autoregressive(dtype):
     networks = [PlacedResNet(4, 2, num_blocks=1, activation="tanh", dtype=dtype) for _ in range(2)]
-    return tfgb.ChannelAutoregressive((2, 2, 3), networks, tfgb.Affine("tanh"), num_kept=1, dtype=dtype)
+    return tfgb.ChannelAutoregressive((2, 2, 3), networks, Affine("tanh"), num_kept=1, dtype=dtype)
 
 
 def step(shape, dtype):
-    """A step of Glow."""
+    """Returns a step of Glow."""
     return tfgb.Steps([
         tfgb.ActNorm(shape, dtype=dtype), tfgb.InvertibleConv1x1(shape, dtype=dtype),
         tfgb.AffineCoupling(shape, conv(shape[-1], dtype), dtype=dtype)])
@@ -97,7 +98,7 @@ def two_levels(dtype):
 
 
 def realnvp_scale(dtype):
-    """Figure 4b of RealNVP, one coupling for three."""
+    """Returns the scale of RealNVP's figure 4b, with one coupling in the place of three."""
     board = tfgb.AffineCoupling(IMAGE, resnet(4, dtype, "checkerboard"), "checkerboard", scale="exp", dtype=dtype)
     channel = tfgb.AffineCoupling((2, 2, 8), resnet(8, dtype), scale="exp", dtype=dtype)
     top = tfgb.Multiscale(tfgb.Reverse((2, 2, 4), dtype=dtype))
@@ -106,7 +107,7 @@ def realnvp_scale(dtype):
         tfgb.Permute((2, 2, 8), [0, 4, 3, 7, 1, 5, 2, 6], dtype=dtype)]), top)
 
 
-# Each takes a dtype name and returns a bijector with fresh weights.
+# Each constructor takes the name of a dtype and returns a bijector with new weights.
 CONSTRUCTORS = {
     "act_norm": lambda d: tfgb.ActNorm(IMAGE, dtype=d),
     "act_norm_vector": lambda d: tfgb.ActNorm(VECTOR, dtype=d),

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kills a training run (SIGKILL) again and again, and compares its end with that of a run that was left alone.
+"""Kills a training run with SIGKILL repeatedly and compares its result with that of an uninterrupted run.
 
     python tests/kill_runs.py --output_dir=runs/kills --kills=20 --seed=0
 
-The moments are drawn by chance from all stages of a process: its start, training, the writing of a checkpoint, and the
-export at the end. The same command follows each kill. It writes a line a kill and a summary, and exits with 1 unless
-all weights are equal to the bit.
+The moments of the kills are drawn at random from all stages of a process: start, training, checkpoint and export. The
+same command resumes the run after each kill. The program prints one line per kill and a summary. It exits with 1 unless
+all weights are equal, bit for bit.
 """
 
 import argparse
@@ -26,12 +26,12 @@ import h5py
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PRESET, EPOCHS = "digits_glow_smoke", 30
-# Of 20 kills so many are in each stage; those in the export come last, as nothing follows it.
+# Number of kills per stage, of 20 kills. Kills in the export come last, because the run ends with it.
 SHARES = {"start": 5, "training": 6, "checkpoint": 5, "export": 4}
 
 
 def start(directory, log, *flags):
-    """A process that trains in a directory, or goes on there."""
+    """Starts a process that trains in a directory or resumes there."""
     command = [sys.executable, "-m", "trainers.train", f"--preset={PRESET}", "--data=digits", f"--epochs={EPOCHS}",
                f"--output_dir={directory}", *flags]
     environment = {**os.environ, "TFP_GLOW_DATA_DIR": str(directory.parent / f"data_{directory.name}")}
@@ -39,23 +39,23 @@ def start(directory, log, *flags):
 
 
 class Watch:
-    """Tells from a run's files which stage a process that starts now has come to."""
+    """Finds the stage that a process has reached from the files of its run; create it before the process starts."""
 
     def __init__(self, directory):
         self._directory, self._began = directory, time.time()
         self._at_start = self.epochs()
 
     def epochs(self):
-        """How many epochs are in the history."""
+        """Returns the number of epochs in the history."""
         history = self._directory / "history.jsonl"
         return history.read_text().count("\n") if history.exists() else 0
 
     def last_checkpoint(self):
-        """The name of the newest checkpoint that is whole."""
+        """Returns the name of the newest complete checkpoint."""
         return max((path.stem for path in self._directory.glob("checkpoints/epoch_*.json")), default="none")
 
     def has_reached(self, stage):
-        """Whether the process has come to a stage."""
+        """Returns whether the process has reached a stage."""
         if stage == "training":
             return self.epochs() > self._at_start
         marks = {"checkpoint": "checkpoints/.partial.*.weights.h5", "export": "loss_curve.png"}
@@ -67,8 +67,8 @@ class Watch:
         return False
 
 
-def left_alone(directory, log):
-    """Trains without a kill; returns how many seconds each stage took."""
+def train_uninterrupted(directory, log):
+    """Trains without a kill and returns the duration of each stage in seconds."""
     began, watch, marks = time.monotonic(), Watch(directory), {}
     with start(directory, log) as process:
         while process.poll() is None:
@@ -77,14 +77,17 @@ def left_alone(directory, log):
                     marks[stage] = time.monotonic()
             time.sleep(0.005)
     if process.returncode:
-        raise RuntimeError(f"the run that was left alone ended with {process.returncode}: see {log.name}")
+        raise RuntimeError(f"the uninterrupted run ended with exit code {process.returncode}: see {log.name}")
     epoch = (marks["export"] - marks["training"]) / (EPOCHS - 1)
     return {"start": marks["training"] - began, "training": 2 * epoch, "checkpoint": 0.02,
             "export": 0.8 * (time.monotonic() - marks["export"])}
 
 
-def killed(directory, log, stage, wait):
-    """Starts a process and kills it `wait` seconds into a stage; returns the last checkpoint, or None if it ended."""
+def train_and_kill(directory, log, stage, wait):
+    """Starts a process and kills it `wait` seconds after it reaches a stage.
+
+    Returns the name of the last checkpoint, or None if the process ended before the kill.
+    """
     watch = Watch(directory)
     with start(directory, log, "--checkpoint_minutes=0.001") as process:
         while process.poll() is None and not watch.has_reached(stage):
@@ -97,16 +100,16 @@ def killed(directory, log, stage, wait):
 
 
 def moments(number, seconds, seed):
-    """The `(stage, wait)` of every kill."""
-    chance = random.Random(seed)
+    """Returns a random `(stage, wait)` for each kill."""
+    generator = random.Random(seed)
     stages = [stage for stage, share in SHARES.items() for _ in range(share)]
     stages = list(itertools.islice(itertools.cycle(stages), number))
-    chance.shuffle(stages)
-    return [(stage, chance.uniform(0.0, seconds[stage])) for stage in sorted(stages, key="export".__eq__)]
+    generator.shuffle(stages)
+    return [(stage, generator.uniform(0.0, seconds[stage])) for stage in sorted(stages, key="export".__eq__)]
 
 
 def arrays(file):
-    """The content of an HDF5 file, by name."""
+    """Returns the arrays of an HDF5 file by name."""
     found = {}
     with h5py.File(file) as root:
         root.visititems(lambda name, item: found.update({name: (item.dtype.str, item.shape, item[()].tobytes())})
@@ -115,7 +118,7 @@ def arrays(file):
 
 
 def ends(directory, epochs=EPOCHS):
-    """What two runs must have in common at their end."""
+    """Returns the results of a finished run that do not depend on time."""
     with zipfile.ZipFile(directory / "model.keras") as archive:
         exported = arrays(io.BytesIO(archive.read("model.weights.h5")))
     timed = ("seconds", "images_per_second", "data_wait")
@@ -134,33 +137,33 @@ def ends(directory, epochs=EPOCHS):
 def main(argv=None):
     """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--output_dir", type=pathlib.Path, required=True, help="a new directory")
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output_dir", type=pathlib.Path, required=True, help="new directory for the two runs")
+    parser.add_argument("--kills", type=int, default=20, help="number of kills; default 20")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the moments; default 0")
     options = parser.parse_args(argv)
     output_dir = options.output_dir.resolve()
     output_dir.mkdir(parents=True)
-    alone, often = output_dir / "alone", output_dir / "killed"
+    one_directory, other_directory = output_dir / "uninterrupted", output_dir / "killed"
     with open(output_dir / "log.txt", "w+") as log:
-        seconds = left_alone(alone, log)
+        seconds = train_uninterrupted(one_directory, log)
         done = 0
         for stage, wait in moments(options.kills, seconds, options.seed):
-            last = killed(often, log, stage, wait)
+            last = train_and_kill(other_directory, log, stage, wait)
             done += last is not None
-            what = f"last checkpoint {last}" if last else "it had ended before"
-            print(f"kill {done:2}: {stage:10} +{wait:6.3f} s; {what}", flush=True)
-        with start(often, log) as process:
+            outcome = f"last checkpoint {last}" if last else "the process had ended before"
+            print(f"kill {done:2}: {stage:10} +{wait:6.3f} s; {outcome}", flush=True)
+        with start(other_directory, log) as process:
             process.wait()
         log.seek(0)
-        said = [line for line in log if line.startswith(("error", "warning", "Traceback"))]
-    one, other = ends(alone), ends(often)
+        messages = [line for line in log if line.startswith(("error", "warning", "Traceback"))]
+    one, other = ends(one_directory), ends(other_directory)
     equal = {name: one[name] == other[name] for name in one}
     numbers = sum(len(data) // 4 for _, _, data in one["last checkpoint"].values())
-    print(f"{done} of {options.kills} kills, exit code {process.returncode}, {len(said)} warnings, {EPOCHS} epochs, "
-          f"{numbers:,} numbers in the last checkpoint; equal to the bit:")
+    print(f"{done} of {options.kills} kills, exit code {process.returncode}, {len(messages)} errors and warnings, "
+          f"{EPOCHS} epochs, {numbers:,} numbers in the last checkpoint; equal bit for bit:")
     for name, same in equal.items():
         print(f"  {name}: {'yes' if same else 'NO'}")
-    return int(process.returncode != 0 or not all(equal.values()) or len(said) > 0 or done < options.kills)
+    return int(process.returncode != 0 or not all(equal.values()) or len(messages) > 0 or done < options.kills)
 
 
 if __name__ == "__main__":

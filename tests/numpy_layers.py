@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the NumPy evaluations of RealNVP and Glow share: layers in float64, and the comparison."""
+"""Layers in NumPy and float64, and the comparison of a flow with its NumPy implementation."""
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 
-def randomised(distribution):
-    """Random weights, running averages too."""
+def randomize_weights(distribution):
+    """Randomizes the weights and running statistics of a flow, and returns the flow."""
     rng = np.random.RandomState(1)
     for variable in distribution.bijector.keras_variables:
         if "variance" in variable.name:
@@ -18,6 +18,7 @@ def randomised(distribution):
 
 
 def compare(distribution, images, to_latents, to_images):
+    """Asserts that a flow and its NumPy implementation agree in both directions and in the density."""
     latents, log_det = to_latents(images)
     assert np.all(np.isfinite(latents)) and np.all(np.abs(log_det) < 1e4)
     np.testing.assert_allclose(distribution.bijector.inverse(images), latents, atol=1e-6, rtol=1e-6)
@@ -33,7 +34,7 @@ def compare(distribution, images, to_latents, to_images):
 
 
 def convolution(x, kernel):
-    """Stride 1, zero-padded."""
+    """Computes a convolution with stride 1 and zero padding."""
     pad = kernel.shape[0] // 2
     padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
     height, width = x.shape[1:3]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains a small flow on some logical devices and prints the losses as JSON; test_strategies compares them.
+"""Trains a small flow on logical devices and prints the losses as JSON, for test_strategies.py.
 
     python tests/replicas.py 2 glow
 """
@@ -15,8 +15,9 @@ import tensorflow as tf
 from trainers import data, presets
 from trainers.distribute import strategies
 from trainers.runs import trained_models
-from trainers.optimization.nonfinite_steps import GuardedFlow
-from trainers.training.training_loop import configure, training_batches
+from trainers.runs.configuration import configure
+from trainers.training import training_loop
+from trainers.training.training_batches import training_batches
 
 STEPS, BAD_STEP = 50, 20
 PRESETS = {system: dataclasses.replace(
@@ -25,36 +26,36 @@ PRESETS = {system: dataclasses.replace(
 
 
 def spoil(step, images):
-    """Points instead of whole numbers; of one batch an image in the last quarter is NaN."""
+    """Turns integers into points of the bins; in one batch, an image of the last quarter becomes NaN."""
     points = tf.cast(images, tf.float32) + 0.5
     bad = tf.cast(tf.equal(step, BAD_STEP), tf.float32) * tf.one_hot(14, 16)
     return tf.where(bad[:, None, None, None] > 0.0, np.nan, points)
 
 
 def train(system, scope):
-    """The loss of every step, the steps left out, and whether all replicas end with the same."""
+    """Returns the loss of each step, the number of skipped steps, and whether all replicas have equal variables."""
     digits = data.load("digits")
     config = configure(f"digits_{system}_smoke", PRESETS[system], "digits", digits)
+    model = training_loop.build_model(config, scope)
     with scope.scope():
-        model = trained_models.build(config, GuardedFlow)
         trained_models.compile_model(model, config)
     model.initialize(next(iter(data.dataset(digits, "train", 64, shuffle=False, labels=False))))
     batches = training_batches(config, digits, 0)
     if system == "realnvp":
         batches = batches.enumerate().map(spoil)
-    seen = []
+    logged = []
     keep = keras.callbacks.LambdaCallback(
         on_train_batch_begin=lambda batch, logs: model.reset_metrics(),
-        on_train_batch_end=lambda batch, logs: seen.append(dict(logs)))
+        on_train_batch_end=lambda batch, logs: logged.append(dict(logs)))
     model.fit(batches, shuffle=False, steps_per_epoch=STEPS, verbose=0, callbacks=[keep])
     variables = [*model.variables, *model.optimizer.variables]
-    everywhere = [[part.numpy() for part in scope.experimental_local_results(v.value)] for v in variables]
+    per_replica = [[value.numpy() for value in scope.experimental_local_results(v.value)] for v in variables]
     return {
-        "losses": [logs["loss"] for logs in seen],
-        "skipped": int(seen[-1]["skipped_steps"]),
-        "replicas": len(everywhere[0]),
-        "equal": all(np.array_equal(parts[0], part) for parts in everywhere for part in parts),
-        "size": float(sum(np.abs(parts[0]).sum() for parts in everywhere)),
+        "losses": [logs["loss"] for logs in logged],
+        "skipped": int(logged[-1]["skipped_steps"]),
+        "replicas": len(per_replica[0]),
+        "equal": all(np.array_equal(values[0], value) for values in per_replica for value in values),
+        "size": float(sum(np.abs(values[0]).sum() for values in per_replica)),
     }
 
 

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of trainers and data share: a small run, files to read, and the line of a refusal."""
+"""Helpers of the tests of trainers and data: small runs, IDX files, error lines and arrays of a data set."""
 
 import contextlib
 import gzip
 import io
+import re
 import struct
 
 import numpy as np
 
 from trainers import data as data_lib
 from trainers import train
-from trainers.runs.run_directory import RunDir
+from trainers.runs.run_directory import RunDirectory
 
 
 def train_digits(directory, *flags):
@@ -19,17 +20,17 @@ def train_digits(directory, *flags):
 
 def train_on(spec, directory, preset="toy_maf_smoke", *flags):
     assert train.main(["train", f"--preset={preset}", f"--data={spec}", f"--output_dir={directory}", *flags]) == 0
-    return RunDir(directory)
+    return RunDirectory(directory)
 
 
 def write_idx_file(path, array):
-    """An IDX file of bytes, packed if its name ends in `.gz`."""
+    """Writes an IDX file of bytes, compressed if its name ends in `.gz`."""
     raw = struct.pack(f">{1 + array.ndim}I", 0x0800 + array.ndim, *array.shape) + array.tobytes()
     path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
 
 
 def write_idx(directory, sizes, shape=(28, 28)):
-    """Files as Fashion-MNIST's."""
+    """Writes files in the format and with the names of Fashion-MNIST."""
     random = np.random.default_rng(0)
     for prefix, size in sizes.items():
         write_idx_file(directory / f"{prefix}-images-idx3-ubyte.gz", random.integers(0, 256, (size, *shape), "uint8"))
@@ -37,7 +38,7 @@ def write_idx(directory, sizes, shape=(28, 28)):
 
 
 def error_of(main, *flags):
-    """The one line that a refusal writes."""
+    """Runs a program that must end with an error, and returns the line that it prints."""
     with contextlib.redirect_stderr(io.StringIO()) as stderr:
         assert main(["program", *map(str, flags)]) == 1
     (line,) = stderr.getvalue().splitlines()
@@ -45,8 +46,14 @@ def error_of(main, *flags):
     return line
 
 
+def program_lines(stderr):
+    """The lines that a program printed to stderr, without the start-up lines of TensorFlow's C++ code."""
+    startup = re.compile(r"WARNING: All log messages before absl|[IWE]\d{4} ")
+    return [line for line in stderr.splitlines() if not startup.match(line)]
+
+
 def arrays(data, split):
-    """All images and labels of a split in stored order."""
+    """Returns all images and labels of a split in stored order."""
     size = data.num_examples(split)
     (batch,) = data_lib.dataset(data, split, size, shuffle=False)
     assert len(batch[0]) == size

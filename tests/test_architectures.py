@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The architectures of the papers for images: layers, masks, latent shapes and parameter counts.
+"""Tests of the image architectures of the papers: layers, masks, latent shapes and parameter counts.
 
-Layers, masks, widths and shapes are those of the papers and of their authors' code. None of the papers gives a number
-of parameters that we know of (for Glow on CIFAR-10, later ones report 44 million): these here are counted by hand, by
-formulas from the papers' descriptions that call nothing of the library.
+The expected layers, masks, widths and shapes come from the papers and from their authors' code. The papers do not state
+parameter counts; later papers report 44 million for Glow on CIFAR-10. The tests compute the expected counts from the
+papers' descriptions, by formulas that do not use the library.
 """
 
 import math
@@ -27,7 +27,7 @@ def num_trained(distribution):
     return sum(math.prod(v.shape) for v in distribution.trainable_variables)
 
 
-# Glow: the paper's figure 2 and appendix A.
+# Glow: figure 2 and appendix A of the paper.
 
 
 @pytest.mark.parametrize(("side", "num_levels", "level_sizes"), [
@@ -57,7 +57,7 @@ def test_glow_has_the_papers_steps(side, num_levels, level_sizes):
 
 
 def glow_size(channels, levels, steps, width, coupling="affine"):
-    """Trained numbers of Glow, counted from its description."""
+    """Returns the number of trainable parameters of Glow, computed from the paper's description."""
     total = 0
     for level in range(levels):
         channels *= 4
@@ -78,7 +78,7 @@ def test_glow_parameter_count(levels, steps, width, coupling):
     assert num_trained(distribution) == glow_size(3, levels, steps, width, coupling)
 
 
-# RealNVP: the paper's section 3.6 and figure 4; masks and widths as in the authors' published code.
+# RealNVP: section 3.6 and figure 4 of the paper; masks and widths from the authors' code.
 
 BOARDS = ["checkerboard_reversed", "checkerboard", "checkerboard_reversed"]
 CHANNELS = ["channel", "channel_reversed", "channel"]
@@ -111,8 +111,8 @@ def test_realnvp_has_the_papers_couplings(num_scales, level_sizes, monkeypatch):
     assert len(parts(distribution, tfgb.BatchNorm)) == len(seen) == 6 * num_scales - 2
 
 
-def test_realnvp_hands_on_a_checkerboard_of_the_image():
-    """With couplings that do nothing, the last scale sees the pixels of even row + column, in every channel."""
+def test_realnvp_factors_out_a_checkerboard_of_the_image():
+    """If all couplings are the identity, the last scale receives the pixels with even row + column in every channel."""
     distribution = tfp_glow.realnvp((4, 4, 3), 2, 1, 2, batch_norm=False)
     for network in (c.network for c in parts(distribution, tfgb.Coupling)):
         network.conv_out.scale.assign(tf.zeros_like(network.conv_out.scale))
@@ -124,7 +124,10 @@ def test_realnvp_hands_on_a_checkerboard_of_the_image():
 
 
 def resnet_size(inputs, width, blocks, outputs, mask):
-    """Trained numbers of RealNVP's network, counted from its description: betas, directions, scales, biases, factor."""
+    """Returns the number of trainable parameters of RealNVP's network, computed from the paper's description.
+
+    The parameters are the offsets of the batch norms, kernel directions and scales, biases and the factor.
+    """
     skips = (blocks + 1) * (width**2 + 2 * width)
     block = 2 * width + 2 * 9 * width**2 + 2 * width
     return (inputs + 9 * (2 * inputs + mask) * width + width + skips + blocks * block
@@ -132,6 +135,7 @@ def resnet_size(inputs, width, blocks, outputs, mask):
 
 
 def realnvp_size(channels, scales, blocks, width):
+    """Returns the number of trainable parameters of RealNVP, computed from the paper's description."""
     total = 0
     for _ in range(scales - 1):
         total += 3 * resnet_size(channels, width, blocks, 2 * channels, 1)
@@ -142,11 +146,10 @@ def realnvp_size(channels, scales, blocks, width):
 
 @pytest.mark.parametrize(("scales", "blocks", "width"), [(1, 3, 5), (2, 1, 4), (3, 1, 2)])
 def test_realnvp_parameter_count(scales, blocks, width):
-    """By hand; the paper states none."""
     assert num_trained(tfp_glow.realnvp((8, 8, 3), scales, blocks, width)) == realnvp_size(3, scales, blocks, width)
 
 
-# Both at the papers' own sizes.
+# Glow and RealNVP with the papers' hyperparameters: the formula's result and the pinned number.
 
 COUNTS = {
     "glow_cifar10": (glow_size(3, 3, 32, 512), 44_052_816),
@@ -163,15 +166,15 @@ COUNTS = {
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_parameter_counts_at_the_papers_sizes(name):
-    """By the formulas that the tests above hold against flows that were built."""
-    by_hand, pinned = COUNTS[name]
-    assert by_hand == pinned
+def test_parameter_counts_for_the_papers_hyperparameters(name):
+    """The tests above compare the same formulas with small flows."""
+    computed, pinned = COUNTS[name]
+    assert computed == pinned
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["glow_cifar10", "realnvp_cifar10", "realnvp_imagenet32", "realnvp_imagenet64"])
-def test_flows_of_the_papers_sizes_have_as_many_parameters(name):
+def test_flows_with_the_papers_hyperparameters_have_these_parameter_counts(name):
     side = 64 if name.endswith("64") else 32
     distribution = config_from_dict({**presets.get(name).flow, "image_shape": (side, side, 3)}).build()
     assert num_trained(distribution) == COUNTS[name][1]

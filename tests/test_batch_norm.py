@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Batch norm as a bijector: its statistics, its gradients, replicas, and where it cannot be."""
+"""`BatchNorm`: statistics, gradients, replicas, and bijectors that refuse it."""
 
 import keras
 import numpy as np
@@ -33,7 +33,7 @@ def compiled(bijector):
     return model
 
 
-def test_training_uses_the_batch_and_moves_the_averages():
+def test_training_uses_batch_statistics_and_updates_running_statistics():
     norm = tfgb.BatchNorm(SHAPE, momentum=0.75, dtype="float64")
     y = images()
     mean, variance = (m.numpy() for m in tf.nn.moments(y, [0, 1, 2]))
@@ -44,19 +44,19 @@ def test_training_uses_the_batch_and_moves_the_averages():
     np.testing.assert_allclose(norm.statistics.variance, 0.75 + 0.25 * variance, atol=1e-12)
 
 
-def test_elsewhere_the_averages_are_used_and_stay():
+def test_outside_training_running_statistics_are_used_and_unchanged():
     norm = tfgb.BatchNorm(SHAPE, dtype="float64")
     norm.inverse(images(), training=True)
     before = [v.numpy() for v in norm.variables]
     x, log_det = norm.inverse_and_log_det(images(seed=1))
-    y, back = norm.forward_and_log_det(x, training=True)  # In this direction training makes no difference.
+    y, back = norm.forward_and_log_det(x, training=True)  # `training` has no effect in this direction.
     np.testing.assert_allclose(y, images(seed=1), atol=1e-12)
     np.testing.assert_allclose(back, -log_det, atol=1e-12)
     for old, new in zip(before, norm.variables, strict=True):
         np.testing.assert_array_equal(old, new)
 
 
-def test_gradients_flow_through_the_batchs_statistics():
+def test_gradients_flow_through_batch_statistics():
     norm = tfgb.BatchNorm((2,), epsilon=0.1, dtype="float64")
     weight = tf.constant(np.random.RandomState(1).standard_normal((5, 2)))
 
@@ -64,18 +64,18 @@ def test_gradients_flow_through_the_batchs_statistics():
         x, log_det = run(y)
         return tf.reduce_sum(weight * tf.sin(x)) + 3.0 * log_det[0]
 
-    def plainly(y):
+    def reference(y):
         mean = tf.reduce_mean(y, 0)
         variance = tf.reduce_mean((y - mean)**2, 0) + 0.1
         return (y - mean) / tf.sqrt(variance), tf.reshape(-0.5 * tf.reduce_sum(tf.math.log(variance)), [1])
 
     y = tf.constant(np.random.RandomState(0).standard_normal((5, 2)))
     gradients = [tfp.math.value_and_gradient(lambda y, run=run: loss(y, run), y)[1]
-                 for run in (lambda y: norm.inverse_and_log_det(y, training=True), plainly)]
+                 for run in (lambda y: norm.inverse_and_log_det(y, training=True), reference)]
     np.testing.assert_allclose(*gradients, atol=1e-12)
 
 
-def test_initialize_starts_the_averages_once():
+def test_initialize_sets_running_statistics_once():
     norm = tfgb.BatchNorm(SHAPE, dtype="float64")
     assert not norm.is_initialized
     x = tfp_glow.initialize(norm, images())
@@ -86,8 +86,8 @@ def test_initialize_starts_the_averages_once():
     np.testing.assert_array_equal(norm.statistics.mean, before)
 
 
-def test_keras_says_when_it_is_training():
-    """The averages move by exactly one step per training step, and not in evaluation."""
+def test_training_mode_comes_from_keras():
+    """The running statistics are updated once per training step, and not in evaluation."""
     norm = tfgb.BatchNorm(SHAPE, dtype="float32")
     model = compiled(tfgb.Steps([norm, tfgb.ActNorm(SHAPE, data_dependent=False)]))
     norm.statistics.initialized.assign(True)
@@ -102,11 +102,11 @@ def test_keras_says_when_it_is_training():
     np.testing.assert_array_equal(norm.statistics.mean, moved)
 
 
-def test_statistics_are_those_of_all_replicas():
+def test_statistics_are_over_all_replicas():
     data = images(8, loc=50.0)
-    alone = tfgb.BatchNorm(SHAPE, dtype="float64")
-    expected = alone.inverse_and_log_det(data, training=True)
-    # Not by collective operations: their counter is shared with the strategies of other tests, of other dtypes.
+    single = tfgb.BatchNorm(SHAPE, dtype="float64")
+    expected = single.inverse_and_log_det(data, training=True)
+    # No collective operations: other tests run strategies with other dtypes, and all share one counter of collectives.
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice())
     with strategy.scope():
         shared = tfgb.BatchNorm(SHAPE, dtype="float64")
@@ -115,24 +115,24 @@ def test_statistics_are_those_of_all_replicas():
     x, log_det = strategy.run(tf.function(lambda y: shared.inverse_and_log_det(y, training=True)), args=(parts,))
     np.testing.assert_allclose(tf.concat(strategy.experimental_local_results(x), 0), expected[0], atol=1e-10)
     np.testing.assert_allclose(tf.concat(strategy.experimental_local_results(log_det), 0), expected[1], atol=1e-10)
-    for one, other in zip(shared.statistics.variables, alone.statistics.variables, strict=True):
+    for one, other in zip(shared.statistics.variables, single.statistics.variables, strict=True):
         for value in strategy.experimental_local_results(one.value):
             np.testing.assert_allclose(value.numpy().astype("float64"), other.numpy().astype("float64"), atol=1e-10)
 
 
 @pytest.mark.parametrize("backprop", ["stored", "reversible"])
 @pytest.mark.parametrize("part", ["bijector", "in a network", "dropout"])
-def test_repeat_refuses_what_training_writes(part, backprop):
+def test_repeat_refuses_variables_that_training_changes(part, backprop):
     dropout = keras.Sequential([keras.layers.Dense(4), keras.layers.Dropout(0.5)])
     make_step = {
         "bijector": lambda: tfgb.Steps([tfgb.ActNorm(SHAPE), tfgb.BatchNorm(SHAPE)]),
         "in a network": lambda: tfgb.AffineCoupling((4, 4, 2), resnet(2, "float32")),
         "dropout": lambda: tfgb.AffineCoupling((4,), dropout)}[part]
-    with pytest.raises(ValueError, match="`make_step` must return a bijector that a training pass leaves as it is"):
+    with pytest.raises(ValueError, match="`make_step` must return a bijector that does not change its variables"):
         tfgb.Repeat(make_step, 2, backprop)
 
 
-def test_repeat_takes_frozen_networks():
+def test_repeat_accepts_frozen_networks():
     def make_step():
         network = conv(2, "float32")
         network.trainable = False
@@ -150,13 +150,13 @@ def test_bad_arguments(arguments, message):
         tfgb.BatchNorm(**{"shape": SHAPE, **arguments})
 
 
-def test_a_lone_vector_has_no_statistics():
-    with pytest.raises(ValueError, match="needs a batch"):
+def test_training_on_a_vector_without_batch_axis_is_refused():
+    with pytest.raises(ValueError, match="requires a batch axis"):
         tfgb.BatchNorm((3,)).inverse(tf.zeros([3]), training=True)
 
 
 @pytest.mark.parametrize("how", ["an argument", "Keras"])
-def test_training_reaches_batch_norm_in_networks(how):
+def test_training_mode_reaches_batch_norm_in_networks(how):
     coupling = tfgb.AffineCoupling((4, 4, 2), resnet(2, "float32"), scale="exp")
     averages = [v for v in coupling.network.non_trainable_variables if "moving_mean" in v.path]
     before = [v.numpy() for v in averages]
@@ -170,7 +170,7 @@ def test_training_reaches_batch_norm_in_networks(how):
     assert all(not np.array_equal(v, b) for v, b in zip(averages, before, strict=True))
 
 
-def test_a_pass_held_from_before_is_no_pass_of_training():
+def test_a_cached_pass_is_not_used_in_training():
     norm = tfgb.BatchNorm(SHAPE)
     model = compiled(norm)
     y = tf.cast(images(), tf.float32)

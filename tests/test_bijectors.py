@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The battery that every bijector passes, fed by `constructors.CONSTRUCTORS`."""
+"""The battery of tests that every bijector in `constructors.CONSTRUCTORS` must pass."""
 
 import functools
 import types
@@ -16,7 +16,7 @@ every_bijector = pytest.mark.parametrize("name", CONSTRUCTORS)
 
 @functools.cache
 def made(name, dtype="float64"):
-    """The bijector with weights moved off their start, so that zero-initialised layers count."""
+    """Returns the bijector with weights away from their initial values, so that zero-initialized layers matter."""
     keras.utils.set_random_seed(3)
     bijector = CONSTRUCTORS[name](dtype)
     rng = np.random.RandomState(0)
@@ -78,7 +78,7 @@ def test_log_det_is_that_of_the_jacobian(name):
 @every_bijector
 @pytest.mark.parametrize("direction", ["forward", "inverse"])
 def test_gradients_reach_every_parameter_and_are_right(name, direction):
-    """Against a central difference of the loss along a random direction."""
+    """Compares with a central difference of the loss along a random direction."""
     bijector = made(name)
     value = data(bijector, (2,))
     if direction == "forward":
@@ -141,13 +141,13 @@ def test_checkpoint_restores_equal_outputs(name, tmp_path):
 
 @every_bijector
 def test_tfp_oracle(name):
-    """`bijector_test_util` as TensorFlow's wheel has it; TFP's wheel leaves its own copy out.
+    """Runs TFP's bijector test from TensorFlow's wheel, as TFP's wheel does not contain it.
 
-    No constructor is over scalars; tests/test_tfp_manners.py asks vectors of one number for scalar congruency.
+    No constructor is over scalars; tests/test_tfp_manners.py tests scalar congruency with vectors of one number.
     """
     bijector = made(name)
     if len(bijector.latent_shape) != len(bijector.event_shape):
-        pytest.skip("the oracle knows one event rank only; test_shapes_finiteness_and_round_trip covers the rest")
+        pytest.skip("the oracle supports a single event rank; test_shapes_finiteness_and_round_trip covers the rest")
     y = data(bijector, (3,)).numpy()
     x = bijector.inverse(data(bijector, (3,), seed=1)).numpy()
     session = types.SimpleNamespace(run=lambda tensors: [t.numpy() for t in tensors])
@@ -164,7 +164,7 @@ def test_tfp_and_keras_list_the_same_parameters(name):
 
 
 @every_bijector
-def test_initialize_normalises_once_and_returns_latents(name):
+def test_initialize_normalizes_once_and_returns_latents(name):
     bijector = CONSTRUCTORS[name]("float64")
     batch = 3.0 + 2.0 * data(bijector, (64,))
     latents = bijector._initialize(batch)

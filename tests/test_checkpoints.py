@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints and run directories: damaged, half written, on a full disk; test_resuming.py has whole runs."""
+"""Checkpoints and run directories with damaged or partial files, and on a full disk. See test_resuming.py for runs."""
 
 import errno
 import warnings
@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from trainers.runs.checkpoints import Checkpoints
 from trainers.runs.atomic_files import room_in, write_json
-from trainers.runs.run_directory import RunDir
+from trainers.runs.checkpoints import Checkpoints
+from trainers.runs.run_directory import RunDirectory
 
 
 def tiny_model(value):
@@ -22,7 +22,7 @@ def tiny_model(value):
 
 @pytest.fixture
 def three(tmp_path):
-    """Checkpoints of epochs 1 to 3, of which the second is the best; the weights are the epoch."""
+    """Checkpoints of epochs 1 to 3. Epoch 2 is the best one. All kernel weights equal the number of the epoch."""
     checkpoints = Checkpoints(tmp_path)
     for epoch, bits in enumerate([3.0, 1.0, 2.0], 1):
         checkpoints.save(tiny_model(epoch), epoch, bits)
@@ -30,7 +30,7 @@ def three(tmp_path):
 
 
 def flip(path, place, bit=3):
-    """Turns one bit of a file over."""
+    """Flips one bit of a file."""
     content = bytearray(path.read_bytes())
     content[place] ^= 1 << bit
     path.write_bytes(content)
@@ -45,7 +45,7 @@ DAMAGES = {
 
 
 def restored(restore):
-    """The weight and the epoch that a restore gives."""
+    """Returns a weight and the epoch after a restore."""
     model = tiny_model(0)
     record = restore(model)
     return model.get_weights()[0][0, 0], record["epoch"]
@@ -54,7 +54,7 @@ def restored(restore):
 # Checkpoints.
 
 
-def test_the_last_and_the_best_are_kept(tmp_path):
+def test_the_last_and_the_best_checkpoints_are_kept(tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=2)
     assert checkpoints.restore_last(tiny_model(0)) is None
     for epoch, bits in enumerate([3.0, 1.0, 2.0, float("nan"), 2.5], 1):
@@ -65,7 +65,7 @@ def test_the_last_and_the_best_are_kept(tmp_path):
     assert restored(checkpoints.restore_last) == (5, 5)
 
 
-def test_within_an_epoch_is_newer_but_never_best(tmp_path):
+def test_a_checkpoint_within_an_epoch_is_newer_but_never_the_best(tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=2)
     checkpoints.save(tiny_model(0.5), 0, step=7)
     assert restored(checkpoints.restore_best) == (0.5, 0)
@@ -79,42 +79,42 @@ def test_within_an_epoch_is_newer_but_never_best(tmp_path):
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_weights_fall_back(three, tmp_path, damage):
     DAMAGES[damage](tmp_path / "epoch_0003.weights.h5")
-    with pytest.warns(UserWarning, match="epoch_0003.weights.h5 is damaged or missing; trying another"):
+    with pytest.warns(UserWarning, match="epoch_0003.weights.h5 is damaged or missing; trying another one"):
         assert restored(three.restore_last) == (2, 2)
     DAMAGES[damage](tmp_path / "epoch_0002.weights.h5")
     with pytest.warns(UserWarning, match="epoch_000[23].weights.h5 is damaged"):
         assert restored(three.restore_best) == (1, 1)
     DAMAGES[damage](tmp_path / "epoch_0001.weights.h5")
     for restore in (three.restore_last, three.restore_best):
-        with pytest.warns(UserWarning), pytest.raises(ValueError, match=f"all 3 in {tmp_path} are damaged"):
+        with pytest.warns(UserWarning), pytest.raises(ValueError, match=f"all 3 checkpoints in {tmp_path} are damaged"):
             restore(tiny_model(0))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "emptied", "flipped"])
 def test_damaged_records_fall_back(three, tmp_path, damage):
     DAMAGES[damage](tmp_path / "epoch_0003.json")
-    with pytest.warns(UserWarning, match="epoch_0003.json is damaged; left out"):
+    with pytest.warns(UserWarning, match="epoch_0003.json is damaged and is ignored"):
         assert restored(three.restore_last) == (2, 2)
     for epoch in (1, 2):
         DAMAGES[damage](tmp_path / f"epoch_000{epoch}.json")
-    with pytest.warns(UserWarning), pytest.raises(ValueError, match="all 3 in .* are damaged"):
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="all 3 checkpoints in .* are damaged"):
         three.restore_last(tiny_model(0))
 
 
-def test_no_bit_of_a_record_goes_unnoticed(three, tmp_path):
+def test_each_flipped_bit_of_a_record_is_detected(three, tmp_path):
     path = tmp_path / "epoch_0002.json"
-    whole = [record for record in three.records() if record["epoch"] != 2]
+    intact = [record for record in three.records() if record["epoch"] != 2]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for place in range(path.stat().st_size):
             for bit in range(8):
                 flip(path, place, bit)
-                assert three.records() == whole, (place, bit)
+                assert three.records() == intact, (place, bit)
                 flip(path, place, bit)
     assert len(three.records()) == 3
 
 
-def test_records_of_another_form_are_damaged(three, tmp_path):
+def test_json_that_is_not_a_record_is_damaged(three, tmp_path):
     for content in ([], 3, None, {"epoch": 3}, {"record_sha256": ""}):
         write_json(content, tmp_path / "epoch_0003.json")
         with pytest.warns(UserWarning, match="epoch_0003.json is damaged"):
@@ -123,20 +123,47 @@ def test_records_of_another_form_are_damaged(three, tmp_path):
 
 # The run directory.
 
+CONFIG = {"seed": 0, "epochs": 1, "training": {"schedule": "constant"}}
 
-def test_what_a_kill_leaves_of_a_new_directory_is_taken_up(tmp_path):
-    config = {"epochs": 1, "training": {"schedule": "constant"}}
+
+def test_check_writes_nothing(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    run.check(CONFIG)
+    assert not run.path.exists()
+    run.open(CONFIG)
+    times = {path: path.stat().st_mtime_ns for path in (run.path, *run.path.rglob("*"))}
+    run.check({**CONFIG, "epochs": 2})
+    for config, resume, message in [({**CONFIG, "seed": 1}, True, r"another configuration: seed 0 \(now 1\)"),
+                                    (CONFIG, False, "already holds a run, and --resume=false")]:
+        for method in (run.check, run.open):
+            with pytest.raises(ValueError, match=message):
+                method(config, resume)
+    assert times == {path: path.stat().st_mtime_ns for path in (run.path, *run.path.rglob("*"))}
+    run.open({**CONFIG, "epochs": 2})
+    assert run.config()["epochs"] == 2
+
+
+def test_a_run_is_finished_for_a_number_of_epochs(tmp_path):
+    run = RunDirectory(tmp_path)
+    assert not run.is_finished() and not run.is_finished(CONFIG)
+    run.open(CONFIG)
+    run.model_path.touch()
+    run.finish({"epochs": 1})
+    assert run.is_finished() and run.is_finished(CONFIG) and not run.is_finished({**CONFIG, "epochs": 2})
+
+
+def test_an_incomplete_new_directory_is_completed(tmp_path):
     (tmp_path / ".partial.config.json").touch()
-    run = RunDir(tmp_path)
-    run.open(config)
+    run = RunDirectory(tmp_path)
+    run.open(CONFIG)
     for directory in (run.samples, run.checkpoints):
         directory.rmdir()
-        run.open(config)
+        run.open(CONFIG)
         assert directory.is_dir()
 
 
-def test_rewind_drops_what_is_half_written(tmp_path):
-    run = RunDir(tmp_path)
+def test_rewind_deletes_partial_files_and_history(tmp_path):
+    run = RunDirectory(tmp_path)
     run.open({"epochs": 1})
     (tmp_path / "saved_model" / ".partial" / "variables").mkdir(parents=True)
     (run.checkpoints / ".partial.epoch_0003.json").touch()
@@ -149,23 +176,23 @@ def test_rewind_drops_what_is_half_written(tmp_path):
     assert not list(tmp_path.rglob(".partial*"))
 
 
-def test_a_damaged_line_of_history_is_told(tmp_path):
-    run = RunDir(tmp_path)
+def test_a_damaged_line_of_the_history_gives_a_warning(tmp_path):
+    run = RunDirectory(tmp_path)
     run.history_path.write_bytes(b'{"epoch": 1}\n{"epoch"\xff 2}\n{"epoch": 3}\n')
-    with pytest.warns(UserWarning, match="history.jsonl, line 2 is damaged; left out"):
+    with pytest.warns(UserWarning, match="history.jsonl, line 2 is damaged and is ignored"):
         assert run.history() == [{"epoch": 1}, {"epoch": 3}]
 
 
 @pytest.mark.parametrize("error", [
     OSError(errno.ENOSPC, "No space left on device"),
     RuntimeError("Can't decrement id ref count (file write failed: errno = 28, message = 'No space left on device')"),
-    OSError(errno.EDQUOT, "whatever")], ids=["system", "hdf5", "quota"])
-def test_a_full_disk_is_told_by_directory(error):
-    with pytest.raises(OSError, match="output_dir: runs/a: (No space left on device|Disk quota exceeded); what was"):
+    OSError(errno.EDQUOT, "another text")], ids=["system", "hdf5", "quota"])
+def test_an_error_of_a_full_disk_names_the_directory(error):
+    with pytest.raises(OSError, match="output_dir: runs/a: (No space left on device|Disk quota exceeded); all saved"):
         with room_in("runs/a"):
             try:
                 raise error
             finally:
-                raise TypeError("on the way out")
+                raise TypeError("during cleanup")
     with pytest.raises(OSError, match="Permission denied"), room_in("runs/a"):
         raise PermissionError(errno.EACCES, "Permission denied")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models of distributions of one's own with a context, and conditions that no model takes."""
+"""Contexts of custom distributions, and error messages for wrong conditions."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ tfb, tfd = tfp.bijectors, tfp.distributions
 
 @pytest.fixture(scope="module")
 def labelled():
-    """A class-conditional Glow, initialised and compiled; tests leave it as it is."""
+    """A class-conditional Glow, initialized and compiled. Tests must not change it."""
     model = tfp_glow.FlowModel(small_glow(num_levels=1))
     model.initialize(IMAGES, LABELS)
     model.compile("adam")
@@ -59,7 +59,7 @@ def test_contexts_reach_the_bijectors_of_compositions(name):
     assert model.sample(5, seed=1, condition=contexts[0]).shape == (5, 4)
 
 
-def test_contexts_are_trained_on():
+def test_training_uses_the_contexts():
     model = tfp_glow.FlowModel(COMPOSITIONS["chain"]())
     model.compile(keras.optimizers.Adam(1e-2))
     rng = np.random.RandomState(0)
@@ -78,54 +78,55 @@ def dataset(*parts):
 
 
 @pytest.mark.parametrize(("call", "message"), [
-    (lambda m: m.log_prob(POINTS), r"`condition` must be labels, whole numbers in \[0, 2\); received None"),
-    (lambda m: m.bits_per_dim(POINTS, condition=[0, 1, 2, 0, 1, 0]), r"labels, whole numbers in \[0, 2\); received 2"),
-    (lambda m: m.encode(POINTS, -1), r"labels, whole numbers in \[0, 2\); received -1"),
-    (lambda m: m.decode(np.zeros((6, 16)), 0.5), "`condition` must be labels.*received 0.5"),
-    (lambda m: m.reconstruct(POINTS, "bright"), "`condition` must be labels.*received 'bright'"),
-    (lambda m: m.log_prob(POINTS, condition=[0, 1]), r"`condition` must have a batch that broadcasts to .*\(6,\)"),
-    (lambda m: m.sample(3), "`condition` must be labels.*received None"),
-    (lambda m: m.sample(3, condition=[0, 1]), r"`condition` must have a batch that broadcasts to .*\(3,\)"),
+    (lambda m: m.log_prob(POINTS), r"`condition` must be integer labels in \[0, 2\); received None"),
+    (lambda m: m.bits_per_dim(POINTS, condition=[0, 1, 2, 0, 1, 0]), r"integer labels in \[0, 2\); received 2"),
+    (lambda m: m.encode(POINTS, -1), r"integer labels in \[0, 2\); received -1"),
+    (lambda m: m.decode(np.zeros((6, 16)), 0.5), "`condition` must be integer labels.*received 0.5"),
+    (lambda m: m.reconstruct(POINTS, "bright"), "`condition` must be integer labels.*received 'bright'"),
+    (lambda m: m.log_prob(POINTS, condition=[0, 1]), r"`condition` must have a batch shape that .*\(6,\)"),
+    (lambda m: m.sample(3), "`condition` must be integer labels.*received None"),
+    (lambda m: m.sample(3, condition=[0, 1]), r"`condition` must have a batch shape that broadcasts to .*\(3,\)"),
     (lambda m: m(POINTS), "`x` must be a pair of events and labels"),
-    (lambda m: m.initialize(IMAGES), "`condition` must be labels"),
-    (lambda m: m.fit(IMAGES), "`y` must be labels.*received None"),
-    (lambda m: m.fit(IMAGES, LABELS + 1), r"`y` must be labels, whole numbers in \[0, 2\); received 2"),
-    (lambda m: m.fit(IMAGES, LABELS.astype("float32")), "`y` must be labels.*dtype float32"),
-    (lambda m: m.fit(IMAGES, LABELS[:, None]), r"`y` must hold labels.*one of shape \(96, 1\)"),
-    (lambda m: m.fit(dataset(IMAGES)), "`y` must hold labels.*received None"),
-    (lambda m: m.fit(dataset(IMAGES, {"class": LABELS})), "`y` must hold labels.*received {'class'"),
-    (lambda m: m.fit(dataset(IMAGES, LABELS / 2)), "`y` must hold labels.*dtype float64"),
-    (lambda m: m.fit(IMAGES, LABELS, validation_data=(IMAGES,)), "`validation_data` must be labels.*received None"),
-    (lambda m: m.fit(IMAGES, LABELS, validation_data=dataset(IMAGES)), "`validation_data` must hold labels"),
-    (lambda m: m.evaluate(IMAGES), "`y` must be labels.*received None"),
-    (lambda m: m.evaluate(dataset(IMAGES, LABELS + 1), verbose=0), "`y` must hold labels.*a batch with others"),
+    (lambda m: m.initialize(IMAGES), "`condition` must be integer labels"),
+    (lambda m: m.fit(IMAGES), "`y` must be integer labels.*received None"),
+    (lambda m: m.fit(IMAGES, LABELS + 1), r"`y` must be integer labels in \[0, 2\); received 2"),
+    (lambda m: m.fit(IMAGES, LABELS.astype("float32")), "`y` must be integer labels.*dtype float32"),
+    (lambda m: m.fit(IMAGES, LABELS[:, None]), r"`y` must hold integer labels.*received shape \(96, 1\)"),
+    (lambda m: m.fit(dataset(IMAGES)), "`y` must hold integer labels.*received None"),
+    (lambda m: m.fit(dataset(IMAGES, {"class": LABELS})), "`y` must hold integer labels.*received {'class'"),
+    (lambda m: m.fit(dataset(IMAGES, LABELS / 2)), "`y` must hold integer labels.*dtype float64"),
+    (lambda m: m.fit(IMAGES, LABELS, validation_data=(IMAGES,)), "`validation_data` must be .*labels.*received None"),
+    (lambda m: m.fit(IMAGES, LABELS, validation_data=dataset(IMAGES)), "`validation_data` must hold integer labels"),
+    (lambda m: m.evaluate(IMAGES), "`y` must be integer labels.*received None"),
+    (lambda m: m.evaluate(dataset(IMAGES, LABELS + 1), verbose=0), "`y` must hold integer labels.*other labels"),
     (lambda m: tfp_glow.FlowModel(small_glow(None)).log_prob(POINTS, condition=1),
-     "`condition` must be left out, as nothing in this model's distribution depends on one; received 1"),
-    (lambda m: tfp_glow.FlowModel(small_glow(None), weight_y=0.1), "`weight_y` must be 0 for a distribution without"),
+     "`condition` must be left out, as the distribution of this model has no conditioned bijector; received 1"),
+    (lambda m: tfp_glow.FlowModel(small_glow(None), weight_y=0.1),
+     "`weight_y` must be 0 unless the distribution is a tfp_glow.glow with `num_classes`"),
     (lambda m: tfp_glow.FlowModel(tfp_glow.realnvp(SHAPE, 1, 1, 4, num_classes=2), weight_y=1), "`weight_y` must be 0"),
     (lambda m: tfp_glow.FlowModel(tfd.TransformedDistribution(normal(), tfb.Chain([coupling(), coupling((2,), "b")]))),
      r"must have one context shape; received \(2,\), \(3,\)"),
     (lambda m: tfp_glow.FlowModel(tfd.Independent(COMPOSITIONS["steps"](), 0)),
-     "A conditioned bijector must be in flow bijectors, tfb.Chain.*received 'steps'"),
+     "A conditioned bijector must be inside flow bijectors, tfb.Chain.*received 'steps'"),
     (lambda m: tfp_glow.FlowModel(COMPOSITIONS["steps"]()).log_prob(np.zeros((2, 4)), condition=np.zeros((2, 4))),
-     r"`condition` must be contexts of shape \(3,\); received one of shape \(2, 4\)"),
+     r"`condition` must be contexts of shape \(3,\); received shape \(2, 4\)"),
     (lambda m: tfp_glow.FlowModel(COMPOSITIONS["steps"]()).sample(2, condition=[0.0, np.nan, 1.0]),
      "`condition` must be finite"),
 ])
-def test_wrong_conditions_are_named(labelled, call, message):
+def test_wrong_conditions_raise(labelled, call, message):
     with pytest.raises(ValueError, match=message):
         call(labelled)
 
 
-def test_a_wrong_label_in_the_middle_of_training_is_named():
+def test_a_wrong_label_in_the_middle_of_training_raises():
     model = tfp_glow.FlowModel(small_glow(num_levels=1))
     model.compile("adam")
     wrong = np.where(np.arange(96) < 72, LABELS, 7)
-    with pytest.raises(ValueError, match="`y` must hold labels.*received a batch with others"):
+    with pytest.raises(ValueError, match="`y` must hold integer labels.*received a batch with other labels"):
         model.fit(dataset(IMAGES, wrong), verbose=0)
 
 
-def test_labels_without_a_use_for_them_are_ignored():
+def test_a_flow_without_classes_ignores_labels():
     model = tfp_glow.FlowModel(small_glow(None, num_levels=1))
     assert model.condition_spec is None
     model.compile("adam")

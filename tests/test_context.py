@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Couplings conditioned on a context: Jacobians, gradients in both kinds of backpropagation, calls, messages."""
+"""Conditioned bijectors: Jacobians, gradients with both kinds of backpropagation, calls and error messages."""
 
 import keras
 import numpy as np
@@ -10,8 +10,8 @@ from test_passes import Counting
 
 import tfp_glow
 from tfp_glow import bijectors as tfgb
-from tfp_glow.networks import ConvNet, MLP, ResNet
-from tfp_glow.networks._context import joined
+from tfp_glow.networks import MLP, ConvNet, ResNet
+from tfp_glow.networks._context import concatenate_context
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 IMAGE, VECTOR, CONTEXT = (4, 4, 2), (5,), (3,)
@@ -31,7 +31,7 @@ def image_step(shape=IMAGE):
 
 
 def multiscale():
-    """Only the upper level is conditioned."""
+    """Returns two levels, of which only the last is conditioned."""
     top = tfgb.Multiscale(image_step((2, 2, 4)))
     return tfgb.Multiscale(tfgb.Steps([tfgb.Squeeze(IMAGE, dtype="float64"), tfgb.ActNorm((2, 2, 8), dtype="float64")]),
                            top)
@@ -98,7 +98,7 @@ def test_round_trip_log_det_and_influence(name):
 @every_bijector
 @pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids=["eager", "graph"])
 def test_gradient_of_the_context_is_right(name, wrap):
-    """Against a central difference, along a random direction."""
+    """Compares with a central difference along a random direction."""
     bijector = made(name)
     y, context = data(bijector)
     weight = np.random.RandomState(1).standard_normal((2, *bijector.latent_shape))
@@ -171,7 +171,7 @@ def test_batches_broadcast_and_are_checked(name):
     (np.zeros((5, 3)), r"broadcasts to that of the events, \(2,\); received shape \(5, 3\)"),
     (np.zeros((7, 2, 3)), r"broadcasts to that of the events, \(2,\); received shape \(7, 2, 3\)"),
 ])
-def test_wrong_contexts_are_named(name, context, message):
+def test_wrong_contexts_are_refused(name, context, message):
     bijector = made(name)
     y, _ = data(bijector)
     for call in (bijector.inverse, bijector.forward, lambda y, **c: tfp_glow.initialize(bijector, y, **c)):
@@ -179,15 +179,15 @@ def test_wrong_contexts_are_named(name, context, message):
             call(y, context=context)
 
 
-def test_a_context_that_nobody_asked_for_is_refused():
+def test_a_context_without_conditioned_parts_is_refused():
     bijector = tfgb.Steps([tfgb.ActNorm(VECTOR), tfgb.AdditiveCoupling(VECTOR, MLP(3))])
-    with pytest.raises(ValueError, match=r"`context` must be left out.*received one of shape \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"`context` must be left out.*received a context of shape \(2, 3\)"):
         bijector.inverse(tf.zeros((2, 5)), context=tf.zeros((2, 3)))
     with pytest.raises(ValueError, match="`context_shape` must be"):
         tfgb.AdditiveCoupling(VECTOR, MLP(3), context_shape=(0,))
 
 
-def test_a_distribution_passes_the_context_on_and_calls_the_network_once():
+def test_a_distribution_passes_the_context_and_evaluates_the_network_once():
     class CountingPair(Counting):
         def build(self, input_shape):
             super().build((None, input_shape[0][-1] + input_shape[1][-1]))
@@ -196,7 +196,7 @@ def test_a_distribution_passes_the_context_on_and_calls_the_network_once():
             return (*input_shape[0][:-1], 4)
 
         def call(self, inputs):
-            return super().call(joined(inputs))
+            return super().call(concatenate_context(inputs))
 
     network = CountingPair(4)
     coupling = tfgb.AffineCoupling((4,), network, scale="exp", context_shape=CONTEXT)
@@ -212,7 +212,7 @@ def test_a_distribution_passes_the_context_on_and_calls_the_network_once():
 
 
 @pytest.mark.parametrize("kind", [tf.Variable, np.array, keras.Variable])
-def test_no_result_outlives_a_change_of_the_context(kind):
+def test_a_changed_context_invalidates_cached_passes(kind):
     bijector = tfgb.AffineCoupling((4,), Dense(), scale="exp", context_shape=CONTEXT)
     y, context = tf.random.normal((2, 4)), kind(np.zeros((2, 3), "float32"))
     before = bijector.inverse(y, context=context)
@@ -226,7 +226,7 @@ def test_no_result_outlives_a_change_of_the_context(kind):
 
 
 class Dense(keras.layers.Layer):
-    """A network of pairs that starts away from zero."""
+    """A network of kept part and context that does not start at zero."""
 
     def build(self, input_shape):
         self.dense = keras.layers.Dense(4, kernel_initializer="ones")
@@ -236,16 +236,16 @@ class Dense(keras.layers.Layer):
         return (*input_shape[0][:-1], 4)
 
     def call(self, inputs):
-        return self.dense(joined(inputs))
+        return self.dense(concatenate_context(inputs))
 
 
-def test_networks_take_a_vector_or_an_image_of_context():
+def test_networks_accept_a_vector_or_an_image_as_context():
     kept, vector = tf.random.normal((2, 4, 4, 3)), tf.random.normal((2, 5))
     image = tf.broadcast_to(vector[:, None, None], (2, 4, 4, 5))
-    np.testing.assert_array_equal(joined([kept, vector]), joined([kept, image]))
-    np.testing.assert_array_equal(joined([kept, vector])[..., 3:], image)
+    np.testing.assert_array_equal(concatenate_context([kept, vector]), concatenate_context([kept, image]))
+    np.testing.assert_array_equal(concatenate_context([kept, vector])[..., 3:], image)
     with pytest.raises(ValueError, match="with a context `.batch, size.` or of the rank of `kept`"):
-        joined([kept, tf.zeros((2, 4, 5))])
+        concatenate_context([kept, tf.zeros((2, 4, 5))])
 
 
 def test_initialize_reaches_the_networks_of_a_conditioned_flow():

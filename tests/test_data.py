@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The data layer: splits, order, batches and the store; digits and TFDS."""
+"""The data sets: splits, order, batches and prepared sets; digits and TFDS."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def epochs(data, count, **kwargs):
     return [np.concatenate([next(batches)[0].numpy() for _ in range(steps)]) for _ in range(count)]
 
 
-def test_order_is_a_function_of_seed_and_epoch_alone(digits):
+def test_order_depends_on_seed_and_epoch_only(digits):
     tf.random.set_seed(1)
     first = epochs(digits, 3, seed=5, flip=True)
     tf.random.set_seed(2)
@@ -50,7 +50,7 @@ def test_order_is_a_function_of_seed_and_epoch_alone(digits):
     assert all(sorted(map(bytes, epoch)) == sorted(map(bytes, arrays(digits, "train")[0])) for epoch in plain)
 
 
-def test_dataset_leaves_the_global_random_state_alone(digits):
+def test_dataset_does_not_change_the_global_random_state(digits):
     tf.random.set_seed(3)
     expected = tf.random.uniform([4]).numpy()
     tf.random.set_seed(3)
@@ -96,39 +96,39 @@ def test_repeat_is_endless_and_shards_batches(digits):
         ("epoch: must not be negative; got -2", {"epoch": -2}),
     ],
 )
-def test_dataset_refuses(digits, message, kwargs):
+def test_dataset_rejects_bad_arguments(digits, message, kwargs):
     with pytest.raises(ValueError, match=message):
         data_lib.dataset(digits, **{"split": "test", "batch_size": 8, "shuffle": True, **kwargs})
 
 
-def test_store_is_written_once_and_never_half(tmp_path, monkeypatch, capsys):
+def test_prepared_sets_are_stored_once_and_never_incomplete(tmp_path, monkeypatch, capsys):
     images = np.zeros([20, 2, 2, 1], np.uint8)
     calls = []
 
-    def splits():
+    def make_splits():
         calls.append(1)
-        return {"train": prepared_sets.array_examples(images, None, None, "zeros")}
+        return {"train": prepared_sets.keyed_examples(images, None, None, "zeros")}
 
     def killed(*args, **kwargs):
         raise KeyboardInterrupt
 
-    spec = prepared_sets.features((2, 2, 1), None)
+    features = prepared_sets.image_features((2, 2, 1), None)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(prepared_sets, "_move", killed)
-        prepared_sets.stored("zeros", "abc", spec, splits, str(tmp_path))
+        patch.setattr(prepared_sets, "_move_into_place", killed)
+        prepared_sets.open_or_prepare("zeros", "abc", features, make_splits, str(tmp_path))
     assert not list(tmp_path.rglob("*.tfrecord*"))
     for _ in range(2):
-        builder = prepared_sets.stored("zeros", "abc", spec, splits, str(tmp_path))
+        builder = prepared_sets.open_or_prepare("zeros", "abc", features, make_splits, str(tmp_path))
         assert builder.info.splits["train"].num_examples == 20
-    assert len(calls) == 2  # the killed run and the next; the last one read what was stored
+    assert len(calls) == 2  # The killed call and the next one; the last call reads the stored set.
     assert sorted(path.name for path in tmp_path.iterdir()) == ["zeros"]
     assert not capsys.readouterr().out
 
 
 @pytest.mark.parametrize("labels, message", [([0, 3], "got 3"), ([-1, 0], "got -1"), ([0], "but 1 labels")])
-def test_labels_must_fit(labels, message):
+def test_labels_must_match_the_images(labels, message):
     with pytest.raises(ValueError, match=message):
-        prepared_sets.array_examples(np.zeros([2, 2, 2, 1], np.uint8), np.array(labels), 3, "x")
+        prepared_sets.keyed_examples(np.zeros([2, 2, 2, 1], np.uint8), np.array(labels), 3, "x")
 
 
 def test_unwritable_cache(tmp_path):
@@ -151,7 +151,7 @@ def test_unwritable_cache(tmp_path):
         ("idx:/nowhere/at/all", "idx directory /nowhere/at/all does not exist"),
     ],
 )
-def test_spec_refused(spec, message):
+def test_bad_specs_are_rejected(spec, message):
     with tfds.testing.mock_data(), pytest.raises(ValueError, match=message) as caught:
         data_lib.load(spec)
     assert "\n" not in str(caught.value)

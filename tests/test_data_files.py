@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images from IDX files, folders and TFDS: what is read, and what is refused."""
+"""Images from IDX files, folders and TFDS: the data that is read, and the errors."""
 
 import gzip
 
@@ -39,7 +39,7 @@ def test_idx(tmp_path, ending):
         np.testing.assert_array_equal(labels, part % 3)
 
 
-def test_idx_without_test_and_labels_then_changed(tmp_path):
+def test_idx_without_test_and_labels_and_with_changed_content(tmp_path):
     idx_dir(tmp_path, train=20, test=0)
     (tmp_path / "train-labels-idx1-ubyte.gz").unlink()
     data = data_lib.load(f"idx:{tmp_path}")
@@ -53,7 +53,7 @@ def test_idx_without_test_and_labels_then_changed(tmp_path):
     assert not rows(arrays(data_lib.load(f"idx:{tmp_path}"), "train")[0]) & rows(parts["train"][0])
 
 
-def test_num_bits_floors(tmp_path):
+def test_num_bits_rounds_down(tmp_path):
     data = data_lib.load(f"idx:{idx_dir(tmp_path)}")
     full, _ = arrays(data, "train")
     ((reduced, _),) = data_lib.dataset(data, "train", 36, shuffle=False, num_bits=3)
@@ -65,7 +65,7 @@ def truncate(path):
 
 
 IDX_DAMAGE = {
-    "corrupt idx file .*train-images.*: sizes .* do not fit its 795 bytes": lambda d: truncate(
+    "corrupt idx file .*train-images.*: sizes .* do not match its 795 bytes": lambda d: truncate(
         d / "train-images-idx3-ubyte"
     ),
     "corrupt idx file .*: 0 bytes are too few": lambda d: (d / "t10k-images-idx3-ubyte").write_bytes(b""),
@@ -76,7 +76,7 @@ IDX_DAMAGE = {
     r"labels of .* test must be in \[0, 3\); got 9": lambda d: write_idx_file(
         d / "t10k-labels-idx1-ubyte", np.full(7, 9, np.uint8)
     ),
-    "one size; got .5, 4. and .6, 6.": lambda d: write_idx_file(
+    "the same size; got .5, 4. and .6, 6.": lambda d: write_idx_file(
         d / "t10k-images-idx3-ubyte", np.zeros([7, 6, 6], np.uint8)
     ),
     "holds no train-images-idx3-ubyte": lambda d: (d / "train-images-idx3-ubyte").unlink(),
@@ -85,13 +85,13 @@ IDX_DAMAGE = {
 
 
 @pytest.mark.parametrize("message", IDX_DAMAGE)
-def test_idx_refuses(tmp_path, message):
+def test_damaged_idx_files_are_rejected(tmp_path, message):
     IDX_DAMAGE[message](idx_dir(tmp_path, ending=""))
     with pytest.raises(ValueError, match=message):
         data_lib.load(f"idx:{tmp_path}")
 
 
-def test_idx_refuses_truncated_gzip(tmp_path):
+def test_truncated_gzip_files_are_rejected(tmp_path):
     truncate(idx_dir(tmp_path) / "train-images-idx3-ubyte.gz")
     with pytest.raises(ValueError, match="corrupt idx file"):
         data_lib.load(f"idx:{tmp_path}")
@@ -128,7 +128,7 @@ def test_folder_with_splits_is_read_in_place(tmp_path, cache):
 
 
 @pytest.mark.parametrize("labels", [["a", "b"], [""]])
-def test_flat_folder_of_grey_images(tmp_path, labels):
+def test_flat_folder_of_gray_images(tmp_path, labels):
     for number, label in enumerate(labels):
         write_images(tmp_path / label, 20 // len(labels), mode="L", seed=number)
     data = data_lib.load(f"folder:{tmp_path}")
@@ -161,11 +161,11 @@ def test_jpeg(tmp_path):
         np.abs(images[0].astype(int) - np.asarray(PIL.Image.open(path)).astype(int)).max()
         for path in tmp_path.iterdir()
     ]
-    assert min(close) <= 4  # two decoders may round differently
+    assert min(close) <= 4  # Two decoders may round differently.
 
 
-def deep_rgb(path):
-    """A 16-bit RGB file, which Pillow reads but cannot write."""
+def write_16_bit_rgb(path):
+    """Writes a 16-bit RGB file; Pillow reads such files but cannot write them."""
     path.write_bytes(tf.io.encode_png(tf.zeros([6, 4, 3], tf.uint16)).numpy())
 
 
@@ -173,9 +173,9 @@ FOLDER_DAMAGE = {
     "0.png is 4x6, .*odd/0.png is 5x6": lambda d: write_images(d / "odd", 1, size=(5, 6)),
     "corrupt image .*a/1.png": lambda d: truncate(d / "a" / "1.png"),
     "corrupt image .*a/text.png": lambda d: (d / "a" / "text.png").write_text("not an image"),
-    "8 bits a channel; .*deep.png": lambda d: deep_rgb(d / "a" / "deep.png"),
-    "8 bits a channel; .*grey.png": lambda d: PIL.Image.new("I;16", (4, 6)).save(d / "a" / "grey.png"),
-    "all in class folders or none": lambda d: write_images(d, 1),
+    "8 bits per channel; .*deep.png": lambda d: write_16_bit_rgb(d / "a" / "deep.png"),
+    "8 bits per channel; .*gray.png": lambda d: PIL.Image.new("I;16", (4, 6)).save(d / "a" / "gray.png"),
+    "either all images or none must be in class folders": lambda d: write_images(d, 1),
     "too few train images": lambda d: [(d / "a" / f"{n}.png").unlink() for n in (1, 2)],
     "no images .* in": lambda d: [(d / "a" / f"{n}.png").unlink() for n in (0, 1, 2)],
     "beside .*train images must be in SPLIT/CLASS/; found .*a/0.png": lambda d: write_images(d / "train", 1),
@@ -188,7 +188,7 @@ FOLDER_DAMAGE = {
 
 
 @pytest.mark.parametrize("message", FOLDER_DAMAGE)
-def test_folder_refuses(tmp_path, message):
+def test_damaged_folders_are_rejected(tmp_path, message):
     write_images(tmp_path / "a", 3)
     FOLDER_DAMAGE[message](tmp_path)
     with pytest.raises(ValueError, match=message) as caught:
@@ -206,7 +206,7 @@ def test_tfds_mocked():
 
 
 def test_tfds_images_of_several_sizes():
-    with tfds.testing.mock_data(num_examples=5), pytest.raises(ValueError, match="must all be one size"):
+    with tfds.testing.mock_data(num_examples=5), pytest.raises(ValueError, match="must have the same size"):
         data_lib.load("tfds:downsampled_imagenet/32x32")
 
 
@@ -214,11 +214,11 @@ def test_tfds_network_failure_is_one_line(tmp_path, monkeypatch):
     def fails(*args, **kwargs):
         raise ConnectionError("no route\nto host")
 
-    monkeypatch.setattr("trainers.data.catalog._resolves", lambda host: True)
+    monkeypatch.setattr("trainers.data.tfds_catalog._resolves", lambda host: True)
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fails)
     with pytest.raises(ValueError, match="^data: tfds:cifar10 cannot be prepared: no route$"):
         data_lib.load("tfds:cifar10", str(tmp_path))
-    monkeypatch.setattr("trainers.data.catalog._resolves", lambda host: False)
+    monkeypatch.setattr("trainers.data.tfds_catalog._resolves", lambda host: False)
     monkeypatch.setattr("urllib.request.getproxies", dict)
     with pytest.raises(ValueError, match="not on disk, and .* cannot be reached"):
         data_lib.load("tfds:cifar10", str(tmp_path))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Crop, resize and attributes: images of any size through the data layer and the command line."""
+"""Crop, resize and attributes: images of any size in data sets and on the command line."""
 
 import json
 
@@ -13,8 +13,8 @@ from test_data_files import write_images
 
 from trainers import data as data_lib
 from trainers import evaluate, interpolate, presets, train
-from trainers.data.tfds_builders import from_builder
-from trainers.data.crop_and_resize import Frame
+from trainers.data.crop_and_resize import CropAndResize
+from trainers.data.tfds_builders import image_data_from_builder
 
 
 @pytest.fixture(autouse=True)
@@ -22,25 +22,25 @@ def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("TFP_GLOW_DATA_DIR", str(tmp_path / "cache"))
 
 
-def framed(image, **sides):
-    return Frame(**sides)(tf.constant(image)).numpy()
+def resized(image, **sides):
+    return CropAndResize(**sides)(tf.constant(image)).numpy()
 
 
 def test_crop_is_central_and_resize_takes_means():
     image = np.random.RandomState(0).randint(0, 256, (7, 10, 3)).astype("uint8")
-    np.testing.assert_array_equal(framed(image), image)
-    np.testing.assert_array_equal(framed(image, crop=4), image[1:5, 3:7])
+    np.testing.assert_array_equal(resized(image), image)
+    np.testing.assert_array_equal(resized(image, crop=4), image[1:5, 3:7])
     means = image[1:5, 3:7].reshape(2, 2, 2, 2, 3).mean(axis=(1, 3))
-    resized = framed(image, crop=4, resize=2)
-    assert resized.dtype == np.uint8
-    np.testing.assert_array_equal(resized, np.round(means))
-    # Without a crop the largest square, so nothing is squeezed; 7 pixels become 3, of 7/3 each.
+    result = resized(image, crop=4, resize=2)
+    assert result.dtype == np.uint8
+    np.testing.assert_array_equal(result, np.round(means))
+    # Without a crop: the largest square, so the aspect ratio stays. 7 pixels become 3, of 7/3 pixels each.
     weights = np.clip(np.minimum.outer([7 / 3, 14 / 3, 7], np.arange(1, 8))
                       - np.maximum.outer([0, 7 / 3, 14 / 3], np.arange(7)), 0, None) * 3 / 7
     means = np.einsum("ai,bj,ijc->abc", weights, weights, image[:, 1:8].astype(float))
-    assert np.abs(framed(image, resize=3) - means).max() <= 0.501
-    np.testing.assert_array_equal(framed(image[:, :7], resize=7), image[:, :7])
-    np.testing.assert_array_equal(framed(image[:4, :4], resize=8), np.kron(image[:4, :4], np.ones((2, 2, 1), "uint8")))
+    assert np.abs(resized(image, resize=3) - means).max() <= 0.501
+    np.testing.assert_array_equal(resized(image[:, :7], resize=7), image[:, :7])
+    np.testing.assert_array_equal(resized(image[:4, :4], resize=8), np.kron(image[:4, :4], np.ones((2, 2, 1), "uint8")))
 
 
 @pytest.mark.parametrize("layout", ["classes", "flat", "splits"])
@@ -53,19 +53,19 @@ def test_folders_of_images_of_several_sizes(layout, tmp_path):
     assert data.image_shape == (4, 4, 3)
     assert data.label_names == (None if layout == "flat" else ("a", "b"))
     seen = {image.tobytes() for split in data_lib.SPLITS for image in arrays(data, split)[0]}
-    expected = {framed(np.asarray(PIL.Image.open(path)), crop=8, resize=4).tobytes() for path in root.rglob("*.png")}
+    expected = {resized(np.asarray(PIL.Image.open(path)), crop=8, resize=4).tobytes() for path in root.rglob("*.png")}
     assert seen == expected and len(seen) == 20
     again = data_lib.load(f"folder:{root}", crop=8)
     assert again.image_shape == (8, 8, 3)
-    with pytest.raises(ValueError, match="must all be one size, unless they get it by --crop or --resize; .* is "):
+    with pytest.raises(ValueError, match="must have the same size unless --crop or --resize is given; .* is "):
         data_lib.load(f"folder:{root}")
     with pytest.raises(ValueError, match=r"crop: must not be larger than an image; .*b.png is 16x8; got 9"):
         data_lib.load(f"folder:{root}", crop=9)
 
 
-def test_sets_of_the_catalogue():
+def test_sets_of_the_tfds_catalog():
     with tfds.testing.mock_data(num_examples=12):
-        data = data_lib.load("tfds:downsampled_imagenet/32x32", resize=8)  # Mocked images are of random sizes.
+        data = data_lib.load("tfds:downsampled_imagenet/32x32", resize=8)  # Mocked images have random sizes.
         assert data.image_shape == (8, 8, 3)
         images, _ = arrays(data, "train")
         assert images.dtype == np.uint8 and images.shape[1:] == (8, 8, 3)
@@ -74,22 +74,22 @@ def test_sets_of_the_catalogue():
         for split in data_lib.SPLITS:
             (images, labels), (whole, same) = arrays(small, split), arrays(cifar, split)
             np.testing.assert_array_equal(labels, same)
-            np.testing.assert_array_equal(images, [framed(image, crop=30, resize=15) for image in whole])
+            np.testing.assert_array_equal(images, [resized(image, crop=30, resize=15) for image in whole])
         with pytest.raises(ValueError, match="crop: must not be larger than an image; an image of cifar10 is 32x32"):
             data_lib.load("tfds:cifar10", crop=33)
 
 
-def test_validation_stands_for_a_missing_test_split(tmp_path):
-    """As in the papers for ImageNet and LSUN, whose sets in TFDS have these two splits."""
+def test_validation_replaces_a_missing_test_split(tmp_path):
+    """The papers do this for ImageNet and LSUN, whose sets in TFDS have these two splits."""
     write_images(tmp_path / "train" / "a", 20)
     write_images(tmp_path / "validation" / "a", 3, seed=1)
     builder = tfds.folder_dataset.ImageFolder(str(tmp_path), shape=(6, 4, 3), dtype=tf.uint8)
-    sizes = [[from_builder(builder, "set", validation_is_test=flag).num_examples(split) for split in data_lib.SPLITS]
-             for flag in (True, False)]
-    assert sizes == [[18, 2, 3], [18, 3, 2]]
+    for validation_is_test, sizes in ((True, [18, 2, 3]), (False, [18, 3, 2])):
+        data = image_data_from_builder(builder, "set", validation_is_test=validation_is_test)
+        assert [data.num_examples(split) for split in data_lib.SPLITS] == sizes
 
 
-def test_presets_frame_as_the_papers():
+def test_presets_crop_and_resize_as_the_papers_do():
     published = {"realnvp_celeba64": (148, 64), "realnvp_lsun": (171, 64), "glow_lsun": (171, 64),
                  "realnvp_imagenet64": (None, None), "glow_cifar10": (None, None)}
     for name, sides in published.items():
@@ -98,12 +98,12 @@ def test_presets_frame_as_the_papers():
 
 
 @pytest.mark.parametrize(("message", "spec", "sides"), [
-    ("crop: must be a whole number of at least 1; got -3", "digits", {"crop": -3}),
-    ("resize: must be a whole number of at least 1; got 0", "digits", {"resize": 0}),
+    ("crop: must be an integer of at least 1; got -3", "digits", {"crop": -3}),
+    ("resize: must be an integer of at least 1; got 0", "digits", {"resize": 0}),
     ("crop: must not be larger than an image; an image of digits is 8x8; got 9", "digits", {"crop": 9, "resize": 4}),
     ("resize: is for images; toy:two_moons has vectors; got 4", "toy:two_moons", {"resize": 4}),
 ])
-def test_refuses(message, spec, sides):
+def test_bad_sides_are_rejected(message, spec, sides):
     with pytest.raises(ValueError, match=message):
         data_lib.load(spec, **sides)
 
@@ -113,19 +113,19 @@ def test_attributes_become_labels():
         faces = data_lib.load("tfds:celeb_a", crop=148, resize=64)
         assert faces.image_shape == (64, 64, 3) and faces.label_names is None
         assert len(faces.attribute_names) == 40 and "Smiling" in faces.attribute_names
-        smiling = faces.labelled_by("Smiling")
+        smiling = faces.labeled_by("Smiling")
         assert smiling.label_names == ("not Smiling", "Smiling") and smiling.image_shape == (64, 64, 3)
         (images, labels), (plain, _) = arrays(smiling, "train"), arrays(faces, "train")
         np.testing.assert_array_equal(images, plain)
         builder = tfds.builder("celeb_a")
         expected = [int(example["attributes"]["Smiling"]) for example in builder.as_dataset(split="train").take(18)]
         assert labels.tolist() == expected and 0 < sum(expected) < 18
-    with pytest.raises(ValueError, match="attribute: must be one that celeb_a has, of .*Smiling.*; got 'Grinning'"):
-        faces.labelled_by("Grinning")
+    with pytest.raises(ValueError, match="must be one of the attributes of celeb_a .*Smiling.*; got 'Grinning'"):
+        faces.labeled_by("Grinning")
 
 
 def test_a_run_keeps_its_crop_and_resize(tmp_path, capsys):
-    """On mocked faces of a few pixels: train, evaluate, interpolate."""
+    """Trains, evaluates and interpolates on mocked faces of a few pixels."""
     run = tmp_path / "run"
     with tfds.testing.mock_data(num_examples=40):
         command = ["train", "--preset=digits_nice_smoke", "--data=tfds:celeb_a", f"--output_dir={run}", "--epochs=1",

@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is measured of the waiting for data; how long anything takes is not asserted, but that sleeping is counted."""
+"""The measured time of waiting for data. The tests assert that a delay is counted; they assert no other durations."""
 
 import time
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from benchmarks.data_wait import in_turns
 from trainers.callbacks.data_wait import DataWait
 
 
-def slow(seconds, number=5):
-    """Pairs of batches, each of which takes as long to make."""
+def slow_batches(seconds, number=5):
+    """Makes a data set of `number` pairs, each of which takes `seconds` to produce."""
     def make(index):
         time.sleep(seconds)
         return index
@@ -23,27 +21,22 @@ def slow(seconds, number=5):
 
 def test_batches_are_the_same_and_waiting_is_counted():
     wait = DataWait()
-    found = [(float(x[0, 0]), int(y)) for x, y in wait.watched(slow(0.05))]
+    found = [(float(x[0, 0]), int(y)) for x, y in wait.watched(slow_batches(0.05))]
     assert found == [(float(i), i) for i in range(5)]
-    assert wait.seconds >= 4 * 0.05  # The first may have been begun before it was asked for.
+    assert wait.seconds > 2 * 0.05  # less than 5 * 0.05: batches are prefetched while the loop body runs
     before = wait.seconds
     assert [int(x) for x in wait.watched(tf.data.Dataset.range(3))] == [0, 1, 2]
     assert wait.seconds > before
 
 
-def test_an_epoch_gets_its_own_share():
+def test_each_epoch_logs_its_own_share():
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", loss="mse")
     wait, seen = DataWait(), []
     show = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(dict(logs)))
-    batches = slow(0.2, 6).map(lambda x, y: (x, x))
-    # The first epoch traces the step, meanwhile data is read ahead; the second does little but wait.
+    batches = slow_batches(0.2, 6).map(lambda x, y: (x, x))
+    # The first epoch traces the step, and data is prefetched meanwhile. The second epoch mainly waits for data.
     model.fit(wait.watched(batches), steps_per_epoch=3, epochs=2, verbose=0, callbacks=[wait, show])
     assert all(0.0 <= logs["data_wait"] <= 1.0 for logs in seen)
     assert wait.seconds > 0.2
     assert "loss" in seen[0] and len(seen) == 2
-
-
-def test_turns():
-    live, held = tf.data.Dataset.range(100), tf.data.Dataset.from_tensors(np.int64(-1)).repeat()
-    assert [int(x) for x in in_turns(live, held, 2, 2)] == [0, 1, -1, -1, 2, 3, -1, -1]

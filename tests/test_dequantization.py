@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Noise on whole numbers: uniform and variational, the bounds they give, training, saving, the command line."""
+"""Uniform and variational dequantization: bounds, training, saving and the command line."""
 
 import contextlib
 import json
@@ -18,8 +18,8 @@ tfb, tfd = tfp.bijectors, tfp.distributions
 RNG = np.random.RandomState(0)
 SHAPE = (2, 2, 1)
 BITS = RNG.randint(0, 2, (256, *SHAPE)).astype("uint8")
-# All of its mass is in two bins of each pixel, half in each, where they meet: an image of zeros and ones costs 1 bit a
-# dimension, but noise has to be near 1 on zeros and near 0 on ones.
+# Each of the two bins of a pixel has half of the mass, near the border between them. So an image costs 1 bit per
+# dimension, if the noise is near 1 on zeros and near 0 on ones.
 MIDDLE = tfd.Independent(tfd.Normal(tf.ones(SHAPE), 0.25), 3)
 
 
@@ -36,17 +36,17 @@ def disturbed(distribution, size=0.5):
 
 @pytest.fixture(scope="module")
 def trained():
-    """The dequantizer alone: `MIDDLE` has no variables."""
+    """A model whose only variables are those of the dequantizer, trained."""
     model = tfp_glow.FlowModel(MIDDLE, dequantizer=small_dequantizer())
     model.compile(keras.optimizers.Adam(1e-2))
     model.fit(BITS, batch_size=64, epochs=60, verbose=0)
     return model
 
 
-# The flow of the noise.
+# The dequantizer.
 
 
-def test_it_starts_as_the_uniform_noise_it_stands_for():
+def test_the_dequantizer_starts_as_uniform_noise():
     model = tfp_glow.FlowModel(MIDDLE, dequantizer=small_dequantizer())
     plain = tfp_glow.FlowModel(MIDDLE)
     assert plain.is_initialized and not model.is_initialized
@@ -58,8 +58,8 @@ def test_it_starts_as_the_uniform_noise_it_stands_for():
     assert np.isfinite(model.log_prob(BITS, noise=extremes)).all()
 
 
-def test_it_is_a_density_given_the_image():
-    """Its integral over the unit square, in logits, is 1 for all images; samples' densities are those of `log_prob`."""
+def test_the_dequantizer_is_a_density_given_the_image():
+    """Its integral over the unit square is 1 for each image, and samples have the density that `log_prob` computes."""
     noise = disturbed(small_dequantizer((1, 2, 1), dtype="float64"), 0.3)
     ticks, step = np.linspace(-25.0, 25.0, 251, retstep=True)
     u = 1.0 / (1.0 + np.exp(-np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 1, 2, 1)))
@@ -82,12 +82,12 @@ def test_it_is_a_density_given_the_image():
     np.testing.assert_allclose(log_q, noise.log_prob(points - images, **given), atol=1e-6)
 
 
-def test_it_learns_what_noise_the_density_wants(trained):
+def test_the_dequantizer_learns_noise_that_fits_the_density(trained):
     exact = -math.log2(0.5 * math.erf(4.0 / math.sqrt(2.0)))
     uniform = -(math.log(1 / (0.25 * math.sqrt(2 * math.pi))) - 1 / (6 * 0.25**2)) / math.log(2.0)
     without, learned = (float(np.mean(m.bits_per_dim(BITS))) for m in (tfp_glow.FlowModel(MIDDLE), trained))
     assert without == pytest.approx(uniform, abs=0.4)
-    assert exact - 0.01 < learned < exact + 0.2  # Of the two bits more that uniform noise costs.
+    assert exact - 0.01 < learned < exact + 0.2  # Uniform noise costs about two bits more.
     u, _ = trained.functions.dequantization(tf.constant(BITS), (3, 4))
     u = u.numpy() - BITS
     assert u[BITS == 0].min() > 0 and u[BITS == 0].mean() > 0.7 and u[BITS == 1].mean() < 0.3
@@ -96,7 +96,7 @@ def test_it_learns_what_noise_the_density_wants(trained):
 # The bounds.
 
 
-def test_importance_weights_tighten_the_bound(trained):
+def test_importance_weighting_tightens_the_bound(trained):
     exact = -math.log2(0.5 * math.erf(4.0 / math.sqrt(2.0)))
     for model in (tfp_glow.FlowModel(MIDDLE), trained):
         one = model.importance_weighted_bits(BITS, 1, seed=5)
@@ -107,7 +107,7 @@ def test_importance_weights_tighten_the_bound(trained):
         assert means[1] < means[0] - (0.5 if model.dequantizer is None else 0.0)
 
 
-def test_importance_weights_are_the_mean_over_draws(trained):
+def test_importance_weighting_is_the_mean_over_draws(trained):
     draws = []
     for k in range(3):
         points, log_q = trained.functions.dequantization(tf.constant(BITS[:5]), (7, k))
@@ -117,7 +117,7 @@ def test_importance_weights_are_the_mean_over_draws(trained):
     assert trained.importance_weighted_bits(BITS[0], 2).shape == ()
 
 
-# Training and saving together with a flow.
+# Training and saving, together with a flow.
 
 IMAGES = np.clip(128 + np.cumsum(RNG.randint(-20, 21, (48, 4, 4, 1)), axis=2), 0, 255).astype("uint8")
 
@@ -144,7 +144,7 @@ def joint():
     return fitted()
 
 
-def test_variables_are_listed_once_and_all_learn(joint):
+def test_each_variable_is_listed_once_and_has_a_gradient(joint):
     model, losses = joint
     listed = [id(v.value) for v in model.trainable_variables]
     parts = [*model.distribution.trainable_variables, *model.dequantizer.trainable_variables]
@@ -193,7 +193,7 @@ def test_export_and_another_resolution_keep_the_density(joint, tmp_path):
     assert np.isfinite(larger.log_prob(np.zeros((1, 8, 6, 1), "uint8"))).all()
 
 
-# Bad input.
+# Wrong arguments.
 
 OWN = tfd.TransformedDistribution(tfd.Sample(tfd.Normal(0.0, 1.0), SHAPE), tfp_glow.bijectors.ActNorm(SHAPE))
 
@@ -202,14 +202,14 @@ OWN = tfd.TransformedDistribution(tfd.Sample(tfd.Normal(0.0, 1.0), SHAPE), tfp_g
     (lambda m: tfp_glow.FlowModel(MIDDLE, dequantizer="variational"), "`dequantizer` must be .* of uniform noise"),
     (lambda m: tfp_glow.FlowModel(MIDDLE, dequantizer=OWN), "`dequantizer` must be .* of uniform noise"),
     (lambda m: tfp_glow.FlowModel(MIDDLE, dequantizer=small_dequantizer((2, 3, 1))),
-     r"three times \(2, 2, 1\), in float32; received shapes \(2, 3, 1\), "),
-    (lambda m: tfp_glow.FlowModel(MIDDLE, dequantizer=small_dequantizer(dtype="float64")), "received .* in float64"),
+     r"three times \(2, 2, 1\), and its dtype float32; received shapes \(2, 3, 1\), "),
+    (lambda m: tfp_glow.FlowModel(MIDDLE, dequantizer=small_dequantizer(dtype="float64")), "received .*dtype float64"),
     (lambda m: tfp_glow.dequantizer((1, 1, 3)), "`image_shape` must have at least 2 pixels"),
     (lambda m: tfp_glow.dequantizer((4, 4)), r"`image_shape` must be \(height, width, channels\)"),
-    (lambda m: tfp_glow.dequantizer((4, 4, 1), num_steps=0), "`num_steps` must be a whole number of at least 1"),
+    (lambda m: tfp_glow.dequantizer((4, 4, 1), num_steps=0), "`num_steps` must be .* of at least 1"),
     (lambda m: tfp_glow.dequantizer((4, 4, 1), num_bits=17), "`num_bits` must be at most 16"),
     (lambda m: m.importance_weighted_bits(BITS + 0.5, 2), "`x` must be whole numbers, which get noise"),
-    (lambda m: m.importance_weighted_bits(BITS, 0), "`num_samples` must be a whole number of at least 1"),
+    (lambda m: m.importance_weighted_bits(BITS, 0), "`num_samples` must be .* of at least 1"),
     (lambda m: m.log_prob(BITS, noise=np.zeros((3, *SHAPE), "float32")), "`noise` must be of the shape of `x`"),
     (lambda m: m.log_prob(BITS + 0.5, noise=np.zeros_like(BITS, "float32")), "and `x` of whole numbers"),
     (lambda m: tfp_glow.bijectors.MapContext(tfp_glow.bijectors.ActNorm((3,)), keras.layers.Dense(2), (2,)),
@@ -218,7 +218,7 @@ OWN = tfd.TransformedDistribution(tfd.Sample(tfd.Normal(0.0, 1.0), SHAPE), tfp_g
         (4,), tfp_glow.networks.MLP(2), context_shape=(8,)), keras.layers.Dense(7), (3,)),
      r"`network` must map contexts of shape \(3,\) to outputs of shape \(8,\); received one with outputs"),
 ])
-def test_bad_input_is_named(trained, call, message):
+def test_wrong_arguments_raise(trained, call, message):
     with pytest.raises(ValueError, match=message):
         call(trained)
 
@@ -226,7 +226,7 @@ def test_bad_input_is_named(trained, call, message):
 # The command line.
 
 
-def test_a_run_with_variational_noise(tmp_path, monkeypatch, capsys):
+def test_a_run_with_variational_dequantization(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TFP_GLOW_DATA_DIR", str(tmp_path / "cache"))
     run = tmp_path / "run"
     command = ["train", "--preset=digits_nice_smoke", "--data=digits", f"--output_dir={run}", "--epochs=1",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exported SavedModel, run three ways without this package: TensorFlow alone, `saved_model_cli` and the C API."""
+"""The exported SavedModel, run without this package: by TensorFlow alone, by `saved_model_cli` and by the C API."""
 
 import importlib.util
 import json
@@ -18,11 +18,12 @@ import tfp_glow
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 SIZES = (1, 7, 256)
-# Each program gets a SavedModel, a `.npz` of calls, by `label/signature/input`, and one to write, by `label`.
+# The arguments of each program: a SavedModel, a `.npz` file of inputs with keys `label/signature/input`, and the `.npz`
+# file of outputs to write, with keys `label`.
 TENSORFLOW_ALONE = """
 import sys
 for module in ("tfp_glow", "tensorflow_probability", "keras", "tf_keras"):
-    sys.modules[module] = None  # Importing it fails, for TensorFlow too, which tries Keras.
+    sys.modules[module] = None  # Its import fails, also inside TensorFlow, which tries to import Keras.
 import numpy as np
 import tensorflow as tf
 path, calls, results = sys.argv[1:]
@@ -35,7 +36,7 @@ for name, array in np.load(calls).items():
 outputs = {label: chosen[label](**inputs[label]) for label in inputs}
 np.savez(results, **{label: tensor.numpy() for label, output in outputs.items() for tensor in output.values()})
 """
-# The script's command lines one after the other, in one process: TensorFlow takes seconds to start.
+# All command lines run in one process, because TensorFlow takes seconds to start.
 COMMAND_LINES = """
 import json, runpy, sys
 script, commands = sys.argv[1:]
@@ -89,7 +90,7 @@ def inputs():
 
 @pytest.fixture(scope="module", params=[run_tensorflow_alone, run_saved_model_cli, run_c_api])
 def results(request, exported, inputs, tmp_path_factory):
-    """What a loader computes, by label."""
+    """The outputs of one loader, by label."""
     seed, temperature = np.int32(3), np.float32(0.7)
     calls = {f"log_prob_{size}/log_prob/images": inputs["points"][:size] for size in SIZES}
     calls |= {f"{name}/{name}/images": inputs["points"][:7] for name in ("bits_per_dim", "encode")}
@@ -104,7 +105,7 @@ def results(request, exported, inputs, tmp_path_factory):
     return np.load(directory / "results.npz")
 
 
-def test_every_loader_agrees_with_the_live_model(results, exported, inputs):
+def test_every_loader_agrees_with_the_model(results, exported, inputs):
     model, _ = exported
     points, bins = inputs["points"], inputs["bins"]
     for size in SIZES:
@@ -120,7 +121,7 @@ def test_every_loader_agrees_with_the_live_model(results, exported, inputs):
     assert results["decode"].dtype == results["sample"].dtype == np.uint8
 
 
-def test_noise_of_bins_is_the_seeds(exported, inputs):
+def test_the_seed_determines_the_noise_on_integers(exported, inputs):
     model, path = exported
     served = tf.saved_model.load(path).signatures["log_prob_uint8"]
     values = {seed: served(images=tf.constant(inputs["bins"]), seed=tf.constant(seed))["log_prob"] for seed in (0, 1)}
@@ -169,7 +170,7 @@ def test_labels_are_an_input_of_every_signature(tmp_path):
     np.testing.assert_allclose(call("log_prob_uint8", images=tf.constant(images), seed=seed),
                                model.log_prob(images, seed=1, condition=labels), rtol=1e-5)
     np.testing.assert_array_equal(call("decode", latents=call("encode_uint8", images=tf.constant(images))), images)
-    for chosen in (labels, [1]):  # One for each, or one for all.
+    for chosen in (labels, [1]):  # One label per image, or one for all images.
         np.testing.assert_array_equal(
             call("sample", number=tf.constant(3), temperature=tf.constant(0.7), seed=seed, labels=tf.constant(chosen)),
             model.sample(3, temperature=0.7, seed=1, condition=chosen))
@@ -179,6 +180,6 @@ def test_labels_are_an_input_of_every_signature(tmp_path):
 
 def test_an_existing_directory_is_never_overwritten(exported, tmp_path):
     (tmp_path / "precious").write_text("data")
-    with pytest.raises(ValueError, match="`path` must be absent or an empty directory"):
+    with pytest.raises(ValueError, match="`path` must be an empty directory or not exist"):
         tfp_glow.export_saved_model(exported[0], tmp_path)
     assert (tmp_path / "precious").read_text() == "data"

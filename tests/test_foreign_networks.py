@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks that are not Keras 3's: functions, `tf.Module`s and legacy tf_keras layers."""
+"""Couplings with networks from outside Keras 3: functions, `tf.Module`s and legacy tf_keras layers."""
 
 import keras
 import numpy as np
@@ -15,12 +15,12 @@ tfd = tfp.distributions
 
 
 def function():
-    """A plain function over two variables: nothing but a call can find them."""
+    """Returns a plain function of two variables, which can be found only by a call."""
     kernel, bias = tf.Variable(0.1 * tf.ones((2, 4))), tf.Variable(tf.zeros(4))
     return lambda kept: tf.tanh(kept @ kernel + bias)
 
 
-class AModule(tf.Module):
+class DenseModule(tf.Module):
     def __init__(self):
         super().__init__()
         self.kernel, self.bias = tf.Variable(0.1 * tf.ones((2, 4))), tf.Variable(tf.zeros(4))
@@ -37,7 +37,7 @@ def legacy_model():
     return tf_keras.Sequential([tf_keras.layers.Dropout(0.5), tf_keras.layers.Dense(4, kernel_initializer="ones")])
 
 
-KINDS = {"function": function, "graph_function": lambda: tf.function(function()), "module": AModule,
+KINDS = {"function": function, "graph_function": lambda: tf.function(function()), "module": DenseModule,
          "legacy_layer": legacy, "legacy_model": legacy_model}
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -62,7 +62,7 @@ def flow_of(kind):
 
 
 @every_kind
-def test_flow_model_trains_them_and_checkpoints_keep_them(kind, tmp_path):
+def test_flow_model_trains_and_checkpoints_restore_their_variables(kind, tmp_path):
     flow = flow_of(kind)
     model = tfp_glow.FlowModel(flow)
     assert {id(v.value) for v in model.trainable_variables} == {id(v) for v in flow.trainable_variables}
@@ -78,7 +78,7 @@ def test_flow_model_trains_them_and_checkpoints_keep_them(kind, tmp_path):
     np.testing.assert_array_equal(other.log_prob(data), flow.log_prob(tf.constant(data)))
 
 
-def test_training_reaches_a_legacy_dropout():
+def test_legacy_dropout_receives_training():
     coupling = tfgb.AdditiveCoupling((4,), tf_keras.Sequential([
         tf_keras.layers.Dropout(0.5), tf_keras.layers.Dense(2, kernel_initializer="ones")]))
     y = tf.ones((50, 4))
@@ -86,13 +86,13 @@ def test_training_reaches_a_legacy_dropout():
     assert np.ptp(coupling.inverse(y, training=True)[:, 2]) > 0.0
 
 
-def test_a_function_of_a_context():
+def test_function_network_receives_a_context():
     coupling = tfgb.AdditiveCoupling((4,), lambda inputs: inputs[0] * inputs[1], context_shape=(1,))
     x = coupling.inverse(tf.ones((3, 4)), context=[[1.0], [2.0], [3.0]])
     np.testing.assert_allclose(x[:, 2], [0.0, -1.0, -2.0])
 
 
-def test_repeat_stacks_keras_variables_only():
+def test_repeat_rejects_variables_outside_keras():
     with pytest.raises(ValueError, match="`make_step` must return a bijector with Keras variables only"):
         tfgb.Repeat(lambda: tfgb.AffineCoupling((4,), function()), 2)
 
@@ -107,6 +107,6 @@ def test_repeat_stacks_keras_variables_only():
     (keras.layers.Dense, "`network` must be a Keras layer or model, or another callable; received <class"),
     ("dense", "`network` must be a Keras layer or model, or another callable; received 'dense'"),
 ])
-def test_wrong_networks_are_named(network, message):
+def test_errors_name_the_wrong_network(network, message):
     with pytest.raises(ValueError, match=message):
         tfgb.AffineCoupling((4,), network)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trainers with class-conditional models: whole runs of seconds, what the mains make of them, refusals."""
+"""The command-line programs with class-conditional flows: short runs, their evaluation and samples, and errors."""
 
 import json
 
@@ -12,8 +12,9 @@ from small_runs import error_of
 from trainers import data, evaluate, interpolate, presets, sample, train
 from trainers.evaluation import latent_paths, scores
 from trainers.runs import class_labels
-from trainers.runs.run_directory import RunDir
-from trainers.training.training_loop import configure, training_batches
+from trainers.runs.configuration import configure
+from trainers.runs.run_directory import RunDirectory
+from trainers.training.training_batches import training_batches
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,10 +35,10 @@ def train_digits(directory, preset, *flags):
 
 @pytest.fixture(scope="module")
 def glow_run(tmp_path_factory):
-    """A finished run; tests leave it as it is."""
+    """A finished run. Tests do not change it."""
     directory = tmp_path_factory.mktemp("runs") / "digits"
     assert train_digits(directory, "digits_glow_classes_smoke") == 0
-    return RunDir(directory)
+    return RunDirectory(directory)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def evaluated(run, capsys):
 
 
 def tiles_of(path, columns, rows):
-    """The images of a grid of images of 8x8 pixels, `[rows, columns, 8, 8]`."""
+    """The images of a grid of 8x8 images, as `[rows, columns, 8, 8]`."""
     picture = np.array(PIL.Image.open(path))
     factor = picture.shape[1] // (9 * columns + 1)
     assert picture.shape == ((9 * rows + 1) * factor, (9 * columns + 1) * factor)
@@ -59,7 +60,7 @@ def tiles_of(path, columns, rows):
     return np.array([[pixels[9 * r + 1:9 * r + 9, 9 * c + 1:9 * c + 9] for c in range(columns)] for r in range(rows)])
 
 
-def grey(images):
+def gray(images):
     return np.round(np.minimum(images, 16)[..., 0] * (255 / 16))
 
 
@@ -92,10 +93,10 @@ def test_sample_draws_classes_in_turn_or_one(glow_run, model, tmp_path):
     command = ["sample", f"--run_dir={glow_run}", "--num=20", "--seed=3", f"--out={out}"]
     assert sample.main(command) == 0
     expected = model.sample(20, temperature=0.7, seed=3, condition=np.arange(20) % 10)
-    np.testing.assert_array_equal(tiles_of(out, 10, 2).reshape(20, 8, 8), grey(expected))
+    np.testing.assert_array_equal(tiles_of(out, 10, 2).reshape(20, 8, 8), gray(expected))
     assert sample.main([*command, "--label=7", "--num=4"]) == 0
     expected = model.sample(4, temperature=0.7, seed=3, condition=7)
-    np.testing.assert_array_equal(tiles_of(out, 2, 2).reshape(4, 8, 8), grey(expected))
+    np.testing.assert_array_equal(tiles_of(out, 2, 2).reshape(4, 8, 8), gray(expected))
 
 
 def test_interpolation_ends_with_real_images(glow_run, model, digits, tmp_path):
@@ -104,25 +105,25 @@ def test_interpolation_ends_with_real_images(glow_run, model, digits, tmp_path):
     assert interpolate.main(command) == 0
     images, labels = next(iter(data.dataset(digits, "test", 4, shuffle=True)))
     rows = tiles_of(out, 3, 2)
-    np.testing.assert_array_equal(rows[:, [0, 2]].reshape(4, 8, 8), grey(images))
+    np.testing.assert_array_equal(rows[:, [0, 2]].reshape(4, 8, 8), gray(images))
     assert interpolate.main([*command, "--attribute=3"]) == 0
-    np.testing.assert_array_equal(tiles_of(out, 3, 2)[:, 1], grey(next(iter(data.dataset(
+    np.testing.assert_array_equal(tiles_of(out, 3, 2)[:, 1], gray(next(iter(data.dataset(
         digits, "test", 2, shuffle=True, labels=False)))))
     between = latent_paths.interpolate(model, images[:1], images[1:2], 4, (labels[:1], labels[1:2]))
     z = (2 * model.encode(images[0], labels[0]) + model.encode(images[1], labels[1])) / 3
-    assert np.abs(between[0, 1].astype(int) - model.decode(z, labels[0]).numpy()).max() <= 1  # a rounding apart at most
+    assert np.abs(between[0, 1].astype(int) - model.decode(z, labels[0]).numpy()).max() <= 1  # rounding
 
 
 @pytest.mark.slow
 def test_realnvp_run(tmp_path, capsys):
-    run = RunDir(tmp_path / "run")
+    run = RunDirectory(tmp_path / "run")
     assert train_digits(run, "digits_realnvp_classes_smoke", "--epochs=1", "--noreport", "--notensorboard") == 0
     capsys.readouterr()
     result = evaluated(run, capsys)
     assert 0.0 <= result["accuracy"] <= 1.0
-    # Evaluating draws other noise than validation while training, of other images.
+    # Evaluation uses other noise and other images than validation in training.
     assert result["bits_per_dim"] == pytest.approx(run.result()["val_bits_per_dim"], abs=0.3)
-    assert "accuracy" not in run.history()[0]  # of a classifier, which there is none
+    assert "accuracy" not in run.history()[0]  # the preset has no classifier
     assert sample.main(["sample", f"--run_dir={run}", "--num=10", "--label=1", f"--out={tmp_path / 'grid.png'}"]) == 0
 
 
@@ -155,18 +156,18 @@ def test_refusals(glow_run, tmp_path):
         assert said in error_of(main, *flags)
     assert not (tmp_path / "new").exists()
     plain = {"flow": {"image_shape": [8, 8, 1]}, "data_levels": 256}
-    with pytest.raises(ValueError, match="label: is for class-conditional models; that of run is not; got '3'"):
+    with pytest.raises(ValueError, match="label: is for class-conditional models; the model of run has no classes"):
         class_labels.named("3", plain, "run")
     for folder, have in (("loose", "no labels"), ("sorted", "the classes a, b")):
         images = data.load(f"folder:{tmp_path}/{folder}")
-        scores.check_fits(plain, images, "run")
+        scores.check_data(plain, images, "run")
         with pytest.raises(ValueError, match=f"data: {folder} has {have}; the model in run was trained on a, c"):
-            scores.check_fits({**plain, "label_names": ["a", "c"]}, images, "run")
+            scores.check_data({**plain, "label_names": ["a", "c"]}, images, "run")
 
 
 @pytest.mark.parametrize(("num_classes", "number", "columns"), [
     (10, 64, 10), (2, 64, 8), (3, 64, 9), (1000, 64, None), (None, 64, None), (10, 10, 10)])
-def test_grids_have_a_column_or_more_a_class(num_classes, number, columns):
+def test_grids_have_at_least_one_column_per_class(num_classes, number, columns):
     class Model:
         class functions:
             class condition:

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Glow against a second evaluation of the paper's formulas, in plain NumPy and float64.
+"""Comparison of Glow with a second implementation of the paper's formulas, in NumPy and float64.
 
-A level is the stacked weights of its steps, then those of its prior.
+The flow lists the layers in this order: the steps of the first level with stacked weights, the prior of the first
+level, the steps of the second level, the prior of the top latents.
 """
 
 import numpy as np
 import pytest
-from numpy_layers import compare, convolution, randomised, relu, squeezed, total, unsqueezed
+from numpy_layers import compare, convolution, randomize_weights, relu, squeezed, total, unsqueezed
 
 import tfp_glow
 
@@ -23,7 +24,7 @@ STEP = ("act_norm_log_scale", "act_norm_shift", "packed", "sign", "permutation",
 
 
 def steps_of(layer):
-    """The weights of a `Repeat`, a dictionary for each step."""
+    """Returns the weights of a `Repeat` as a list with one dictionary per step."""
     stacks = {v.name.rsplit("_", 1)[1]: v.numpy() for v in layer.variables if not v.name.startswith("initialized")}
     ordered = [stacks[index] for index in sorted(stacks, key=int)]
     return [dict(zip(STEP, values, strict=True)) for values in zip(*ordered, strict=True)]
@@ -65,7 +66,7 @@ def step_forward(w, x):
 
 
 def test_glow(images):
-    distribution = randomised(
+    distribution = randomize_weights(
         tfp_glow.glow(images.shape[1:], num_levels=2, num_steps=3, width=5, seed=4, dtype="float64"))
     first_steps, prior, second_steps, top = distribution.bijector.keras_layers
     prior = {f"prior_{v.name}": v.numpy() for v in prior.variables}

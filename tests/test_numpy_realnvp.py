@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RealNVP against a second evaluation of the paper's formulas, in plain NumPy and float64.
+"""Comparison of RealNVP with a second implementation of the paper's formulas, in NumPy and float64.
 
-Its 6 * scales - 2 couplings and batch norms are in the order from image to latents.
+The flow has `6 * scales - 2` couplings, each followed by a batch norm, in the order from image to latents.
 """
 
 import numpy as np
 import pytest
-from numpy_layers import compare, convolution, randomised, relu, squeezed, total, unsqueezed
+from numpy_layers import compare, convolution, randomize_weights, relu, squeezed, total, unsqueezed
 
 import tfp_glow
 from tfp_glow.bijectors.batch_norm import BatchStatistics
@@ -50,14 +50,18 @@ def resnet(w, x, mask=None):
 
 
 class Coupling:
-    """A coupling and the batch norm after it; `kind` is the colour of the board or the half of the channels kept."""
+    """A coupling and the batch norm after it.
+
+    `kind` selects the kept elements: 0 or 1 for a color of the checkerboard, "first" or "second" for a half of the
+    channels.
+    """
 
     def __init__(self, network, statistics):
         self.network, self.mean = values_of(network), statistics.mean.numpy()
         self.variance = statistics.variance.numpy() + 1e-4
 
-    def parts(self, x, kind):
-        """What is kept (1) and the parameters for the whole."""
+    def mask_and_parameters(self, x, kind):
+        """Returns the mask of kept elements (1), and the shift and log-scale at all elements."""
         if kind in (0, 1):
             kept = ((np.indices(x.shape[1:3]).sum(0) + kind) % 2 == 0)[..., np.newaxis] * 1.0
             shift, log_scale = resnet(self.network, x * kept, kept)
@@ -68,14 +72,14 @@ class Coupling:
         return kept * 1.0, np.concatenate([shift, shift], -1), np.concatenate([log_scale, log_scale], -1)
 
     def inverse(self, y, kind):
-        kept, shift, log_scale = self.parts(y, kind)
+        kept, shift, log_scale = self.mask_and_parameters(y, kind)
         x = kept * y + (1.0 - kept) * (y - shift) * np.exp(-log_scale)
         x = (x - self.mean) / np.sqrt(self.variance)
         return x, -total((1.0 - kept) * log_scale + 0.5 * np.log(self.variance))
 
     def forward(self, x, kind):
         y = x * np.sqrt(self.variance) + self.mean
-        kept, shift, log_scale = self.parts(y, kind)
+        kept, shift, log_scale = self.mask_and_parameters(y, kind)
         y = kept * y + (1.0 - kept) * (y * np.exp(log_scale) + shift)
         return y, total((1.0 - kept) * log_scale + 0.5 * np.log(self.variance))
 
@@ -85,14 +89,15 @@ def logit_log_det(p):
 
 
 def test_realnvp(images):
-    distribution = randomised(tfp_glow.realnvp(images.shape[1:], num_scales=2, num_blocks=2, width=3, dtype="float64"))
+    distribution = randomize_weights(
+        tfp_glow.realnvp(images.shape[1:], num_scales=2, num_blocks=2, width=3, dtype="float64"))
     layers = distribution.bijector.keras_layers
     couplings = [Coupling(*pair) for pair in zip(
         [layer for layer in layers if isinstance(layer, ResNet)],
         [layer for layer in layers if isinstance(layer, BatchStatistics)], strict=True)]
     kinds = [0, 1, 0, "first", "second", "first", 0, 1, 0, 1]
     assert len(couplings) == len(kinds)
-    # Of each block's four pixels, those on its diagonal go on.
+    # The two diagonal pixels of each block of four go on to the next scale.
     diagonal = [4 * c + k for k in (0, 3) for c in range(CHANNELS)]
     others = [4 * c + k for k in (1, 2) for c in range(CHANNELS)]
 

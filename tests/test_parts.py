@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`in_parts` against the same function of the whole batch."""
+"""`in_parts` against the same function on the whole batch."""
 
 import os
 import threading
@@ -21,7 +21,7 @@ def flow(request):
     flow = tfp_glow.glow(SHAPE, num_levels=2, num_steps=2, width=4, seed=0, dtype="float64", backprop=request.param)
     tfp_glow.initialize(flow, IMAGES)
     rng = np.random.RandomState(1)
-    for variable in flow.trainable_variables:  # Coupling networks start as zero, and with them most gradients.
+    for variable in flow.trainable_variables:  # The outputs of coupling networks start at 0, and so do most gradients.
         variable.assign_add(0.05 * rng.standard_normal(variable.shape))
     return flow
 
@@ -38,7 +38,7 @@ def assert_close(received, expected):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
 
 
-def test_a_training_step_is_that_of_the_whole_batch_and_traced_once(flow):
+def test_a_training_step_equals_that_of_the_whole_batch_and_is_traced_once(flow):
     calls = []
 
     def function(x):
@@ -57,7 +57,7 @@ def stored():
     return flow
 
 
-def test_densities_and_samples_of_any_batch(stored):
+def test_densities_and_samples_of_any_batch_size(stored):
     signature = [tf.TensorSpec((None, *SHAPE), tf.float64)]
     there = tf.function(lambda x: in_parts(lambda x: (stored.bijector.inverse(x), stored.log_prob(x)), x, 2), signature)
     for size in (2, BATCH):
@@ -102,8 +102,8 @@ def test_structures(wrap):
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
-def test_parts_run_side_by_side():
-    barrier = threading.Barrier(2, timeout=20.0)  # Each part waits for the other; one after the other it breaks.
+def test_parts_run_in_parallel():
+    barrier = threading.Barrier(2, timeout=20.0)  # Each part waits for the other. In sequence the wait times out.
 
     def meet(x):
         barrier.wait()
@@ -116,19 +116,19 @@ def test_parts_run_side_by_side():
     np.testing.assert_array_equal(both(tf.range(4.0)), range(4))
 
 
-def test_parts_draw_their_own_numbers():
+def test_parts_draw_different_random_numbers():
     drawn = tf.function(lambda: in_parts(lambda x: x + tf.random.uniform((3,)), tf.zeros((6,)), 2))().numpy()
     assert len(set(drawn)) == 6
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    ((tf.zeros((3, 2)), 2), r"`batch` .* 2 divides; received shape \(3, 2\)"),
-    ((tf.zeros(()), 2), r"`batch` must be `\[batch, ...\]`"),
-    ((tf.zeros((4, 2)), 0), "`num_parts` must be a whole number of at least 1; received 0"),
+    ((tf.zeros((3, 2)), 2), r"`batch` .* divisible by `num_parts`, 2; received shape \(3, 2\)"),
+    ((tf.zeros(()), 2), r"`batch` must hold tensors `\[batch, ...\]`"),
+    ((tf.zeros((4, 2)), 0), "`num_parts` must be .* of at least 1; received 0"),
     ((tf.zeros((4, 2)), 2, "max"), "`combine` must be one of 'concat', 'mean', 'sum'; received 'max'"),
-    ((tf.zeros((4, 2)), 2), "combine='concat'; received a scalar"),
+    ((tf.zeros((4, 2)), 2), "`combine` is 'concat'; received a scalar"),
 ])
 @pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids=["eager", "graph"])
-def test_refusals(wrap, arguments, message):
+def test_wrong_arguments_raise(wrap, arguments, message):
     with pytest.raises(ValueError, match=message):
         wrap(lambda: in_parts(tf.reduce_sum, *arguments))()

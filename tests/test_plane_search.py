@@ -10,7 +10,7 @@ from benchmarks import plane_search, trained
 from trainers import data
 from trainers.runs import trained_models
 from trainers.data.plane_densities import DENSITIES
-from trainers.runs.run_directory import RunDir
+from trainers.runs.run_directory import RunDirectory
 
 
 def test_varied_presets_change_their_own_fields_or_their_flows():
@@ -46,7 +46,7 @@ def test_a_search_of_two_steps(tmp_path, monkeypatch):
     record = json.loads((tmp_path / "results.json").read_text())
     assert plane_search.markdown(record) in readme.read_text()
     (measured,) = record["measured"]
-    model, _ = trained_models.load(RunDir(tmp_path / "plane_search" / f"toy_maf, {plane_search.words(changes)}" / "wave"))
+    model, _ = trained_models.load(RunDirectory(tmp_path / "plane_search" / f"toy_maf, {plane_search.words(changes)}" / "wave"))
     points = data.load("toy:wave").arrays["validation"]
     kl = np.mean(DENSITIES["wave"].log_density(points.astype(np.float64)) - model.log_prob(points).numpy())
     assert measured["kl"] == [pytest.approx(kl, abs=1e-4)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trained models that come with the package."""
+"""Trained models that come with the package."""
 
 import json
 import pathlib
@@ -10,7 +10,7 @@ import pytest
 import tfp_glow
 from tfp_glow.models import pretrained
 from trainers import evaluate, sample
-from trainers.runs.run_directory import RunDir
+from trainers.runs.run_directory import RunDirectory
 
 NAME = "fashion_mnist_best"
 DEBIAN = pathlib.Path("/usr/share/datasets/fashion-mnist")
@@ -21,8 +21,8 @@ def model():
     return tfp_glow.load_pretrained(NAME)
 
 
-def test_it_is_small_and_says_what_it_is():
-    run = RunDir(pretrained.directory(NAME))
+def test_its_run_directory_is_small_and_complete():
+    run = RunDirectory(pretrained.directory(NAME))
     assert sum(path.stat().st_size for path in run.path.rglob("*")) <= 8e6
     assert run.is_finished() and run.config()["preset"] == NAME
     history = run.history()
@@ -31,7 +31,7 @@ def test_it_is_small_and_says_what_it_is():
     assert run.result()["val_bits_per_dim"] == pytest.approx(best) and best < 3.14
 
 
-def test_its_samples_come_back_and_are_likelier_when_cooler(model):
+def test_its_samples_are_reconstructed_and_likelier_at_lower_temperature(model):
     images = model.sample(64, seed=0)
     assert images.shape == (64, 28, 28, 1) and images.dtype == "uint8"
     np.testing.assert_array_equal(model.reconstruct(images), images)
@@ -39,7 +39,7 @@ def test_its_samples_come_back_and_are_likelier_when_cooler(model):
     assert 4.0 > bits[0] > bits[1] > bits[2] > 1.0
 
 
-def test_trainers_take_it_as_a_run(tmp_path, capsys):
+def test_trainers_accept_its_run_directory(tmp_path, capsys):
     assert sample.main(["sample", f"--run_dir={pretrained.directory(NAME)}", "--num=4", "--seed=1",
                         f"--out={tmp_path / 'grid.png'}"]) == 0
     assert (tmp_path / "grid.png").exists() and NAME in capsys.readouterr().out
@@ -47,7 +47,7 @@ def test_trainers_take_it_as_a_run(tmp_path, capsys):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not DEBIAN.exists(), reason="needs Debian's package dataset-fashion-mnist")
-def test_its_bits_on_all_test_images(capsys):
+def test_its_bits_per_dim_on_all_test_images(capsys):
     assert evaluate.main(["evaluate", f"--run_dir={pretrained.directory(NAME)}", f"--data=idx:{DEBIAN}",
                           "--baseline=false"]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -55,6 +55,6 @@ def test_its_bits_on_all_test_images(capsys):
 
 
 @pytest.mark.parametrize("name", ["fashion", None, "../runs"])
-def test_unknown_names(name):
-    with pytest.raises(ValueError, match="`name` must be among the trained models.*fashion_mnist_best"):
+def test_unknown_names_raise(name):
+    with pytest.raises(ValueError, match="`name` must be one of the trained models.*fashion_mnist_best"):
         tfp_glow.load_pretrained(name)

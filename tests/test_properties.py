@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Properties over drawn shapes, masks, seeds and dtypes: round trip, log-det by autodiff, sums over compositions.
+"""Property tests over random shapes, masks, seeds and dtypes: round trips, log-determinants by autodiff, compositions.
 
-25 examples each, always the same, are part of the suite. For 500 new ones:
+The suite runs the same 25 examples of each property every time. To run 500 new examples:
 
     HYPOTHESIS_PROFILE=thorough python -m pytest tests/test_properties.py
 """
@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from tfp_glow import bijectors as tfgb
 from tfp_glow.bijectors.masks import MASKS, make_mask
-from tfp_glow.networks import ConvNet, MLP
+from tfp_glow.networks import MLP, ConvNet
+from tfp_glow.transforms import Additive, Affine
 
 settings.register_profile("suite", max_examples=25, deadline=None, derandomize=True, database=None)
 settings.register_profile("thorough", max_examples=500, deadline=None)
@@ -30,7 +31,7 @@ batches = st.lists(st.integers(1, 3), max_size=2).map(tuple)
 seeds = st.integers(0, 2**31 - 1)
 dtypes = st.sampled_from(["float32", "float64"])
 
-RULES = {"additive": tfgb.Additive, **{s: lambda s=s: tfgb.Affine(s) for s in ("exp", "sigmoid", "tanh")}}
+TRANSFORMS = {"additive": Additive, **{s: lambda s=s: Affine(s) for s in ("exp", "sigmoid", "tanh")}}
 SIMPLE = {
     "act_norm": tfgb.ActNorm, "batch_norm": tfgb.BatchNorm, "invertible_conv": tfgb.InvertibleConv1x1,
     "dense_conv": tfgb.DenseConv1x1, "shuffle": tfgb.Shuffle, "reverse": tfgb.Reverse, "scale": tfgb.Scale}
@@ -40,15 +41,15 @@ def network(kept_shape, outputs, dtype):
     return MLP(outputs, (4,), "tanh", dtype=dtype) if len(kept_shape) == 1 else ConvNet(3, outputs, dtype=dtype)
 
 
-def coupling(shape, mask, rule, dtype):
-    rule, part = RULES[rule](), make_mask(mask, shape)
-    return tfgb.Coupling(shape, network(part.kept_shape, rule.num_parameters * part.num_changed, dtype), rule, mask,
-                         dtype=dtype)
+def coupling(shape, mask_name, transform_name, dtype):
+    transform, mask = TRANSFORMS[transform_name](), make_mask(mask_name, shape)
+    conditioner = network(mask.kept_shape, transform.num_parameters * mask.num_changed, dtype)
+    return tfgb.Coupling(shape, conditioner, transform, mask_name, dtype=dtype)
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What to make; a failure prints it."""
+    """The arguments of a bijector; Hypothesis prints them when a test fails."""
 
     kind: str
     shape: tuple
@@ -57,7 +58,7 @@ class Recipe:
     option: str | tuple = ()
 
     def __call__(self):
-        """A new bijector with weights off their start."""
+        """Returns a new bijector with weights away from their initial values."""
         keras.utils.set_random_seed(self.seed)
         if self.kind == "coupling":
             bijector = coupling(self.shape, *self.option, self.dtype)
@@ -73,7 +74,7 @@ class Recipe:
 
 @st.composite
 def recipes(draw, dtypes=dtypes, shapes=None, squeeze=True):
-    """Recipes of every kind that a shape admits; couplings are as likely as all the others."""
+    """Draws a recipe of any kind that the shape allows; half of them are couplings."""
     shape = draw(st.one_of(vectors, images) if shapes is None else shapes)
     others = sorted(SIMPLE)
     if squeeze and len(shape) == 3 and shape[0] % 2 == 0 and shape[1] % 2 == 0:
@@ -82,7 +83,7 @@ def recipes(draw, dtypes=dtypes, shapes=None, squeeze=True):
     kind = "coupling" if masks and draw(st.booleans()) else draw(st.sampled_from(others))
     option = ()
     if kind == "coupling":
-        option = (draw(st.sampled_from(masks)), draw(st.sampled_from(sorted(RULES))))
+        option = (draw(st.sampled_from(masks)), draw(st.sampled_from(sorted(TRANSFORMS))))
     elif kind == "squeeze":
         option = draw(st.sampled_from(["channel_major", "space_to_depth"]))
     return Recipe(kind, shape, draw(dtypes), draw(seeds), option)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report of a run: that the page stands by itself, and that what it shows is so."""
+"""The report of a run: the page is self-contained, and its numbers and pictures are those of the model."""
 
 import base64
 import contextlib
@@ -13,23 +13,24 @@ import pytest
 
 from trainers import data, presets, report
 from trainers.evaluation import nearest_neighbors
-from trainers.reporting import charts, html_page, run_report
+from trainers.reporting import charts, run_report
+from trainers.reporting.report_model import ReportedModel
 from trainers.runs import trained_models
 from trainers.runs.checkpoints import Checkpoints
-from trainers.runs.run_directory import RunDir
-from trainers.reporting.subject import Subject
-from trainers.training.training_loop import configure, training_batches
+from trainers.runs.configuration import configure
+from trainers.runs.run_directory import RunDirectory
+from trainers.training.training_batches import training_batches
 
 EMPTY_TAGS = {"meta", "img"}
-IMAGE_SECTIONS = ["Results", "Learning curve", "Samples", "Interpolations", "Nearest neighbours", "Latents",
-                  "Levels", "Seen and unseen", "Configuration"]
+IMAGE_SECTIONS = ["Results", "Learning curve", "Samples", "Interpolations", "Nearest neighbors", "Latents",
+                  "Levels", "Training and test examples", "Configuration"]
 
 
 def begun_run(path, preset, spec, **changes):
-    """A run of one epoch that has a checkpoint, of a model that learned nothing but its data-dependent parameters."""
+    """A run with a checkpoint after epoch 1, of a model with data-dependent initialization only."""
     source = data.load(spec)
     config = configure(preset, presets.get(preset, **changes), spec, source)
-    run = RunDir(path)
+    run = RunDirectory(path)
     run.open(config)
     model = trained_models.build(config)
     trained_models.compile_model(model, config)
@@ -42,14 +43,14 @@ def begun_run(path, preset, spec, **changes):
 
 @pytest.fixture(scope="module")
 def digits_page(digits_run, tmp_path_factory):
-    """A finished run with its report; tests leave it as it is."""
-    run = RunDir(shutil.copytree(digits_run.path, tmp_path_factory.mktemp("reported") / "run"))
+    """A finished run with its report. Tests must not change it."""
+    run = RunDirectory(shutil.copytree(digits_run.path, tmp_path_factory.mktemp("reported") / "run"))
     assert report.main(["report", f"--run_dir={run}", "--data=digits"]) == 0
     return run
 
 
 class Page(html.parser.HTMLParser):
-    """A page read back: headings, table rows, pictures; its tags must close in order."""
+    """A parsed page: headings, paragraphs, table rows and pictures. Its tags must close in order."""
 
     def __init__(self, path):
         super().__init__()
@@ -86,7 +87,7 @@ class Page(html.parser.HTMLParser):
             self.rows[-1][-1] += data
 
 
-def test_page_stands_by_itself_and_is_whole(digits_page):
+def test_page_is_self_contained_and_complete(digits_page):
     page = Page(digits_page.report_path)
     assert "http" not in page.text and "url(" not in page.text and "@import" not in page.text
     assert page.found["h2"] == IMAGE_SECTIONS
@@ -99,37 +100,36 @@ def test_page_stands_by_itself_and_is_whole(digits_page):
     assert rows["train"][0] == "1,000 of 1,350" and rows["test"][0] == "297 of 297"
 
 
-def test_numbers_are_the_models(digits_page):
+def test_numbers_are_those_of_the_model(digits_page):
     digits = data.load("digits")
     model, _ = trained_models.load(digits_page)
     (images,) = data.dataset(digits, "test", 297, shuffle=False, labels=False)
     rows = {row[0]: row[1:] for row in Page(digits_page.report_path).rows}
-    bits = model.bits_per_dim(images).numpy()  # of other noise than the page's
+    bits = model.bits_per_dim(images).numpy()  # with other noise than that of the page
     assert float(rows["test"][1]) == pytest.approx(bits.mean(), abs=0.02)
     assert float(rows["test"][2]) == pytest.approx(float(rows["test"][1]) * 64 * np.log(2), abs=0.01)
-    # Bits per dimension are those of the latents less the log-dets of all parts.
-    subject = Subject(digits_page, model, "", digits)
-    latents, log_dets = subject.by_level
+    # The bits per dimension are those of the latents minus all log-dets.
+    latents, log_dets = ReportedModel(digits_page, model, "", digits).latents_and_log_dets
     assert list(latents) == ["level 1", "top"] and list(log_dets) == ["pixels", "level 1", "top"]
     flat = np.concatenate(list(latents.values()), axis=1)
-    own = (0.5 * flat**2 + 0.5 * np.log(2 * np.pi)).sum(axis=1) / (64 * np.log(2))
-    assert np.mean(own - sum(log_dets.values())) == pytest.approx(bits.mean(), abs=0.02)
+    base_bits = (0.5 * flat**2 + 0.5 * np.log(2 * np.pi)).sum(axis=1) / (64 * np.log(2))
+    assert np.mean(base_bits - sum(log_dets.values())) == pytest.approx(bits.mean(), abs=0.02)
     assert {name: float(rows[name][1]) for name in log_dets} == {
         name: pytest.approx(-values.mean(), abs=1e-4) for name, values in log_dets.items()}
-    assert float(rows["together"][0]) + float(rows["together"][1]) == pytest.approx(bits.mean(), abs=0.02)
-    assert float(rows["level 1"][0]) + float(rows["top"][0]) == pytest.approx(own.mean(), abs=2e-4)
+    assert float(rows["total"][0]) + float(rows["total"][1]) == pytest.approx(bits.mean(), abs=0.02)
+    assert float(rows["level 1"][0]) + float(rows["top"][0]) == pytest.approx(base_bits.mean(), abs=2e-4)
 
 
-def test_examples_are_few_and_always_the_same(digits_page):
+def test_examples_are_random_and_reproducible(digits_page):
     model, source = trained_models.load(digits_page)
-    first, second = (Subject(digits_page, model, source, data.load("digits")) for _ in range(2))
+    first, second = (ReportedModel(digits_page, model, source, data.load("digits")) for _ in range(2))
     images, labels = first.examples("train", 50)
     assert images.shape == (50, 8, 8, 1) and labels.shape == (50,)
     np.testing.assert_array_equal(images, second.examples("train", 50)[0])
     assert len(np.unique(first.examples("train", 5000)[0].reshape(1350, -1), axis=0)) > 1300
 
 
-def test_command_makes_the_same_report_again(digits_page, capsys):
+def test_report_is_reproducible(digits_page, capsys):
     before = digits_page.report_path.read_text()
     digits_page.report_path.write_text("old")
     assert report.main(["report", f"--run_dir={digits_page}", "--data=digits"]) == 0
@@ -140,17 +140,21 @@ def test_command_makes_the_same_report_again(digits_page, capsys):
 
 def test_report_of_vectors(tmp_path):
     run = begun_run(tmp_path / "run", "toy_realnvp_smoke", "toy:two_moons")
+    config_path = run.path / "config.json"
+    config_path.write_text(config_path.read_text().replace('"toy_realnvp_smoke"', '"<script>&"'))
     page = Page(run_report.write(run, data.load("toy:two_moons")))
-    assert page.found["h2"] == ["Results", "Learning curve", "In the plane", "Latents", "Levels",
-                                "Seen and unseen", "Configuration"]
+    assert "<title>&lt;script&gt;&amp; on two_moons</title>" in page.text
+    assert {row[0]: row[1:] for row in page.rows}["preset"] == ['"<script>&"']
+    assert page.found["h2"] == ["Results", "Learning curve", "Samples and density", "Latents", "Levels",
+                                "Training and test examples", "Configuration"]
     assert len(page.pictures) == 4
-    said = " ".join(page.found["p"])
-    assert "The entropy of the true density is" in said and "2 steps were skipped" in said
-    assert "Weights: training is not finished; its best checkpoint, epoch 1 of 2" in said
+    text = " ".join(page.found["p"])
+    assert "The entropy of the true density is" in text and "2 steps were skipped because" in text
+    assert "Weights: training is not finished; its best checkpoint, epoch 1 of 2" in text
 
 
 @pytest.mark.slow
-def test_report_of_colours_classes_and_learned_noise(tmp_path):
+def test_report_of_colors_classes_and_variational_dequantization(tmp_path):
     folder, random = tmp_path / "images", np.random.default_rng(0)
     for label in range(10):
         (folder / f"class_{label}").mkdir(parents=True)
@@ -160,71 +164,63 @@ def test_report_of_colours_classes_and_learned_noise(tmp_path):
     run = begun_run(tmp_path / "run", "digits_glow_classes_smoke", f"folder:{folder}", dequantization="variational")
     page = Page(run_report.write(run, data.load(f"folder:{folder}")))
     assert page.found["h2"] == IMAGE_SECTIONS
-    colours = np.asarray(page.pictures["Samples and their nearest training images"].convert("RGB"))
-    assert (colours.max(axis=-1) != colours.min(axis=-1)).any()
+    colors = np.asarray(page.pictures["Samples and their nearest training images"].convert("RGB"))
+    assert (colors.max(axis=-1) != colors.min(axis=-1)).any()
     width, height = page.pictures["Samples at temperature 1.0"].size
     assert (width // 91, height // 28) == (5, 5)  # ten columns of classes, three rows, enlarged five times
     rows = {row[0]: row[1:] for row in page.rows}
     assert "dequantizer" in rows
-    assert sum(map(float, rows["together"])) == pytest.approx(float(rows["test"][1]), abs=0.05)
+    assert sum(map(float, rows["total"])) == pytest.approx(float(rows["test"][1]), abs=0.05)
 
 
 def test_report_refuses(digits_page, tmp_path):
-    empty = RunDir(tmp_path / "empty")
+    empty = RunDirectory(tmp_path / "empty")
     empty.open(digits_page.config())
-    for flags, said in [([f"--run_dir={tmp_path}", "--data=digits"], "has no config.json"),
-                        ([f"--run_dir={empty}", "--data=digits"], "has neither model.keras nor a checkpoint yet"),
-                        ([f"--run_dir={digits_page}", "--data=toy:wave"], "vectors of 2 numbers; the model in"),
-                        ([f"--run_dir={digits_page}"], "--data must have a value")]:
+    for flags, message in [([f"--run_dir={tmp_path}", "--data=digits"], "has no config.json"),
+                           ([f"--run_dir={empty}", "--data=digits"], "has neither model.keras nor a checkpoint yet"),
+                           ([f"--run_dir={digits_page}", "--data=toy:wave"], "vectors of 2 numbers; the model in"),
+                           ([f"--run_dir={digits_page}"], "--data must have a value")]:
         with contextlib.redirect_stderr(io.StringIO()) as stderr:
             assert report.main(["report", *flags]) == 1
         (line,) = stderr.getvalue().splitlines()
-        assert line.startswith("error: ") and said in line
+        assert line.startswith("error: ") and message in line
     assert not empty.report_path.exists()
 
 
-# The parts.
+# Parts of the report.
 
 
-def test_texts_are_escaped():
-    section = html_page.Section("a < b", "<script>", ("&",), (("<td>", 1),), (html_page.Picture('"x"', b"png", 10),))
-    page = html_page.page("<title>", [section])
-    for text in ("&lt;title&gt;", "a &lt; b", "<p>&lt;script&gt;</p>", "<th>&amp;</th>",
-                 "<td>&lt;td&gt;</td><td>1</td>", 'alt="&quot;x&quot;"', "data:image/png;base64,cG5n"):
-        assert text in page
-
-
-def test_nearest_neighbours():
+def test_nearest_neighbors():
     random = np.random.default_rng(0)
-    images, among = random.integers(0, 256, (4, 3, 3, 2)), random.integers(0, 256, (50, 3, 3, 2))
-    among[17] = images[2]
-    found, distances = nearest_neighbors.nearest(images, among, 3)
-    by_hand = np.sqrt(((images[:, None] - among[None]) ** 2.0).sum(axis=(2, 3, 4)))
+    images, candidates = random.integers(0, 256, (4, 3, 3, 2)), random.integers(0, 256, (50, 3, 3, 2))
+    candidates[17] = images[2]
+    neighbors, distances = nearest_neighbors.find_nearest(images, candidates, 3)
+    by_hand = np.sqrt(((images[:, None] - candidates[None]) ** 2.0).sum(axis=(2, 3, 4)))
     order = np.argsort(by_hand, axis=1)[:, :3]
-    np.testing.assert_array_equal(found, among[order])
+    np.testing.assert_array_equal(neighbors, candidates[order])
     np.testing.assert_allclose(distances, np.take_along_axis(by_hand, order, axis=1), atol=0.1)
     assert distances[2, 0] == 0.0
 
 
-def test_normality_of_normals_is_the_diagonal():
+def test_quantiles_of_normal_numbers_are_on_a_line():
     drawn = np.random.default_rng(0).normal(size=100_000)
-    figure = charts.normality({"level 1": drawn + 0.5, "top": [*(2.0 * drawn + 1.0), np.nan, np.inf]})
-    assert [axes.get_title() for axes in figure.axes[::2]] == ["level 1: mean 0.50, deviation 1.00",
-                                                              "top: mean 1.00, deviation 2.00"]
+    figure = charts.latents_and_normal_density({"level 1": drawn + 0.5, "top": [*(2.0 * drawn + 1.0), np.nan, np.inf]})
+    assert [axes.get_title() for axes in figure.axes[::2]] == ["level 1: mean 0.50, standard deviation 1.00",
+                                                              "top: mean 1.00, standard deviation 2.00"]
     for axes, slope, shift in ((figure.axes[1], 1.0, 0.5), (figure.axes[3], 2.0, 1.0)):
         theory, quantiles = axes.lines[1].get_data()
         np.testing.assert_allclose(quantiles, slope * np.asarray(theory) + shift, atol=0.1 * slope)
 
 
-def test_charts_bear_what_young_flows_give():
+def test_charts_accept_numbers_that_are_not_finite():
     bits = charts.bits_histogram({"train": np.full(10, 3.0), "test": [3.0, np.inf, 1e6]})
     assert {text.get_text() for text in bits.axes[0].get_legend().get_texts()} == {
         "train: mean 3.000", f"test: mean {(3.0 + 1e6) / 2:.3f}"}
     nothing = np.full(10, np.nan)
-    assert charts.bits_histogram({"train": nothing}).axes[0].get_title() == "none is finite"
-    assert charts.normality({"flow": nothing}).axes[0].get_title() == "flow: none is finite"
+    assert charts.bits_histogram({"train": nothing}).axes[0].get_title() == "no finite values"
+    assert charts.latents_and_normal_density({"flow": nothing}).axes[0].get_title() == "flow: no finite values"
     line = {"epoch": 1, "bits_per_dim": 3.0, "val_bits_per_dim": float("nan")}
     assert charts.learning_curve([line, {**line, "epoch": 2}]).axes[0].get_ylim() == (2.9, 3.1)
     vectors = np.random.default_rng(0).normal(size=(30, 3)).astype("float32")
-    assert len(charts.clouds(vectors, np.full((5, 3), np.nan, "float32")).axes) == 2
-    assert len(charts.clouds(vectors[:, :1], vectors[:, :1]).axes) == 2
+    assert len(charts.data_and_samples(vectors, np.full((5, 3), np.nan, "float32")).axes) == 2
+    assert len(charts.data_and_samples(vectors[:, :1], vectors[:, :1]).axes) == 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The weights of an image flow at another resolution."""
+"""`at_resolution`: an image flow with the same weights at another resolution."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ FLOWS = {
 def model(request):
     model = tfp_glow.FlowModel(FLOWS[request.param]())
     model.initialize(IMAGES)
-    for index, variable in enumerate(model.trainable_variables):  # No zero stays that would hide a lost parameter.
+    for index, variable in enumerate(model.trainable_variables):  # A parameter at 0 would hide that it was lost.
         variable.assign_add(0.01 * np.random.RandomState(index).standard_normal(variable.shape).astype("float32"))
     return model
 
@@ -42,11 +42,11 @@ def test_a_larger_copy_samples_scores_and_inverts(model):
 
 @pytest.mark.parametrize("arguments, error", [
     (("nothing", 8, 8), "`model` must be a tfp_glow.FlowModel; received str"),
-    ((tfp_glow.FlowModel(tfp_glow.nice((4, 4, 1), 2, (4,))), 8, 8), "the same at every pixel.*received one of nice"),
-    ((tfp_glow.FlowModel(tfp_glow.pyramid((4, 4, 1), 1, 4, 1)), 8, 8), "of pyramid, with weights for every place"),
+    ((tfp_glow.FlowModel(tfp_glow.nice((4, 4, 1), 2, (4,))), 8, 8), "fit any resolution; received a model of nice"),
+    ((tfp_glow.FlowModel(tfp_glow.pyramid((4, 4, 1), 1, 4, 1)), 8, 8), "of pyramid, which has weights per pixel"),
     ((tfp_glow.FlowModel(FLOWS["glow"]()), 0, 8), "`height`.*received 0"),
     ((tfp_glow.FlowModel(FLOWS["glow"]()), 8, 10), r"divisible by 2\*\*num_levels = 4; received \(8, 10, 1\)"),
 ])
-def test_wrong_arguments(arguments, error):
+def test_wrong_arguments_raise(arguments, error):
     with pytest.raises(ValueError, match=error):
         tfp_glow.at_resolution(*arguments)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole runs that are stopped, find the disk full or a checkpoint damaged, and end as if nothing had been."""
+"""Runs that are stopped, or find a full disk or a damaged checkpoint, end like an uninterrupted run."""
 
 import random
 import resource
@@ -12,7 +12,7 @@ from test_checkpoints import DAMAGES, flip
 from trainers import sample, train
 from trainers.runs import trained_models
 from trainers.runs.checkpoints import Checkpoints
-from trainers.runs.run_directory import RunDir
+from trainers.runs.run_directory import RunDirectory
 
 
 def train_digits(directory, *flags):
@@ -20,7 +20,7 @@ def train_digits(directory, *flags):
 
 
 def check_same_end(run, other):
-    """All weights, of model, optimizer and moving average, are the other run's to the bit, and so is the rest."""
+    """Checks that two runs have the same weights, optimizer state, result and history, bit for bit."""
     ends = []
     for each in (run, other):
         model = trained_models.build(each.config())
@@ -37,7 +37,7 @@ def check_same_end(run, other):
 
 
 def stop_at(monkeypatch, epoch, step):
-    """Ends the process, as it were, when that checkpoint is written."""
+    """Raises `KeyboardInterrupt` after the checkpoint at this epoch and step is written."""
     save = Checkpoints.save
 
     def stop(self, model, e, val_bits_per_dim=None, step=0, *, at=(epoch, step)):
@@ -48,18 +48,18 @@ def stop_at(monkeypatch, epoch, step):
 
 
 @pytest.mark.slow
-def test_stopped_and_resumed_with_a_full_disk_between(digits_run, tmp_path, monkeypatch, capsys):
+def test_a_run_resumes_after_a_stop_and_a_full_disk(digits_run, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         stop_at(patch, epoch=0, step=2)
         assert train_digits(tmp_path / "run", "--checkpoint_minutes=0") == 130
-    run = RunDir(tmp_path / "run")
-    # A line of an epoch that never got its checkpoint.
+    run = RunDirectory(tmp_path / "run")
+    # The history of an epoch without a checkpoint.
     run.add_history(digits_run.history()[0])
-    # Before it ends, the last checkpoint serves, as there is no best one yet.
+    # There is no best checkpoint yet, so the last one is loaded.
     assert sample.main(["sample", f"--run_dir={run}", "--num=1", f"--out={tmp_path / 'grid.png'}"]) == 0
     assert "not finished; its best checkpoint, epoch 0 of 2" in capsys.readouterr().out
 
-    # The largest size of files stands for the disk: HDF5 meets it in the same way.
+    # A limit of the file size replaces the full disk: HDF5 fails in the same way.
     held = {path: path.read_bytes() for path in run.checkpoints.iterdir()}
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (max(map(len, held.values())) // 2, limits[1]))
@@ -67,30 +67,30 @@ def test_stopped_and_resumed_with_a_full_disk_between(digits_run, tmp_path, monk
         assert train_digits(run, "--checkpoint_minutes=0") == 1
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert capsys.readouterr().err == (f"error: output_dir: {run}: File too large; what was saved there is whole: make "
-                                       "room, then the same command goes on\n")
+    assert capsys.readouterr().err == (f"error: output_dir: {run}: File too large; all saved files are complete; free "
+                                       "some space and run the same command to resume\n")
     assert held == {path: path.read_bytes() for path in run.checkpoints.iterdir()}
 
     assert train_digits(run) == 0
-    assert "goes on after epoch 0 and 2 steps" in capsys.readouterr().out
+    assert "resuming after epoch 0 and 2 steps" in capsys.readouterr().out
     check_same_end(run, digits_run)
 
 
-def test_a_damaged_checkpoint_costs_an_epoch_and_no_bit(digits_run, tmp_path, capsys):
-    run = RunDir(shutil.copytree(digits_run.path, tmp_path / "run"))
-    for name in ("result.json", "model.keras"):  # as if it had been killed before the end
+def test_a_run_with_a_damaged_checkpoint_repeats_an_epoch_exactly(digits_run, tmp_path, capsys):
+    run = RunDirectory(shutil.copytree(digits_run.path, tmp_path / "run"))
+    for name in ("result.json", "model.keras"):  # like a kill before the end
         (run.path / name).unlink()
     DAMAGES["flipped"](run.checkpoints / "epoch_0002.weights.h5")
     assert train_digits(run) == 0
-    said = capsys.readouterr()
-    assert "goes on after epoch 1" in said.out
-    assert said.err == f"warning: checkpoint {run.checkpoints}/epoch_0002.weights.h5 is damaged or missing; " \
-                       "trying another\n"
+    output = capsys.readouterr()
+    assert "resuming after epoch 1" in output.out
+    assert output.err == f"warning: checkpoint {run.checkpoints}/epoch_0002.weights.h5 is damaged or missing; " \
+                       "trying another one\n"
     check_same_end(run, digits_run)
 
 
-def test_a_damaged_model_is_refused(digits_run, tmp_path):
-    run = RunDir(shutil.copytree(digits_run.path, tmp_path / "run"))
+def test_a_damaged_model_raises(digits_run, tmp_path):
+    run = RunDirectory(shutil.copytree(digits_run.path, tmp_path / "run"))
     whole = run.model_path.read_bytes()
     weights = max(trained_models.load(digits_run)[0].get_weights(), key=np.size)
     places = [whole.index(weights.tobytes()) + weights.nbytes // 2, *random.Random(0).sample(range(len(whole)), 12)]
@@ -100,7 +100,7 @@ def test_a_damaged_model_is_refused(digits_run, tmp_path):
             model, _ = trained_models.load(run)
         except ValueError as error:
             assert "model.keras cannot be loaded: " in str(error)
-        else:  # a bit that says nothing, such as one of a date
+        else:  # a bit without effect, such as one of a date
             assert all(map(np.array_equal, model.get_weights(), trained_models.load(digits_run)[0].get_weights()))
         run.model_path.write_bytes(whole)
     assert trained_models.load(run)

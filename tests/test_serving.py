@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TensorFlow Serving's layout: `model.config`, warm-up requests replayed, and the trainer that leaves both."""
+"""Files for TensorFlow Serving: `model.config`, warm-up requests, and the trainer that writes both."""
 
 import itertools
 import shutil
@@ -13,11 +13,11 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 import tfp_glow
-from tfp_glow.export.serving_layout import CONFIG, WARMUP
+from tfp_glow.export.serving_layout import MODEL_CONFIG_FILE, WARMUP_FILE
 from trainers import serving
 from trainers.runs import trained_models
 from trainers.runs.atomic_files import write_json
-from trainers.runs.run_directory import RunDir
+from trainers.runs.run_directory import RunDirectory
 
 
 @pytest.fixture
@@ -28,25 +28,25 @@ def version(exported, tmp_path):
 
 @pytest.fixture
 def without_serving_api(monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis.prediction_log_pb2", None)  # Importing it fails.
+    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis.prediction_log_pb2", None)  # Its import fails.
 
 
 def model_in(path):
-    """The one model of a `model.config`."""
-    config = text_format.Parse((path / CONFIG).read_text(), ModelServerConfig())
+    """The only model of a `model.config` file."""
+    config = text_format.Parse((path / MODEL_CONFIG_FILE).read_text(), ModelServerConfig())
     (model,) = config.model_config_list.config
     return model
 
 
 def requests_in(path):
     """The warm-up requests of a SavedModel."""
-    logs = [PredictionLog.FromString(r.numpy()) for r in tf.data.TFRecordDataset(str(path / WARMUP))]
+    logs = [PredictionLog.FromString(r.numpy()) for r in tf.data.TFRecordDataset(str(path / WARMUP_FILE))]
     assert {log.WhichOneof("log_type") for log in logs} == {"predict_log"}
     return [log.predict_log.request for log in logs]
 
 
-def test_every_warmup_request_is_answered(exported, version):
-    assert tfp_glow.write_warmup_requests(version, batch_sizes=[1, 3]) == str(version / WARMUP)
+def test_the_model_answers_every_warmup_request(exported, version):
+    assert tfp_glow.write_warmup_requests(version, batch_sizes=[1, 3]) == str(version / WARMUP_FILE)
     signatures = tf.saved_model.load(str(version)).signatures
     found = []
     for request in requests_in(version):
@@ -62,41 +62,41 @@ def test_every_warmup_request_is_answered(exported, version):
         tfp_glow.write_warmup_requests(version)
 
 
-def test_the_library_does_without_the_serving_api(version, without_serving_api):
+def test_warmup_requests_require_the_serving_api(version, without_serving_api):
     with pytest.raises(ImportError, match=r"pip install 'tfp_glow\[serving\]'"):
         tfp_glow.write_warmup_requests(version)
-    assert not (version / WARMUP).parent.exists()
+    assert not (version / WARMUP_FILE).parent.exists()
 
 
 def test_model_config(version):
     directory = version.parent
-    assert tfp_glow.write_model_config(directory, "digits-1.0") == str(directory / CONFIG)
+    assert tfp_glow.write_model_config(directory, "digits-1.0") == str(directory / MODEL_CONFIG_FILE)
     model = model_in(directory)
     assert (model.name, model.base_path, model.model_platform) == ("digits-1.0", str(directory), "tensorflow")
-    with pytest.raises(ValueError, match="or `overwrite` be true"):
+    with pytest.raises(ValueError, match="Pass `overwrite=True` to replace it"):
         tfp_glow.write_model_config(directory, "other")
     place = 'gs://bucket/a "quoted" \\ é'
     tfp_glow.write_model_config(directory, "other", place, overwrite=True)
     assert (model_in(directory).name, model_in(directory).base_path) == ("other", place)
-    assert sorted(p.name for p in directory.iterdir()) == ["1", CONFIG]
+    assert sorted(p.name for p in directory.iterdir()) == ["1", MODEL_CONFIG_FILE]
 
 
 @pytest.mark.parametrize(("call", "message"), [
-    (lambda v: tfp_glow.write_model_config(v.parent, "a/b"), "`name` must be of letters"),
-    (lambda v: tfp_glow.write_model_config(v.parent, None), "`name` must be of letters"),
-    (lambda v: tfp_glow.write_model_config(v, "a"), "`directory` must hold a SavedModel named by its version"),
+    (lambda v: tfp_glow.write_model_config(v.parent, "a/b"), "`name` must consist of letters"),
+    (lambda v: tfp_glow.write_model_config(v.parent, None), "`name` must consist of letters"),
+    (lambda v: tfp_glow.write_model_config(v, "a"), "`directory` must hold a SavedModel that is named by its version"),
     (lambda v: tfp_glow.write_model_config(3, "a"), "`directory` must be a path; received 3"),
     (lambda v: tfp_glow.write_model_config(v.parent, "a", "models/a"), "`base_path` must be an absolute path or a URL"),
     (lambda v: tfp_glow.write_warmup_requests(v.parent), "`path` must be the directory of a SavedModel"),
-    (lambda v: tfp_glow.write_warmup_requests(v, 1), "`batch_sizes` must be a list of whole numbers; received 1"),
-    (lambda v: tfp_glow.write_warmup_requests(v, [0]), "`batch_sizes` must be a whole number of at least 1"),
+    (lambda v: tfp_glow.write_warmup_requests(v, 1), "`batch_sizes` must be a list .* positive integers; received 1"),
+    (lambda v: tfp_glow.write_warmup_requests(v, [0]), "`batch_sizes` must be .* of at least 1"),
     (lambda v: tfp_glow.write_warmup_requests(v, range(1, 9)), "`batch_sizes` must be a list"),
     (lambda v: tfp_glow.write_warmup_requests(v, list(range(1, 200))), "must make at most 1000 requests"),
 ])
-def test_bad_arguments_are_named_and_nothing_is_written(version, call, message):
+def test_wrong_arguments_raise_and_write_nothing(version, call, message):
     with pytest.raises(ValueError, match=message):
         call(version)
-    assert not (version / WARMUP).exists() and not (version.parent / CONFIG).exists()
+    assert not (version / WARMUP_FILE).exists() and not (version.parent / MODEL_CONFIG_FILE).exists()
 
 
 # The trainer.
@@ -104,8 +104,8 @@ def test_bad_arguments_are_named_and_nothing_is_written(version, call, message):
 
 @pytest.fixture
 def run(exported, tmp_path, monkeypatch):
-    """A run that is about to finish."""
-    run = RunDir(tmp_path / "run")
+    """A run that has trained and is not saved yet."""
+    run = RunDirectory(tmp_path / "run")
     run.path.mkdir()
     write_json({"preset": "tiny", "epochs": 1}, run.path / "config.json")
     run.add_history({"epoch": 1, "skipped_steps": 0})
@@ -127,25 +127,26 @@ def test_a_finished_run_is_ready_to_serve(exported, run, capsys):
     assert serving.main(["serving", f"--run_dir={run}", "--name=digits", "--base_path=/models/digits"]) == 0
     assert (model_in(run.saved_models).name, model_in(run.saved_models).base_path) == ("digits", "/models/digits")
     assert len(requests_in(newest)) == 9
-    finish(run, exported[0])  # More epochs make another version, and leave where the server finds it.
-    assert sorted(p.name for p in run.saved_models.iterdir()) == ["1", "2", CONFIG]
+    finish(run, exported[0])  # A run that is continued writes a new version, and keeps the name and the place.
+    assert sorted(p.name for p in run.saved_models.iterdir()) == ["1", "2", MODEL_CONFIG_FILE]
     assert model_in(run.saved_models).name == "digits"
 
 
 def test_warmup_requests_can_come_later(exported, run, capsys, monkeypatch):
     command = ["serving", f"--run_dir={run}"]
     assert serving.main(command) == 1
-    assert capsys.readouterr().err == f"error: run_dir: {run} is not finished, and has no saved_model/ yet\n"
+    assert capsys.readouterr().err == (
+        f"error: run_dir: {run} is not finished and has no saved_model/ yet; finish it with trainers.train\n")
     newest = run.saved_models / "1"
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "tensorflow_serving.apis.prediction_log_pb2", None)
         finish(run, exported[0])
         assert "without warm-up requests for TensorFlow Serving" in capsys.readouterr().out
         assert serving.main(command) == 1
-        assert capsys.readouterr().err.endswith("pip install 'tfp_glow[serving]', or --nowarmup\n")
+        assert capsys.readouterr().err.endswith("pip install 'tfp_glow[serving]', or pass --nowarmup\n")
         assert serving.main([*command, "--nowarmup", "--name=other"]) == 0
         assert f"{newest}: without warm-up requests" in capsys.readouterr().out
-    assert not (newest / WARMUP).exists() and model_in(run.saved_models).name == "other"
+    assert not (newest / WARMUP_FILE).exists() and model_in(run.saved_models).name == "other"
     assert serving.main([*command, "--batch_size=1", "--batch_size=32"]) == 0
     assert f"{newest}: with warm-up requests" in capsys.readouterr().out
     assert len(requests_in(newest)) == 18

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The example's client against its stand-in for TensorFlow Serving, which is not available to tests."""
+"""The example's client against the stand-in for TensorFlow Serving, which tests cannot start."""
 
 import ast
 import json
@@ -27,7 +27,7 @@ def client(server):
     return serving_client.Client(server.url, "tiny")
 
 
-def test_answers_are_the_live_models(client, exported):
+def test_answers_equal_those_of_the_model(client, exported):
     model, _ = exported
     points = BINS + np.float32(0.25)
     assert client.is_available()
@@ -49,12 +49,12 @@ def test_answers_are_the_live_models(client, exported):
     ("log_prob_uint8", {"images": (BINS + 0.5).tolist(), "seed": 0}, "400: Input 'images' must be of type uint8"),
     ("log_prob_uint8", {"images": (BINS + np.int32(200)).tolist(), "seed": 0}, "400: .*out of bounds for uint8"),
 ])
-def test_mistakes_get_the_servers_words(client, signature, inputs, message):
+def test_wrong_requests_raise_with_the_error_of_the_server(client, signature, inputs, message):
     with pytest.raises(ValueError, match=message):
         client.predict(signature, **inputs)
 
 
-def test_what_is_not_there(server):
+def test_unknown_models_and_paths(server):
     with pytest.raises(ValueError, match="404: Servable not found"):
         serving_client.Client(server.url, "other").is_available()
     with pytest.raises(urllib.error.HTTPError, match="404"):
@@ -67,7 +67,7 @@ def test_what_is_not_there(server):
         serving_stand_in.StandIn(Path(__file__).parent, "tests")
 
 
-def test_the_client_is_of_the_standard_library():
+def test_the_client_imports_only_the_standard_library():
     tree = ast.parse(Path(serving_client.__file__).read_text(encoding="utf-8"))
     modules = [name.name for node in tree.body if isinstance(node, ast.Import) for name in node.names]
     assert modules and not any(isinstance(node, ast.ImportFrom) for node in tree.body)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every preset's small twin, from training to the SavedModel, on data of the size it is for; those of RealNVP are in
-test_smoke_realnvp.py."""
+"""The smoke preset of every preset: training, evaluation, samples and SavedModel, on data of the right size.
+
+The smoke presets of RealNVP run in test_smoke_realnvp.py.
+"""
 
 import dataclasses
 
@@ -15,13 +17,14 @@ import test_vectors
 from trainers import data, presets, train
 from trainers.evaluation import scores
 from trainers.runs import trained_models
-from trainers.runs.run_directory import RunDir
-from trainers.training.training_loop import configure, training_batches
+from trainers.runs.configuration import configure
+from trainers.runs.run_directory import RunDirectory
+from trainers.training.training_batches import training_batches
 
-TWINS = [name for name in presets.PRESETS if name.endswith("_smoke")]
-# The twins that have their whole runs in other files, and where.
+SMOKE = [name for name in presets.PRESETS if name.endswith("_smoke")]
+# Smoke presets that other files run, with the test that runs them.
 ELSEWHERE = {
-    "digits_glow_smoke": test_trainers.test_digits_run_leaves_everything,
+    "digits_glow_smoke": test_trainers.test_digits_run_writes_all_files,
     **{f"digits_{system}_smoke": test_trainers.test_digits_runs_of_the_other_systems
        for system in ("nice", "maf", "iaf")},
     "digits_glow_classes_smoke": test_label_trainers.test_run_keeps_classes_and_accuracy,
@@ -34,12 +37,12 @@ SHAPES = {"digits": (8, 8, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3), "im
 
 
 def shape_of(name):
-    """Of an image that the preset is for; None for vectors."""
+    """The image shape of the data set of a preset; None for vectors."""
     return next((shape for size, shape in SHAPES.items() if size in name), None)
 
 
 def distinct(names):
-    """One name for each preset, of names of equal ones."""
+    """The names without those whose preset equals the preset of an earlier name."""
     found = []
     for name in names:
         if not any(presets.get(name) == presets.get(other) for other in found):
@@ -47,19 +50,19 @@ def distinct(names):
     return found
 
 
-HERE = [name for name in distinct([*ELSEWHERE, *TWINS]) if name not in ELSEWHERE]
+HERE = [name for name in distinct([*ELSEWHERE, *SMOKE]) if name not in ELSEWHERE]
 
 
-def test_no_twin_is_left_out():
-    """Twins that are equal in every field share a run."""
-    shared = {name: run for name in TWINS for run in (*ELSEWHERE, *HERE) if presets.get(name) == presets.get(run)}
-    assert set(shared) == set(TWINS) >= set(ELSEWHERE)
+def test_every_smoke_preset_has_a_run():
+    """Smoke presets that are equal in every field share a run."""
+    shared = {name: run for name in SMOKE for run in (*ELSEWHERE, *HERE) if presets.get(name) == presets.get(run)}
+    assert set(shared) == set(SMOKE) >= set(ELSEWHERE)
     assert {name: run for name, run in shared.items() if name != run} == {
         "glow_imagenet64_smoke": "glow_imagenet32_smoke", "realnvp_imagenet64_smoke": "realnvp_imagenet32_smoke"}
 
 
 def write_data(name, folder, number=40):
-    """Noise of the shape that a preset is for, larger where it crops, in two classes if it wants them; its SPEC."""
+    """Writes random images or vectors of the shape of a preset, in two classes if it needs them; returns the SPEC."""
     random, preset, shape = np.random.default_rng(0), presets.get(name), shape_of(name)
     if shape is None:
         np.save(folder / "points.npy", random.normal(size=(number, 2)))
@@ -73,9 +76,9 @@ def write_data(name, folder, number=40):
     return f"folder:{folder / 'images'}"
 
 
-def check_whole_run(name, eagerly, tmp_path, capsys):
+def check_run(name, eagerly, tmp_path, capsys):
     """Trains, evaluates, samples and exports."""
-    spec, run = write_data(name, tmp_path), RunDir(tmp_path / "run")
+    spec, run = write_data(name, tmp_path), RunDirectory(tmp_path / "run")
     tf.config.run_functions_eagerly(eagerly)
     try:
         assert train.main(["train", f"--preset={name}", f"--data={spec}", f"--output_dir={run}", "--epochs=1"]) == 0
@@ -97,14 +100,13 @@ def check_whole_run(name, eagerly, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", [name for name in HERE if "realnvp" not in name])
-def test_every_small_twin_runs_whole(name, tmp_path, capsys):
-    check_whole_run(name, False, tmp_path, capsys)
+def test_smoke_preset_runs(name, tmp_path, capsys):
+    check_run(name, False, tmp_path, capsys)
 
 
 @pytest.mark.parametrize("name", ["glow_celebahq256", "realnvp_lsun"])
 def test_the_deepest_flows_take_a_step(name):
-    """With all levels of the paper, but narrow, on images of its size; eagerly, as tracing takes longer than the step.
-    """
+    """One eager step of a narrow flow with all levels of the paper; tracing would take longer than the step."""
     published, small = presets.get(name), presets.get(f"{name}_smoke")
     depth = {field: published.flow[field] for field in ("num_levels", "num_scales") if field in published.flow}
     preset = dataclasses.replace(

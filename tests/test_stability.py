@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bad batches, and batches that are merely odd: what is left out, what stays, what ends a run."""
+"""Batches with non-finite values are skipped; unusual but finite batches are not."""
 
 import contextlib
 import dataclasses
@@ -12,11 +12,11 @@ import tensorflow as tf
 
 import tfp_glow
 from trainers import presets, train
+from trainers.callbacks.checkpoint_saving import SaveCheckpoint
 from trainers.optimization import optimizers
+from trainers.optimization.nonfinite_steps import SkippingFlowModel, SkippingOptimizer
+from trainers.runs.run_directory import RunDirectory
 from trainers.training import training_loop
-from trainers.callbacks.epoch_callbacks import SaveCheckpoint
-from trainers.optimization.nonfinite_steps import GuardedFlow, GuardedOptimizer
-from trainers.runs.run_directory import RunDir
 
 RANDOM = np.random.default_rng(0)
 POINTS = RANDOM.uniform(0, 256, (8, 8, 8, 1)).astype("float32")
@@ -27,9 +27,9 @@ FLOWS = {
 }
 
 
-def guarded(system, channels=1):
-    """A small model with an optimizer that has everything."""
-    model = GuardedFlow(FLOWS[system](channels))
+def skipping_model(system, channels=1):
+    """A small model whose optimizer has a moving average and clips gradients."""
+    model = SkippingFlowModel(FLOWS[system](channels))
     model.compile(optimizers.make_optimizer(
         {"optimizer": {"glow": "adamax", "realnvp": "adam"}[system], "learning_rate": 1e-3, "warmup_epochs": 0,
          "schedule": "constant", "ema_momentum": 0.9, "clip_norm": 1.0}, epochs=10, steps_per_epoch=10))
@@ -37,7 +37,7 @@ def guarded(system, channels=1):
 
 
 def state(model):
-    """All numbers of a model but those of its metrics."""
+    """Returns all variables of a model and its optimizer, except those of the metrics."""
     return {v.path: v.numpy() for v in (*model.variables, *model.optimizer.variables)}
 
 
@@ -45,11 +45,11 @@ def state(model):
 
 
 @pytest.mark.parametrize("system", [pytest.param(f, marks=pytest.mark.slow) if "realnvp" in f else f for f in FLOWS])
-def test_a_bad_batch_leaves_no_trace_but_the_number_of_the_step(system):
-    model = guarded(system)
+def test_a_bad_batch_changes_only_the_step_counts(system):
+    model = skipping_model(system)
     model.initialize(POINTS)
     model.reset_metrics()
-    # The very first step: the moving average begins with the weights all the same.
+    # Even if the first step is skipped, the moving average starts with the weights.
     logs = model.train_on_batch(BAD, return_dict=True)
     assert np.isnan([logs["loss"], logs["bits_per_dim"]]).all() and logs["skipped_steps"] == 1
     started = state(model)
@@ -71,8 +71,8 @@ def test_a_bad_batch_leaves_no_trace_but_the_number_of_the_step(system):
     assert all(np.isfinite(value).all() for value in state(model).values())
 
 
-def test_a_loss_that_is_not_finite_has_no_finite_gradient():
-    optimizer = guarded("glow").optimizer
+def test_a_non_finite_loss_has_a_nan_gradient():
+    optimizer = skipping_model("glow").optimizer
     for offset in (0.0, np.inf, np.nan):
         variable = tf.Variable(2.0)
         with tf.GradientTape() as tape:
@@ -82,25 +82,25 @@ def test_a_loss_that_is_not_finite_has_no_finite_gradient():
 
 
 def test_clipping_is_by_the_global_norm():
-    """A step of plain descent along a clipped gradient has the bound's length, times the learning rate."""
-    class Guarded(GuardedOptimizer, keras.optimizers.SGD):
+    """The length of a gradient descent step is the learning rate times the clipped norm."""
+    class SkippingSGD(SkippingOptimizer, keras.optimizers.SGD):
         pass
 
     variables = [keras.Variable(np.zeros(3, "float32")), keras.Variable(0.0)]
-    optimizer = Guarded(0.5, global_clipnorm=2.0)
+    optimizer = SkippingSGD(0.5, global_clipnorm=2.0)
     optimizer.build(variables)
     optimizer.apply([tf.constant([3.0, 0.0, 0.0]), tf.constant(4.0)], variables)
     np.testing.assert_allclose([*variables[0].numpy(), variables[1].numpy()], [-0.6, 0.0, 0.0, -0.8], rtol=1e-6)
-    optimizer.apply([tf.constant([3e30, 0.0, 0.0]), tf.constant(4.0)], variables)  # its norm is beyond float32
+    optimizer.apply([tf.constant([3e30, 0.0, 0.0]), tf.constant(4.0)], variables)  # the squared norm overflows float32
     assert int(optimizer.skipped) == 1 and variables[1].numpy() == np.float32(-0.8)
 
 
-# Runs with bad batches; the set is a density in the plane, as images have no NaN.
+# Runs with bad batches. The data are vectors, because integer images cannot hold NaN.
 
 
 @pytest.fixture
-def spoilt(monkeypatch):
-    """Makes the batches of some steps of `toy_tiny` runs bad: a set, to be filled."""
+def bad_steps(monkeypatch):
+    """A set of step numbers, initially empty: runs of `toy_tiny` have bad batches at these steps."""
     toy = dataclasses.replace(
         presets.get("toy_realnvp_smoke"), batch_size=128, epochs=3, steps_per_epoch=100, ema_momentum=0.9)
     monkeypatch.setitem(presets.PRESETS, "toy_tiny", toy)
@@ -116,7 +116,7 @@ def spoilt(monkeypatch):
 
 
 def train_toy(directory, *flags):
-    """Exit code and standard error."""
+    """Trains `toy_tiny` and returns the exit code and the standard error."""
     stderr = io.StringIO()
     with contextlib.redirect_stderr(stderr):
         code = train.main(["train", "--preset=toy_tiny", "--data=toy:eight_gaussians", f"--output_dir={directory}",
@@ -125,10 +125,10 @@ def train_toy(directory, *flags):
 
 
 @pytest.mark.slow
-def test_one_bad_batch_in_a_hundred(spoilt, tmp_path, monkeypatch, capsys):
-    clean, bad, resumed = (RunDir(tmp_path / name) for name in ("clean", "bad", "resumed"))
+def test_one_bad_batch_in_a_hundred(bad_steps, tmp_path, monkeypatch, capsys):
+    clean, bad, resumed = (RunDirectory(tmp_path / name) for name in ("clean", "bad", "resumed"))
     assert train_toy(clean) == (0, "")
-    spoilt |= {57, 130, 131}
+    bad_steps |= {57, 130, 131}
     assert train_toy(bad) == (0, "")
     assert [line["skipped_steps"] for line in bad.history()] == [1, 3, 3]
     assert bad.result()["skipped_steps"] == 3 and clean.result()["skipped_steps"] == 0
@@ -151,29 +151,29 @@ def test_one_bad_batch_in_a_hundred(spoilt, tmp_path, monkeypatch, capsys):
             assert one[key] == other[key]
 
 
-def test_too_many_bad_batches_end_the_run_and_it_can_go_on(spoilt, tmp_path):
-    run = RunDir(tmp_path / "run")
-    spoilt |= {*range(40, 44), *range(145, 200)}
-    code, said = train_toy(run, "--max_skipped=5")
-    assert code == 1 and said == (
+def test_too_many_bad_batches_stop_the_run_and_it_can_resume(bad_steps, tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    bad_steps |= {*range(40, 44), *range(145, 200)}
+    code, error = train_toy(run, "--max_skipped=5")
+    assert code == 1 and error == (
         "error: training: loss or gradient was not finite in 5 steps in a row, up to step 150; the last good "
         f"checkpoint is {run.checkpoints / 'epoch_0001.weights.h5'}; try a lower --learning_rate or --clip_norm, in "
         "another directory\n")
     assert [line["skipped_steps"] for line in run.history()] == [4]
-    spoilt.clear()
+    bad_steps.clear()
     assert train_toy(run) == (0, "")
     assert [line["skipped_steps"] for line in run.history()] == [4, 4, 4]
 
 
-def test_a_run_that_never_had_a_good_step(spoilt, tmp_path):
-    spoilt |= set(range(300))
-    _, said = train_toy(tmp_path, "--max_skipped=3")
-    assert "3 steps in a row, up to step 3; there is no good checkpoint yet" in said
+def test_a_run_without_a_good_step(bad_steps, tmp_path):
+    bad_steps |= set(range(300))
+    _, error = train_toy(tmp_path, "--max_skipped=3")
+    assert "3 steps in a row, up to step 3; there is no good checkpoint yet" in error
 
 
-# Odd batches.
+# Unusual batches.
 
-ODD = {
+UNUSUAL = {
     "black": np.zeros((8, 8, 8, 2), "uint8"),
     "constant_channel": np.concatenate(
         [np.full((8, 8, 8, 1), 7), RANDOM.integers(0, 256, (8, 8, 8, 1))], axis=-1).astype("uint8"),
@@ -183,17 +183,17 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize(("system", "dtype"), [  # floats get no noise
+@pytest.mark.parametrize(("system", "dtype"), [  # floats are not dequantized
     ("glow", "float32"), pytest.param("realnvp", "uint8", marks=pytest.mark.slow)])
-def test_odd_batches_are_no_bad_ones(system, dtype):
-    """Whichever sets the data-dependent parameters, all can be learned from and measured."""
-    model = guarded(system, channels=2)
-    fresh, everything = model.get_weights(), np.concatenate([*ODD.values()]).astype(dtype)
+def test_unusual_batches_are_not_skipped(system, dtype):
+    """After initialization from any of them, the model can train on each of them and evaluate it."""
+    model = skipping_model(system, channels=2)
+    fresh, everything = model.get_weights(), np.concatenate([*UNUSUAL.values()]).astype(dtype)
     for first in ("black", "constant_channel", "one_white"):
         model.set_weights(fresh)
-        model.initialize(ODD[first].astype(dtype))
+        model.initialize(UNUSUAL[first].astype(dtype))
         assert model.is_initialized and np.isfinite(model.bits_per_dim(everything)).all(), first
-        for name in [*ODD] * 2:
-            logs = model.train_on_batch(ODD[name].astype(dtype), return_dict=True)
+        for name in [*UNUSUAL] * 2:
+            logs = model.train_on_batch(UNUSUAL[name].astype(dtype), return_dict=True)
             assert logs["skipped_steps"] == 0 and np.isfinite(logs["loss"]), (first, name)
         assert np.isfinite(model.bits_per_dim(everything)).all(), first

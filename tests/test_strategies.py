@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Replicas in one process and in several: they learn what one device learns."""
+"""Training on several replicas, in one or several processes, gives the same results as on one device."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from worker import TINY
 
 from trainers import data, presets, train
 from trainers.distribute import strategies, workers
-from trainers.runs.run_directory import RunDir
+from trainers.runs.run_directory import RunDirectory
 
 ROOT = Path(__file__).resolve().parents[1]
 FLAGS = ("--data=digits", "--notensorboard", "--noreport")
@@ -27,11 +27,11 @@ FLAGS = ("--data=digits", "--notensorboard", "--noreport")
 
 @pytest.fixture(scope="module", autouse=True)
 def _digits_are_prepared():
-    data.load("digits")  # Processes of ours would do so all at once.
+    data.load("digits")  # otherwise several processes would prepare the set at once
 
 
 def start(script, *arguments, **environment):
-    """A Python process in the root of the project."""
+    """Starts a Python process in the root of the project."""
     return subprocess.Popen(
         [sys.executable, str(ROOT / "tests" / script), *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -40,7 +40,7 @@ def start(script, *arguments, **environment):
 
 @contextlib.contextmanager
 def ended(processes):
-    """A context after which none of the processes is left."""
+    """Returns a context that kills the processes when it ends."""
     try:
         yield
     finally:
@@ -51,19 +51,19 @@ def ended(processes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("system", ["glow", "realnvp"])
-def test_two_and_four_replicas_learn_what_one_device_learns(system):
-    """With clipping and moving average; logical devices need a process of their own."""
+def test_two_and_four_replicas_train_like_one_device(system):
+    """With gradient clipping and a moving average. Logical devices require a separate process."""
     processes = [start("replicas.py", str(count), system) for count in (2, 4)]
     with ended(processes):
-        alone = replicas.train(system, strategies.choose("none"))
+        single = replicas.train(system, strategies.choose("none"))
         outputs = [process.communicate(timeout=500) for process in processes]
     for process, (out, err), count in zip(processes, outputs, (2, 4), strict=True):
         assert process.returncode == 0, err
         result = json.loads(out.splitlines()[-1])
         assert len(result["losses"]) == replicas.STEPS and (result["replicas"], result["equal"]) == (count, True)
-        np.testing.assert_allclose(result["losses"], alone["losses"], atol=1e-4)
-        assert result["size"] == pytest.approx(alone["size"], rel=1e-3)
-        assert result["skipped"] == alone["skipped"] == (system == "realnvp")
+        np.testing.assert_allclose(result["losses"], single["losses"], atol=1e-4)
+        assert result["size"] == pytest.approx(single["size"], rel=1e-3)
+        assert result["skipped"] == single["skipped"] == (system == "realnvp")
 
 
 def free_ports(count):
@@ -88,9 +88,9 @@ def wait_for(path, processes, seconds=400):
 
 
 @pytest.fixture
-def alone(tmp_path, monkeypatch):
-    """Trains the same on one device, and compares a finished run of several workers with that."""
-    reference = RunDir(tmp_path / "alone")
+def compare_with_one_device(tmp_path, monkeypatch):
+    """Returns a function that compares a finished run of several workers with the same run on one device."""
+    reference = RunDirectory(tmp_path / "one_device")
 
     def compare(run):
         assert train.main(["train", "--preset=tiny", *FLAGS, f"--output_dir={reference}"]) == 0
@@ -110,26 +110,26 @@ def alone(tmp_path, monkeypatch):
     return compare
 
 
-def check_ended(processes, before):
-    """That two workers ended well, and the chief had this to say."""
+def check_success(processes, expected):
+    """Checks that two workers ended without an error and that the chief printed an expected text."""
     outputs = [process.communicate(timeout=400) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     (chief, _), (other, _) = outputs
-    assert before in chief and "is finished after 4 epochs" in chief
-    assert other.startswith("worker 2 of 2: waits for the others\n") and "epoch 4" not in other
+    assert expected in chief and "is finished after 4 epochs" in chief
+    assert other.startswith("worker 2 of 2: waiting for the other workers\n") and "epoch 4" not in other
 
 
-def test_two_workers_learn_what_one_device_learns(alone, tmp_path):
-    run = RunDir(tmp_path / "run")
+def test_two_workers_train_like_one_device(compare_with_one_device, tmp_path):
+    run = RunDirectory(tmp_path / "run")
     processes = start_workers(run)
     with ended(processes):
-        check_ended(processes, before="worker 1 of 2: waits for the others\n")
-    alone(run)
+        check_success(processes, expected="worker 1 of 2: waiting for the other workers\n")
+    compare_with_one_device(run)
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_ends_the_others_and_all_can_go_on(alone, tmp_path):
-    run = RunDir(tmp_path / "run")
+def test_a_lost_worker_stops_the_others_and_all_can_resume(compare_with_one_device, tmp_path):
+    run = RunDirectory(tmp_path / "run")
     processes = start_workers(run)
     with ended(processes):
         wait_for(run.checkpoints / "epoch_0001.json", processes)
@@ -137,18 +137,18 @@ def test_a_worker_that_dies_ends_the_others_and_all_can_go_on(alone, tmp_path):
         _, err = processes[0].communicate(timeout=100)
     assert processes[0].returncode == 1
     assert [line for line in err.splitlines() if line.startswith("error: ")] == [err.splitlines()[-1]]
-    assert "error: workers: another one has ended or cannot be reached; start all of them again" in err
+    assert "error: workers: another worker has ended or cannot be reached; start all workers again" in err
     assert 1 <= len(run.history()) < 4 and not run.is_finished()
     processes = start_workers(run)
     with ended(processes):
-        check_ended(processes, before=f"{run}: goes on after epoch")
-    alone(run)
+        check_success(processes, expected=f"{run}: resuming after epoch")
+    compare_with_one_device(run)
 
 
 CLUSTER = {"worker": ["a:1", "b:2"]}
 
 
-@pytest.mark.parametrize(("config", "place"), [
+@pytest.mark.parametrize(("config", "expected"), [
     (None, (0, 1)),
     ({}, (0, 1)),
     ({"cluster": {}, "task": {"type": "worker", "index": 0}}, (0, 1)),
@@ -156,24 +156,24 @@ CLUSTER = {"worker": ["a:1", "b:2"]}
     ({"cluster": {"chief": ["c:3"], **CLUSTER}, "task": {"type": "worker", "index": 1}}, (2, 3)),
     ({"cluster": {"chief": ["c:3"], **CLUSTER}, "task": {"type": "chief", "index": 0}}, (0, 3)),
 ])
-def test_place_among_the_workers(config, place, monkeypatch):
+def test_worker_index_and_count(config, expected, monkeypatch):
     if config is not None:
         monkeypatch.setenv("TF_CONFIG", json.dumps(config))
-    assert workers.place() == place
+    assert workers.worker_index_and_count() == expected
 
 
 @pytest.mark.parametrize("text", [
     "{", "[]", '{"cluster": ["a:1"]}', '{"cluster": {"worker": ["a:1", "b:2"]}}',
     '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 2}}',
     '{"cluster": {"worker": ["a:1"], "ps": ["b:2"]}, "task": {"type": "worker", "index": 0}}'])
-def test_a_wrong_tf_config_is_named(text, monkeypatch):
+def test_an_invalid_tf_config_raises(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(ValueError, match=r"TF_CONFIG: must be like \{.*; got "):
+    with pytest.raises(ValueError, match=r"TF_CONFIG: must be of the form \{.*; got "):
         strategies.choose("auto")
 
 
-def test_multi_worker_needs_several():
-    with pytest.raises(ValueError, match="strategy: multi_worker needs a TF_CONFIG of two or more workers"):
+def test_multi_worker_requires_several_workers():
+    with pytest.raises(ValueError, match="strategy: multi_worker requires a TF_CONFIG of two or more workers"):
         strategies.choose("multi_worker")
 
 
@@ -181,6 +181,7 @@ def test_the_other_workers_write_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": CLUSTER, "task": {"type": "worker", "index": 1}}))
     monkeypatch.setattr(workers, "are_several", lambda strategy: True)
     run = workers.run_dir(None, tmp_path / "run")
+    run.check({"epochs": 1})
     run.open({"epochs": 1})
     with run.locked():
         run.rewind(0)

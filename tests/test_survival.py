@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run must come through in its nights alone. Each takes minutes; test_resuming.py has what takes seconds."""
+"""Long tests of runs: repeated kills, a full disk and memory. See test_resuming.py for short tests."""
 
 import dataclasses
 import gc
@@ -12,25 +12,27 @@ import kill_runs
 import psutil
 import pytest
 import tensorflow as tf
+from small_runs import program_lines
 
 from trainers import data, presets
-from trainers.callbacks import epoch_callbacks
-from trainers.training import training_loop
+from trainers.callbacks import checkpoint_saving
 from trainers.runs.checkpoints import Checkpoints
-from trainers.runs.run_directory import RunDir
+from trainers.runs.configuration import configure
+from trainers.runs.run_directory import RunDirectory
+from trainers.training import training_loop
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_twenty_kills_leave_no_trace(tmp_path):
+def test_twenty_kills_do_not_change_the_result(tmp_path):
     assert kill_runs.main([f"--output_dir={tmp_path / 'kills'}", "--kills=20", "--seed=0"]) == 0
 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of its own, of 64 KiB: `(directory, resize)`."""
+    """A separate file system of 64 KiB: its directory, and a function that resizes it."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         pytest.skip("only root may mount file systems")
     directory = tmp_path / "disk"
@@ -46,10 +48,10 @@ def small_disk(tmp_path):
     subprocess.run(["umount", directory], check=True)
 
 
-def test_a_full_disk_loses_nothing(digits_run, small_disk, capsys):
-    """The disk grows by a little whenever it is full, so that it becomes full wherever a run writes."""
+def test_a_full_disk_does_not_change_the_result(digits_run, small_disk, capsys):
+    """The disk grows a little each time it is full, so that it becomes full at many different writes of a run."""
     directory, resize = small_disk
-    run = RunDir(directory / "run")
+    run = RunDirectory(directory / "run")
     command = [sys.executable, "-m", "trainers.train", "--preset=digits_glow_smoke", "--data=digits",
                f"--output_dir={run}", "--checkpoint_minutes=0"]
     room, step, stages = 64, 500, []
@@ -57,13 +59,13 @@ def test_a_full_disk_loses_nothing(digits_run, small_disk, capsys):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         if done.returncode == 0:
             break
-        (line,) = done.stderr.splitlines()
+        (line,) = program_lines(done.stderr)
         assert done.returncode == 1 and line.startswith("error: ") and str(directory) in line, done.stderr
         assert "No space left on device" in line
         with capsys.disabled():
             names = [record.name for record in sorted(run.checkpoints.glob("epoch_*.json"))]
             print(f"full at {room} KiB with checkpoints {names}: {line}")
-        # What is said to be there is whole: reading it warns of nothing.
+        # The saved files are complete: reading them gives no warning.
         held = Checkpoints(run.checkpoints).records() if run.checkpoints.exists() else []
         stages.append(max([(record["epoch"], record["step"]) for record in held], default=(0, 0)))
         assert stages == sorted(stages)
@@ -76,22 +78,23 @@ def test_a_full_disk_loses_nothing(digits_run, small_disk, capsys):
 
 
 def test_memory_does_not_grow(tmp_path, monkeypatch, capsys):
-    """Over 20,000 steps and ten epochs of the trainer's own loop, after two epochs to warm up."""
-    sizes, end = [], epoch_callbacks.SaveCheckpoint.on_epoch_end
+    """Trains for 20,000 steps in ten epochs, after two epochs whose memory is not compared."""
+    sizes, end = [], checkpoint_saving.SaveCheckpoint.on_epoch_end
 
-    def measured(self, epoch, logs=None):
+    def save_and_measure(self, epoch, logs=None):
         end(self, epoch, logs)
         gc.collect()
         sizes.append(psutil.Process().memory_info().rss)
 
-    monkeypatch.setattr(epoch_callbacks.SaveCheckpoint, "on_epoch_end", measured)
+    monkeypatch.setattr(checkpoint_saving.SaveCheckpoint, "on_epoch_end", save_and_measure)
     toy = data.load("toy:two_moons")
     preset = dataclasses.replace(presets.get("toy_realnvp_smoke"), steps_per_epoch=2000, epochs=12, batch_size=50)
-    config = training_loop.configure("toy_realnvp_smoke", preset, "toy:two_moons", toy)
+    config = configure("toy_realnvp_smoke", preset, "toy:two_moons", toy)
     assert config["steps_per_epoch"] == 2000
-    run = RunDir(tmp_path)
+    run = RunDirectory(tmp_path)
     run.open(config)
-    training_loop.train(run, config, toy, tf.distribute.get_strategy(), verbose=0)
+    scope = tf.distribute.get_strategy()
+    training_loop.train(run, config, toy, scope, training_loop.build_model(config, scope), verbose=0)
     growth = [size / sizes[1] - 1.0 for size in sizes[2:]]
     with capsys.disabled():
         print(f"\n{sizes[1] / 2**20:.0f} MiB after 4,000 steps; then, every 2,000 steps, "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables from files: what is read, in which units likelihoods are, and what is refused."""
+"""Tables from files: the data that is read, the units of likelihoods, and the errors."""
 
 import json
 
@@ -17,12 +17,14 @@ def table():
     return (mixed + [2.0, -1.0, 0.0]).astype(np.float32)
 
 
-def test_tables_are_read_whole(table, tmp_path):
+def test_tables_are_read_completely(table, tmp_path):
     np.save(tmp_path / "table.npy", table)
     np.savetxt(tmp_path / "bare.csv", table, fmt="%.9g", delimiter=",")
     np.savetxt(tmp_path / "titled.csv", table, fmt="%.9g", delimiter=", ", header="a,b,c", comments="")
+    np.savetxt(tmp_path / "quoted.csv", table, fmt='"%.9g"', delimiter=", ", header='"a, in m",b,c\n', comments="",
+               newline="\r\n")
     order = np.random.RandomState(0).permutation(300)
-    for name in ("table.npy", "bare.csv", "titled.csv"):
+    for name in ("table.npy", "bare.csv", "titled.csv", "quoted.csv"):
         read = data.load(f"array:{tmp_path / name}")
         assert read.event_shape == (3,) and read.true_entropy is None
         for split, part in (("train", order[:243]), ("validation", order[243:270]), ("test", order[270:])):
@@ -32,7 +34,7 @@ def test_tables_are_read_whole(table, tmp_path):
 
 
 def test_likelihoods_are_in_the_units_of_the_table(table, tmp_path, capsys):
-    """Milli-units have a density a thousandth as high in each column: all else is the same."""
+    """With values in milli-units, the density of each of the three columns is a thousandth."""
     nats = []
     for name, unit in (("one", 1.0), ("milli", 1000.0)):
         np.save(tmp_path / f"{name}.npy", unit * table)
@@ -48,20 +50,21 @@ BAD_TABLES = {
     "must be .npy or .csv": ("t.txt", "1,2"),
     "finite numbers only; row 2, column 1 is nan": ("t.csv", "a,b\n1,2\nnan,4\n"),
     "finite numbers only; row 3, column 2 is inf": ("t.npy", np.array([[1, 2], [3, 4], [5, np.inf]])),
-    "must hold numbers only; row 2 has ''": ("t.csv", "1,2\n3,\n"),
-    "must hold numbers only; row 1 has 'x'": ("t.csv", "1,x\n3,4\n"),
-    "of one length; row 1 has 2 numbers, row 2 has 3": ("t.csv", "1,2\n3,4,5\n"),
+    "must hold numbers only; row 2, column 2 has ''": ("t.csv", "1,2\n3,\n"),
+    "must hold numbers only; row 1, column 2 has 'x'": ("t.csv", "1,x\n3,4\n"),
+    "must have equal length; row 1 has 2 numbers, row 2 has 3": ("t.csv", "1,2\n3,4,5\n"),
     r"rows and columns; got shape \(0,\)": ("t.csv", "a,b\n"),
     r"rows and columns; got shape \(5,\), float64": ("t.npy", np.zeros(5)),
     "rows and columns; got shape .*, complex128": ("t.npy", np.ones((5, 2), complex)),
     "corrupt array file .*t.npy": ("t.npy", "not an array"),
-    "too few rows to cut validation and test from: 3": ("t.npy", np.arange(6.0).reshape(3, 2)),
+    "corrupt array file .*t.csv": ("t.csv", '1,"2\n3,4\n'),
+    "must have at least 4 rows; got 3": ("t.npy", np.arange(6.0).reshape(3, 2)),
     "column 2 of .* must vary": ("t.npy", np.stack([np.arange(30.0), np.ones(30)], axis=1)),
 }
 
 
 @pytest.mark.parametrize("message", BAD_TABLES)
-def test_tables_refused(message, tmp_path):
+def test_bad_tables_are_rejected(message, tmp_path):
     name, content = BAD_TABLES[message]
     if isinstance(content, str):
         (tmp_path / name).write_text(content)

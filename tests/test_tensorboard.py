@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run says while it goes: events for TensorBoard, the log-dets of levels, the bar and its lines."""
+"""TensorBoard events, log-determinants of levels, and the progress bar with its lines."""
 
 import importlib.util
 import io
@@ -13,29 +13,29 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import tfp_glow
 from tfp_glow import bijectors as tfgb
 from trainers import train
+from trainers.callbacks.progress_bar import ProgressBar, format_logs
+from trainers.callbacks.tensorboard_events import TensorBoardEvents, _write_histograms
 from trainers.evaluation import level_statistics
-from trainers.reporting import pictures
-from trainers.optimization.optimizers import averaged_weights
-from trainers.callbacks.progress_bar import ProgressBar, in_words
-from trainers.runs.run_directory import RunDir
-from trainers.callbacks.tensorboard import RunEvents, _write_histograms
+from trainers.optimization.averaged_weights import averaged_weights
+from trainers.reporting import png_files
+from trainers.runs.run_directory import RunDirectory
 
 
-def events_of(run, part):
-    """Steps of every tag of a part of the run, by the kind of event."""
-    events = EventAccumulator(str(run.tensorboard / part), size_guidance={"tensors": 0, "histograms": 0}).Reload()
+def events_of(run, split):
+    """The steps of every tag of one event directory of the run."""
+    events = EventAccumulator(str(run.tensorboard / split), size_guidance={"tensors": 0, "histograms": 0}).Reload()
     return {tag: [event.step for event in events.Tensors(tag)] for tag in events.Tags()["tensors"]}
 
 
-def value_of(run, part, tag, step):
-    events = EventAccumulator(str(run.tensorboard / part), size_guidance={"tensors": 0}).Reload()
+def value_of(run, split, tag, step):
+    events = EventAccumulator(str(run.tensorboard / split), size_guidance={"tensors": 0}).Reload()
     (event,) = [event for event in events.Tensors(tag) if event.step == step]
     return tf.make_ndarray(event.tensor_proto)
 
 
 def test_events_of_two_processes(tmp_path):
-    """The second goes on after the first was killed; neither changes the model."""
-    run = RunDir(tmp_path)
+    """The second process resumes after a kill of the first; the callback leaves the model unchanged."""
+    run = RunDirectory(tmp_path)
     run.samples.mkdir()
     random = np.random.default_rng(0)
     batch = tf.constant(random.integers(0, 17, (16, 8, 8, 1), dtype="uint8")), tf.zeros(16, tf.int64)
@@ -44,8 +44,8 @@ def test_events_of_two_processes(tmp_path):
     model.initialize(batch[0])
     before = [v.numpy() for v in (*model.variables, *model.optimizer.variables)]
     for epoch in (0, 1):
-        pictures.save_events(random.integers(0, 17, (4, 8, 8, 1)), 17, run.sample_path(epoch + 1))
-        events = RunEvents(run, batch)
+        png_files.save_events(random.integers(0, 17, (4, 8, 8, 1)), 17, run.sample_path(epoch + 1))
+        events = TensorBoardEvents(run, batch)
         events.set_model(model)
         events.on_train_begin()
         events.on_epoch_end(epoch, {"loss": 3.5, "bits_per_dim": 3.0 - epoch, "val_bits_per_dim": 2.5 - epoch})
@@ -65,37 +65,37 @@ def test_events_of_two_processes(tmp_path):
     np.testing.assert_array_equal(
         tf.image.decode_png(picture, channels=1), tf.image.decode_png(run.sample_path(2).read_bytes(), channels=1))
     counts = value_of(run, "validation", "latents/top", 2)[:, 2]
-    assert counts.sum() == 16 * 32  # a batch, and half of the 64 latents
-    with averaged_weights(model):  # which is what validation is with
-        latents, log_dets = level_statistics.by_level(model, batch[0], (0, 0))
+    assert counts.sum() == 16 * 32  # one batch of half of the 64 latents
+    with averaged_weights(model):  # as in validation
+        latents, log_dets = level_statistics.decompose_by_level(model, batch[0], (0, 0))
     left, right = value_of(run, "validation", "latents/top", 2)[[0, -1], [0, 1]]
     assert (left, right) == pytest.approx((latents["top"].numpy().min(), latents["top"].numpy().max()), rel=1e-4)
     assert value_of(run, "validation", "log_det/top", 2) == pytest.approx(log_dets["top"].numpy().mean(), abs=1e-5)
 
 
-def test_histograms_of_many_numbers_and_of_none(tmp_path):
+def test_histograms_of_many_values_and_of_none(tmp_path):
     values = np.random.default_rng(0).normal(size=250_001).astype("float32")
     with tf.summary.create_file_writer(str(tmp_path / "tensorboard" / "train")).as_default(step=1):
         _write_histograms({"many": values, "broken": np.full(3, np.nan, "float32")})
-    run = RunDir(tmp_path)
+    run = RunDirectory(tmp_path)
     many, broken = (value_of(run, "train", tag, 1) for tag in ("many", "broken"))
     assert many[:, 2].sum() == 83_334 and many[0, 0] < -3.5 and many[-1, 1] > 3.5
     assert broken[:, 2].sum() == 0
 
 
-def test_a_missing_package_is_named(tmp_path, monkeypatch, capsys):
+def test_a_missing_tensorboard_package_is_reported(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert train.main(["train", "--preset=digits_glow_smoke", "--data=digits", f"--output_dir={tmp_path / 'run'}",
                        "--tensorboard"]) == 1
-    assert "the package tensorboard is not installed; install it, or give --notensorboard" in capsys.readouterr().err
+    assert "the package tensorboard is not installed; install it, or pass --notensorboard" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
-# Levels.
+# Log-determinants of levels.
 
 
-def pretrained(flow, x):
-    """The flow with every parameter moved off its initial value."""
+def initialized_and_moved(flow, x):
+    """The flow, initialized on `x`, with a random change of every parameter."""
     tfp_glow.initialize(flow, x)
     for index, variable in enumerate(flow.trainable_variables):
         variable.assign_add(0.05 * tf.random.stateless_normal(variable.shape, (1, index)))
@@ -108,7 +108,7 @@ def pretrained(flow, x):
 ], ids=["glow", "realnvp"])
 def test_levels_add_up(flow):
     x = tf.random.stateless_uniform((5, 8, 8, 2), (0, 1), maxval=256.0)
-    flow = pretrained(flow(), x)
+    flow = initialized_and_moved(flow(), x)
     pixels, multiscale = flow.bijector.bijectors
     y = pixels.inverse(x)
     latents, log_dets = multiscale.inverse_by_level(y)
@@ -116,21 +116,21 @@ def test_levels_add_up(flow):
     np.testing.assert_allclose(tf.concat(latents, axis=-1), multiscale.inverse(y), atol=1e-5)
     assert all(log_det.shape == (5,) for log_det in log_dets)
     np.testing.assert_allclose(sum(log_dets), multiscale.inverse_log_det_jacobian(y, 3), rtol=1e-5)
-    # Each by itself: the first level's is that of the map to its own and the kept latents.
+    # The first log-determinant is the one of the body of the first level.
     np.testing.assert_allclose(log_dets[0], multiscale._body.inverse_log_det_jacobian(y, 3), rtol=1e-5)
     assert multiscale.inverse_by_level(tf.reshape(y, (5, 1, 8, 8, 2)))[1][-1].shape == (5, 1)
 
     model = tfp_glow.FlowModel(flow)
-    by_name, bits = level_statistics.by_level(model, x, (0, 0))
+    by_name, bits = level_statistics.decompose_by_level(model, x, (0, 0))
     base = -flow.distribution.log_prob(tf.concat(list(by_name.values()), axis=-1)) / (128 * np.log(2))
     np.testing.assert_allclose(base - sum(bits.values()), model.bits_per_dim(x), rtol=1e-4)
     assert list(bits) == ["pixels", *(f"level {i}" for i in range(1, len(latents))), "top"]
 
 
-def test_a_flow_without_levels_is_one():
+def test_a_flow_without_levels_has_one_level():
     x = tf.random.stateless_normal((5, 3), (0, 1))
     model = tfp_glow.FlowModel(tfp_glow.maf((3,), num_layers=2, hidden_sizes=(8,), seed=1), num_bits=None)
-    latents, log_dets = level_statistics.by_level(model, x, (0, 0))
+    latents, log_dets = level_statistics.decompose_by_level(model, x, (0, 0))
     np.testing.assert_allclose(latents["flow"], model.encode(x), atol=1e-6)
     assert list(log_dets) == ["flow"] and log_dets["flow"].shape == (5,)
 
@@ -143,7 +143,7 @@ def test_levels_refuse_other_shapes():
         multiscale.inverse_by_level(tf.zeros((2, 4, 4, 1)), context=tf.zeros((2, 1)))
 
 
-# The bar.
+# The progress bar.
 
 
 class Terminal(io.StringIO):
@@ -151,7 +151,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def play(bar, epochs, steps, first=0):
+def run_bar(bar, epochs, steps, first=0):
     bar.on_train_begin()
     for epoch in range(first, epochs):
         bar.on_epoch_begin(epoch)
@@ -165,7 +165,7 @@ def play(bar, epochs, steps, first=0):
 
 def test_lines_without_a_terminal(monkeypatch):
     monkeypatch.setattr("sys.stdout", out := io.StringIO())
-    play(ProgressBar(10, 3, done=24, live=False), 10, 3, first=8)
+    run_bar(ProgressBar(10, 3, done=24, live=False), 10, 3, first=8)
     first, second = out.getvalue().splitlines()
     assert first.startswith("epoch  9/10: 2.5000 bits/dim, validation 2.2500, 1,234 images/s, learning rate 0.0005, "
                             "3 skipped, 0.0 s, 00:00 left")
@@ -175,8 +175,8 @@ def test_lines_without_a_terminal(monkeypatch):
 def test_bar_on_a_terminal(monkeypatch):
     monkeypatch.setattr("sys.stdout", out := Terminal())
     bar = ProgressBar(10, 200, done=1600, unit="vectors", live=True)
-    play(bar, 10, 200, first=8)
-    bar.close()  # once more does no harm
+    run_bar(bar, 10, 200, first=8)
+    bar.close()  # a second call has no effect
     shown = out.getvalue().replace("\r", "\n").splitlines()
     bars = [line for line in shown if "%|" in line]
     assert bars[0].startswith(" 80%|") and any("epoch 9/10" in line for line in bars)
@@ -184,7 +184,7 @@ def test_bar_on_a_terminal(monkeypatch):
     assert sum(line.startswith("epoch ") for line in shown) == 2
 
 
-def test_words_leave_out_what_is_not_there():
-    assert in_words({"loss": 1.0, "val_loss": 2.0, "seconds": 3.0}, "images") == ""
-    assert in_words({"bits_per_dim": np.float32(2.0), "learning_rate": 1.5e-5}, "images") == (
+def test_format_leaves_out_missing_logs():
+    assert format_logs({"loss": 1.0, "val_loss": 2.0, "seconds": 3.0}, "images") == ""
+    assert format_logs({"bits_per_dim": np.float32(2.0), "learning_rate": 1.5e-5}, "images") == (
         "2.0000 bits/dim, learning rate 1.5e-05")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parts of the trainers: batches, pictures, learning rates, presets, strategies."""
+"""The parts of the trainers: batches, image grids, learning rates, presets, strategies."""
 
 import dataclasses
 
@@ -12,10 +12,10 @@ from trainers import data, presets
 from trainers.distribute import strategies
 from trainers.evaluation import histogram_baseline, scores
 from trainers.optimization import optimizers
-from trainers.reporting import pictures
-from trainers.runs.configuration import fit_flow
+from trainers.reporting import png_files
+from trainers.runs.configuration import configure, fit_flow
 from trainers.runs.run_directory import differences
-from trainers.training.training_loop import configure, training_batches
+from trainers.training.training_batches import training_batches
 
 
 @pytest.fixture(scope="module")
@@ -48,21 +48,22 @@ def test_histogram_baseline():
     # Counts 2, 1, 1, 0 and one more each: 3/8 and 2/8.
     expected = -(np.log2(3 / 8) + np.log2(2 / 8)) / 2
     for batches in ([test_images], [test_images[:1], test_images[1:]]):
-        bits = histogram_baseline.histogram_bits_per_dim([train_images[:3], train_images[3:]], batches, (1, 1, 1), num_levels=4)
+        bits = histogram_baseline.histogram_bits_per_dim(
+            [train_images[:3], train_images[3:]], batches, (1, 1, 1), num_levels=4)
         assert bits == pytest.approx(expected)
 
 
-def test_grid_scales_grey_levels():
+def test_grid_scales_gray_levels():
     images = np.zeros((5, 2, 2, 1), "uint8")
     images[1], images[4], images[2] = 16, 8, 31
-    picture = pictures.grid(images, num_levels=17)
+    picture = png_files.image_grid(images, num_levels=17)
     assert picture.mode == "L" and picture.size == (510, 357)  # three columns, two rows; 51 for 1
     pixels = np.array(picture)[25::51, 25::51]
     np.testing.assert_array_equal(pixels[1::3, 1::3], [[0, 255, 255], [0, 128, 90]])
     assert (pixels[::3] == 90).all() and (pixels[:, ::3] == 90).all()
-    assert pictures.grid(np.zeros((2, 600, 600, 3), "uint8"), 256).size == (1203, 602)
+    assert png_files.image_grid(np.zeros((2, 600, 600, 3), "uint8"), 256).size == (1203, 602)
     with pytest.raises(ValueError, match="1 or 3 channels"):
-        pictures.grid(np.zeros((1, 2, 2, 2), "uint8"), 256)
+        png_files.image_grid(np.zeros((1, 2, 2, 2), "uint8"), 256)
 
 
 def test_learning_rate_schedule():
@@ -139,10 +140,10 @@ def test_differences_are_nested():
 
 def test_eight_bits_are_reduced_to_the_models(tmp_path):
     write_idx(tmp_path, {"train": 20}, shape=(8, 8))
-    grey = data.load(f"idx:{tmp_path}")
+    gray = data.load(f"idx:{tmp_path}")
     preset = dataclasses.replace(presets.get("digits_glow_smoke"), num_bits=5)
-    config = configure("digits_glow_smoke", preset, "idx", grey)
-    scores.check_fits(config, grey, "run")
+    config = configure("digits_glow_smoke", preset, "idx", gray)
+    scores.check_data(config, gray, "run")
     assert (config["data_levels"], config["num_levels"], config["flow"]["num_bits"]) == (256, 32, 5)
-    for batches in (training_batches(config, grey, 0).take(1), scores.split_batches(config, grey, "train", 16)):
+    for batches in (training_batches(config, gray, 0).take(1), scores.split_batches(config, gray, "train", 16)):
         assert 16 < max(images.numpy().max() for images in batches) < 32

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trainers: whole runs of seconds, what is left in a run directory, and what is made of it."""
+"""The command-line programs: short runs, the files in a run directory, and the programs that read them."""
 
 import json
 import subprocess
@@ -12,15 +12,15 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from small_runs import train_digits, write_idx
+from small_runs import program_lines, train_digits, write_idx
 
 from tfp_glow.export import serving_layout
 from trainers import data, evaluate, interpolate, sample, train
 from trainers.evaluation import latent_paths
-from trainers.optimization import optimizers
+from trainers.optimization.averaged_weights import averaged_weights
 from trainers.runs import trained_models
 from trainers.runs.checkpoints import Checkpoints
-from trainers.runs.run_directory import RunDir
+from trainers.runs.run_directory import RunDirectory
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,8 +30,8 @@ def digits():
     return data.load("digits")
 
 
-def check_artefacts(run, epochs):
-    """All that a finished run leaves, and that it loads."""
+def check_files(run, epochs):
+    """Checks all files of a finished run and returns its model."""
     history = run.history()
     assert [line["epoch"] for line in history] == list(range(1, epochs + 1))
     for line in history:
@@ -45,7 +45,7 @@ def check_artefacts(run, epochs):
     assert not list(run.path.rglob(".partial*"))
     model = keras.saving.load_model(run.model_path)
     served = run.saved_models / str(run.result()["saved_model"])
-    assert (run.saved_models / "model.config").exists() and (served / serving_layout.WARMUP).exists()
+    assert (run.saved_models / "model.config").exists() and (served / serving_layout.WARMUP_FILE).exists()
     signatures = tf.saved_model.load(str(served)).signatures
     points = tf.random.stateless_uniform((3, *model.event_shape), (1, 2), maxval=2.0**model.num_bits)
     np.testing.assert_allclose(signatures["log_prob"](images=points)["log_prob"], model.log_prob(points), rtol=1e-5)
@@ -54,7 +54,7 @@ def check_artefacts(run, epochs):
 
 
 def evaluated_and_sampled(run, spec, out, capsys, split="test"):
-    """What `evaluate` says of a run; `sample` has drawn from it."""
+    """Runs `evaluate` and `sample` on a run and returns the JSON result of `evaluate`."""
     assert evaluate.main(["evaluate", f"--run_dir={run}", f"--data={spec}", f"--split={split}"]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert np.isfinite(result["bits_per_dim"])
@@ -64,9 +64,9 @@ def evaluated_and_sampled(run, spec, out, capsys, split="test"):
     return result
 
 
-def test_digits_run_leaves_everything(digits_run, capsys):
-    model = check_artefacts(digits_run, epochs=2)
-    # The exported weights are the moving average at the best epoch, not the last weights.
+def test_digits_run_writes_all_files(digits_run, capsys):
+    model = check_files(digits_run, epochs=2)
+    # The exported weights are the moving average of the best epoch.
     config = digits_run.config()
     best = trained_models.build(config)
     trained_models.compile_model(best, config)
@@ -74,11 +74,11 @@ def test_digits_run_leaves_everything(digits_run, capsys):
     assert record["val_bits_per_dim"] == min(line["val_bits_per_dim"] for line in digits_run.history())
     weights = [v.numpy() for v in best.trainable_variables]
     assert not all(map(np.array_equal, weights, model.trainable_variables))
-    with optimizers.averaged_weights(best):
+    with averaged_weights(best):
         assert all(map(np.array_equal, best.trainable_variables, model.trainable_variables))
     assert all(map(np.array_equal, best.trainable_variables, weights))
     assert train_digits(digits_run.path) == 0
-    assert "was finished after 2 epochs" in capsys.readouterr().out
+    assert "was already finished after 2 epochs" in capsys.readouterr().out
 
 
 def test_evaluate_counts_every_image_once(digits_run, digits, capsys):
@@ -90,12 +90,12 @@ def test_evaluate_counts_every_image_once(digits_run, digits, capsys):
     first, second = results
     assert first["num_examples"] == second["num_examples"] == 297
     assert first["bits_per_dim"] == pytest.approx(second["bits_per_dim"], rel=1e-5)
-    # By hand, from the definition.
+    # Bits per dimension from the definition.
     (images,) = data.dataset(digits, "test", 297, shuffle=False, labels=False)
     model = keras.saving.load_model(digits_run.model_path)
     points = images.numpy() + np.random.default_rng(0).random(images.shape).astype("float32")
-    by_hand = -np.mean(model.log_prob(points)) / (64 * np.log(2))
-    assert first["bits_per_dim"] == pytest.approx(by_hand, rel=1e-5)
+    expected = -np.mean(model.log_prob(points)) / (64 * np.log(2))
+    assert first["bits_per_dim"] == pytest.approx(expected, rel=1e-5)
     assert first["baseline_bits_per_dim"] == pytest.approx(2.4321, abs=1e-4)
 
 
@@ -105,7 +105,7 @@ def test_sample_is_reproducible(digits_run, tmp_path):
         assert sample.main(["sample", f"--run_dir={digits_run}", "--num=9", "--temperature=0.7", f"--seed={seed}",
                             f"--out={path}"]) == 0
     a, b, c = (np.array(PIL.Image.open(path)) for path in paths)
-    assert a.shape == (504, 504)  # 3x3 images of 8x8 and the lines between, enlarged 18 times
+    assert a.shape == (504, 504)  # 3x3 images of 8x8 pixels with lines between them, enlarged 18 times
     np.testing.assert_array_equal(a, b)
     assert not np.array_equal(a, c)
 
@@ -118,21 +118,21 @@ def test_sample_enlarges(digits_run, tmp_path):
 
 def test_fashion_mnist_run(tmp_path, capsys):
     write_idx(tmp_path, {"train": 80, "t10k": 17})
-    run = RunDir(tmp_path / "run")
+    run = RunDirectory(tmp_path / "run")
     assert train.main(["train", "--preset=fashion_mnist_glow_smoke", f"--data=idx:{tmp_path}", f"--output_dir={run}",
                        "--epochs=1"]) == 0
-    assert check_artefacts(run, epochs=1).event_shape == (28, 28, 1)
+    assert check_files(run, epochs=1).event_shape == (28, 28, 1)
     assert evaluated_and_sampled(run, f"idx:{tmp_path}", tmp_path / "grid.png", capsys)["num_examples"] == 17
 
 
 def test_cifar10_run_and_more_epochs(tmp_path, capsys):
-    run = RunDir(tmp_path / "run")
+    run = RunDirectory(tmp_path / "run")
     command = ["train", "--preset=glow_cifar10_smoke", "--data=tfds:cifar10", f"--output_dir={run}"]
     with tfds.testing.mock_data(num_examples=40):
         assert train.main([*command, "--epochs=1"]) == 0
         assert run.is_finished()
-        assert train.main(command) == 0  # the schedule is constant, so epochs may grow
-        assert check_artefacts(run, epochs=2).event_shape == (32, 32, 3)
+        assert train.main(command) == 0  # the number of epochs may grow, as the schedule is constant
+        assert check_files(run, epochs=2).event_shape == (32, 32, 3)
         assert sorted(p.name for p in run.saved_models.iterdir()) == ["1", "2", "model.config"]
         assert evaluated_and_sampled(run, "tfds:cifar10", tmp_path / "grid.png", capsys)["num_examples"] == 40
         assert train.main([*command, "--epochs=1"]) == 1
@@ -141,13 +141,13 @@ def test_cifar10_run_and_more_epochs(tmp_path, capsys):
 
 @pytest.mark.parametrize("system", ["nice", "maf", "iaf"])
 def test_digits_runs_of_the_other_systems(system, tmp_path, capsys):
-    run = RunDir(tmp_path / "run")
+    run = RunDirectory(tmp_path / "run")
     assert train.main(["train", f"--preset=digits_{system}_smoke", "--data=digits", f"--output_dir={run}",
                        "--epochs=1"]) == 0
-    model = check_artefacts(run, epochs=1)
+    model = check_files(run, epochs=1)
     assert (model.distribution.config.flow_name, model.event_shape, model.num_bits) == (system, (8, 8, 1), 5)
     result = evaluated_and_sampled(run, "digits", tmp_path / "grid.png", capsys, "validation")
-    # Evaluating draws other noise than validation while training.
+    # Evaluation uses other noise than validation in training.
     assert result["bits_per_dim"] == pytest.approx(run.result()["val_bits_per_dim"], abs=0.1)
     assert result["nats"] == pytest.approx(result["bits_per_dim"] * 64 * np.log(2))
 
@@ -158,7 +158,7 @@ def test_interpolation_begins_and_ends_with_real_images(digits_run, digits, tmp_
                              "--seed=1", f"--out={out}"]) == 0
     images = next(iter(data.dataset(digits, "test", 6, shuffle=True, seed=1, labels=False))).numpy()
     picture = np.array(PIL.Image.open(out))
-    factor = picture.shape[1] // 46  # five images of 8x8 and six lines
+    factor = picture.shape[1] // 46  # five images of 8x8 pixels and six lines
     assert picture.shape == (28 * factor, 46 * factor)
     tiles = picture[factor // 2::factor, factor // 2::factor]
     for row in range(3):
@@ -168,7 +168,7 @@ def test_interpolation_begins_and_ends_with_real_images(digits_run, digits, tmp_
     model, _ = trained_models.load(digits_run)
     halfway = latent_paths.interpolate(model, images[:1], images[1:2], 3)[0, 1]
     mean = model.encode(images[:2]).numpy().mean(axis=0)
-    assert np.abs(halfway.astype(int) - model.decode(mean[None]).numpy()[0]).max() <= 1  # a rounding apart at most
+    assert np.abs(halfway.astype(int) - model.decode(mean[None]).numpy()[0]).max() <= 1  # rounding
 
 
 def test_attributes_move_along_the_difference_of_means(digits_run, digits, tmp_path):
@@ -182,24 +182,24 @@ def test_attributes_move_along_the_difference_of_means(digits_run, digits, tmp_p
     batches = data.dataset(digits, "test", 100, shuffle=False)
     direction = latent_paths.class_direction(model, batches, 3)
     encoded = model.encode(images).numpy()
-    by_hand = encoded[labels == 3].mean(axis=0) - encoded[labels != 3].mean(axis=0)
-    np.testing.assert_allclose(direction, by_hand, atol=1e-4)
+    expected = encoded[labels == 3].mean(axis=0) - encoded[labels != 3].mean(axis=0)
+    np.testing.assert_allclose(direction, expected, atol=1e-4)
     moved = latent_paths.manipulate(model, images[:5], direction, 3)
     np.testing.assert_array_equal(moved[:, 1], images[:5])
     assert np.abs(moved[:, 2].astype(int) - model.decode(encoded[:5] + direction).numpy()).max() <= 1
-    with pytest.raises(ValueError, match="attribute: 0 images have it and 297 do not"):
+    with pytest.raises(ValueError, match="0 images have it and 297 do not"):
         latent_paths.class_direction(model, [(images, labels)], 10)
 
 
 def test_two_replicas_learn_the_same(digits_run, tmp_path):
-    """And the command line as users call it; logical devices need a process of their own."""
+    """Also runs the command line as a process, because logical devices must be set up first."""
     command = [sys.executable, "-m", "trainers.train", "--preset=digits_glow_smoke", "--data=digits",
                f"--output_dir={tmp_path / 'run'}", "--strategy=mirrored", "--replicas=2"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, program_lines(done.stderr)) == (0, []), done.stderr
     assert (tmp_path / "run" / "report.html").exists() and (tmp_path / "run" / "tensorboard").exists()
     assert [line.split(": ")[0] for line in done.stdout.splitlines() if "bits/dim, validation" in line] == [
         "epoch 1/2", "epoch 2/2"]
-    for one, two in zip(digits_run.history(), RunDir(tmp_path / "run").history(), strict=True):
+    for one, two in zip(digits_run.history(), RunDirectory(tmp_path / "run").history(), strict=True):
         assert one["bits_per_dim"] == pytest.approx(two["bits_per_dim"], abs=1e-4)
         assert one["val_bits_per_dim"] == pytest.approx(two["val_bits_per_dim"], abs=1e-4)

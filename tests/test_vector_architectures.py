@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The architectures of the papers for vectors, as test_architectures.py has those for images."""
+"""Tests of the vector architectures of the papers: layers and parameter counts."""
 
 import math
 
@@ -16,18 +16,21 @@ def num_trained(distribution):
     return sum(math.prod(v.shape) for v in distribution.trainable_variables)
 
 
-# NICE: the paper's section 5.1; for vectors as long as MNIST's images.
+# NICE: section 5.1 of the paper, for vectors of the size of MNIST's images.
 
 
 def nice_size(size, inputs, depth, width, couplings=4):
-    """Trained numbers of NICE: dense layers from and to `inputs` of the elements, and a scale for each element."""
+    """Returns the number of trainable parameters of NICE.
+
+    Each coupling has dense layers from `inputs` elements to `inputs` elements. The flow has one scale per element.
+    """
     network = inputs * width + width + (depth - 1) * (width**2 + width) + width * inputs + inputs
     return couplings * network + size
 
 
 @pytest.mark.parametrize(("partition", "inputs", "count"), [("odd_even", 784, 22_295_920), ("halves", 392, 19_158_352)])
 def test_nice_for_mnist(partition, inputs, count):
-    """The paper's: four couplings with five layers of 1,000 units. `odd_even` has zeros in the changed half's place."""
+    """Four couplings, five layers of 1,000 units each. `odd_even` sets the changed half of the input to zero."""
     distribution = tfp_glow.nice(784, partition=partition)
     _, *couplings, scale = distribution.bijector.bijectors
     kind = {"odd_even": "checkerboard", "halves": "channel"}[partition]
@@ -39,13 +42,13 @@ def test_nice_for_mnist(partition, inputs, count):
 
 
 def test_nice_for_cifar10():
-    """The paper's: four layers of 2,000 units."""
+    """Four couplings, four layers of 2,000 units each."""
     assert nice_size(3072, 3072, 4, 2000) == 97_199_360
     small = tfp_glow.nice(30, hidden_sizes=(20,) * 4)
     assert num_trained(small) == nice_size(30, 30, 4, 20)
 
 
-def test_only_the_scale_of_nice_changes_volumes():
+def test_only_the_scale_of_nice_changes_volume():
     distribution = tfp_glow.nice(6, hidden_sizes=(7, 7))
     for variable in distribution.trainable_variables:
         variable.assign_add(tf.random.stateless_normal(variable.shape, (1, 2)))
@@ -54,11 +57,12 @@ def test_only_the_scale_of_nice_changes_volumes():
     assert isinstance(distribution.distribution.distribution, tfp.distributions.Logistic)
 
 
-# MAF and IAF: MAF's section 4; five layers of networks of two times 512 units, for vectors as long as BSDS300's.
+# MAF and IAF: section 4 of the MAF paper; five networks with two hidden layers of 512 units each, for vectors of the
+# size of BSDS300's.
 
 
 def made_size(size, *hidden):
-    """Trained numbers of a MADE, masked ones too: dense layers from `size` to two numbers an element."""
+    """Returns the number of trainable parameters of a MADE with two outputs per element, including masked entries."""
     sizes = [size, *hidden, 2 * size]
     return sum(before * after + after for before, after in zip(sizes, sizes[1:], strict=False))
 
@@ -79,8 +83,8 @@ def test_iaf_is_maf_inverted():
     assert num_trained(tfp_glow.iaf(63)) == 5 * made_size(63, 512, 512) == 1_800_310
 
 
-def test_the_order_of_autoregression_is_reversed_from_layer_to_layer():
-    """What an element depends on: after one layer on those before it, after two on all."""
+def test_consecutive_layers_reverse_the_autoregressive_order():
+    """A latent depends on earlier elements after one layer, and on all elements after two layers."""
     for layers, expected in ((1, np.tri(4, dtype=bool)), (2, np.ones((4, 4), bool))):
         distribution = tfp_glow.maf(4, layers, hidden_sizes=(16,), activation="tanh", batch_norm=False)
         rng = np.random.RandomState(0)

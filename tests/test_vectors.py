@@ -11,10 +11,10 @@ import tensorflow as tf
 from small_runs import train_on
 
 from trainers import data, evaluate, figure2d, interpolate, presets, sample
-from trainers.reporting import pictures, plane_figure
 from trainers.data.plane_densities import DENSITIES
 from trainers.data.toy_densities import NUM_EXAMPLES
-from trainers.training.training_loop import configure
+from trainers.reporting import plane_figure, png_files
+from trainers.runs.configuration import configure
 
 KNOWN = [name for name, density in DENSITIES.items() if density.log_density]
 
@@ -122,7 +122,7 @@ def test_points_that_overflow_are_left_out(tmp_path):
     for size in (1, 2):
         vectors = np.random.RandomState(0).normal(size=(50, size)).astype(np.float32)
         vectors[3], vectors[4], vectors[5] = np.inf, np.nan, 3e38
-        pictures.scatter(vectors, tmp_path / "points.png")
+        png_files.save_events(vectors, None, tmp_path / "points.png")
         with PIL.Image.open(tmp_path / "points.png") as picture:
             assert len(set(picture.convert("L").tobytes())) > 2
 
@@ -152,7 +152,7 @@ def test_figure(moons_run, tmp_path, capsys):
     line = error_of(capsys, interpolate.main, f"--run_dir={moons_run}", "--data=toy:two_moons", f"--out={out}")
     assert line == "data: interpolation is for images; two_moons has vectors of 2 numbers"
     line = error_of(capsys, evaluate.main, f"--run_dir={moons_run}", "--data=digits")
-    assert line.startswith("data: digits has images of shape (8, 8, 1) and 17 grey levels; the model in")
+    assert line.startswith("data: digits has images of shape (8, 8, 1) and 17 gray levels; the model in")
     assert line.endswith("was trained on vectors of 2 numbers")
 
 

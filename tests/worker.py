@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`trainers.train` with a preset of its own, `tiny`: 52 steps in 4 epochs. test_strategies starts several of it."""
+"""Runs `trainers.train` with an additional preset, `tiny`: 52 steps in 4 epochs. Used by test_strategies.py."""
 
 import dataclasses
 import sys

@@ -48,7 +48,7 @@ def check_number(argument: str, value: Any, rule: str = "be a real number",
       rule: the condition in words, as in "must {rule}".
       holds: the condition.
     """
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real) or not holds(value):
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real) or not holds(float(value)):
         raise ValueError(f"Argument `{argument}` must {rule}; received {value!r}.")
     return float(value)
 
@@ -62,7 +62,7 @@ def check_shape(argument: str, shape: Any, ranks: Collection[int]) -> tuple[int,
         shape = tuple(tf.TensorShape(shape).as_list())
     except (TypeError, ValueError):
         shape = (shape,)
-    positive = all(isinstance(size, numbers.Integral) and size > 0 for size in shape)
+    positive = all(isinstance(size, numbers.Integral) and int(size) > 0 for size in shape)
     if not positive or len(shape) not in ranks:
         names = {1: "(size,)", 3: "(height, width, channels)"}
         rule = " or ".join(names.get(rank, f"{rank} sizes") for rank in ranks)

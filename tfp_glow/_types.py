@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 Shape: TypeAlias = tuple[int, ...]
 ShapeLike: TypeAlias = int | Sequence[int] | tf.TensorShape
-TensorLike: TypeAlias = tf.Tensor | np.ndarray | float | int | Sequence[Any]
+TensorLike: TypeAlias = Any  # a tensor, or what `tf.convert_to_tensor` accepts: arrays, numbers, nested sequences
 DTypeLike: TypeAlias = str | tf.DType
 SeedLike: TypeAlias = int | keras.random.SeedGenerator | None
 PolicyLike: TypeAlias = str | keras.DTypePolicy | None

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training, evaluating and sampling flows: the data, the presets and the three mains."""
+"""Training and evaluation of flows: presets, data, run directories and seven command-line programs."""
 
 import os
 
-# Before TensorFlow is imported anywhere: its notes about the machine are not the user's concern.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# TensorFlow reads this level while it is imported: "3" keeps every C++ log line below a fatal error off the screen.
+# TensorFlow 2.21 writes up to six start-up lines before it reads the level (oneDNN, missing CUDA drivers, absl's own
+# warning), and it documents no setting that silences them. They stay on stderr, before the lines of the program.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

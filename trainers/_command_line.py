@@ -1,45 +1,102 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the mains share: flags in, one clear line and an exit code out."""
+"""Shared flag definitions and the entry point of the command-line programs."""
 
-import contextlib
-import logging
-import os
 import sys
-import tempfile
 import warnings
+from collections.abc import Callable, Sequence
+
+from absl import flags
+from absl import logging as absl_logging
+
+flags.disclaim_key_flags()  # `--help` lists the shared flags with the flags of the program
+_HELP_FLAGS = frozenset({"--help", "-help", "-h", "--helpshort", "--helpfull"})
 
 
-def run(program, values, flag_error, argv, doc):
-    """Parses the flags, calls the program, and turns errors that the user can mend into one line on stderr.
-
-    TensorFlow is loaded in between, so that neither `--help` nor a misspelt flag waits for it.
+def define_run_dir(values: flags.FlagValues, help_text: str = "Run directory that trainers.train wrote.") -> None:
+    """Defines the required flag `--run_dir`.
 
     Args:
-      program: called with the parsed flags.
-      values: an absl `FlagValues` of its own, so that several mains can live in one process.
-      flag_error: the class of what parsing raises.
-      argv: program name and arguments; None is `sys.argv`.
-      doc: printed before the flags by `--help`.
+      values: the flags of the program.
+      help_text: the phrase that `--help` prints.
+    """
+    flags.DEFINE_string("run_dir", None, help_text, required=True, flag_values=values)
+
+
+def define_data(values: flags.FlagValues, images_only: bool = False) -> None:
+    """Defines the required flag `--data`.
+
+    Args:
+      values: the flags of the program.
+      images_only: whether the program accepts images only; False by default.
+    """
+    kinds = ("Images: digits, tfds:NAME, idx:DIR or folder:DIR." if images_only else
+             "Data set: digits, tfds:NAME, idx:DIR, folder:DIR, toy:NAME or array:FILE.")
+    flags.DEFINE_string("data", None, kinds, required=True, flag_values=values)
+
+
+def define_seed(values: flags.FlagValues, help_text: str, upper_bound: int | None = None) -> None:
+    """Defines the flag `--seed`, an integer of at least 0; the default is 0.
+
+    Args:
+      values: the flags of the program.
+      help_text: the phrase that `--help` prints.
+      upper_bound: largest allowed seed; None, the default, for no limit.
+    """
+    flags.DEFINE_integer("seed", 0, help_text, lower_bound=0, upper_bound=upper_bound, flag_values=values)
+
+
+def define_num(values: flags.FlagValues, default: int, help_text: str) -> None:
+    """Defines the flag `--num`, an integer of at least 1.
+
+    Args:
+      values: the flags of the program.
+      default: number without the flag.
+      help_text: the phrase that `--help` prints.
+    """
+    flags.DEFINE_integer("num", default, help_text, lower_bound=1, flag_values=values)
+
+
+def define_out(values: flags.FlagValues) -> None:
+    """Defines the required flag `--out`, the path of a PNG file.
+
+    Args:
+      values: the flags of the program.
+    """
+    flags.DEFINE_string("out", None, "Path of the PNG file to write.", required=True, flag_values=values)
+
+
+def run(program: Callable[[flags.FlagValues], None], values: flags.FlagValues, argv: Sequence[str] | None,
+        description: str) -> int:
+    """Parses the flags, runs the program and returns the exit code.
+
+    Errors that the user can correct, and warnings, are printed to stderr as one line each. The programs import
+    TensorFlow after this function has parsed the flags, so that `--help` and a misspelled flag answer at once.
+
+    Args:
+      program: function of the parsed flags.
+      values: flags of this program. They are separate from absl's global flags, so that several programs can run in
+        one process.
+      argv: program name and arguments; None for `sys.argv`.
+      description: text that `--help` prints before the flags.
 
     Returns:
-      The exit code: 0, 1 after an error, 130 after an interrupt.
+      0 after success, 1 after an error, 130 after an interrupt from the keyboard.
     """
-    argv = sys.argv if argv is None else argv
-    if {"--help", "-help", "-h", "--helpshort", "--helpfull"} & set(argv[1:]):
-        _, _, listed = values.get_help(include_special_flags=False).strip().partition("\n")  # below the file's name
-        print(f"{doc.strip()}\n\n{listed}")
+    arguments = list(sys.argv if argv is None else argv)
+    if _HELP_FLAGS & set(arguments[1:]):
+        _, _, flags_help = values.get_help(include_special_flags=False).strip().partition("\n")  # omits the file name
+        print(f"{description.strip()}\n\n{flags_help}")
         return 0
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: _say("warning", message)
+        warnings.showwarning = lambda message, *_, **__: _print_line("warning", message)
         try:
-            rest = values(argv)[1:]
+            rest = values(arguments)[1:]
             if rest:
                 raise ValueError(f"unexpected argument {rest[0]!r}; every option is --name=value")
-            _load_tensorflow()
-            _quieten_tfds()
+            _quiet_python_logs()
             program(values)
-        except (ValueError, OSError, flag_error) as error:
-            _say("error", error)
+        except (ValueError, OSError, flags.Error) as error:
+            _print_line("error", error)
             return 1
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
@@ -47,33 +104,14 @@ def run(program, values, flag_error, argv, doc):
     return 0
 
 
-def _say(kind, message):
+def _print_line(kind: str, message: object) -> None:
     print(f"{kind}: {' '.join(str(message).split())}", file=sys.stderr)
 
 
-def _quieten_tfds():
-    """Lets it draw its bars on terminals only, and not warn of ordinary things, such as sets of our own."""
+def _quiet_python_logs() -> None:
+    """Hides log lines below errors, and the progress bars of TensorFlow Datasets if stderr is not a terminal."""
     import tensorflow_datasets as tfds
+
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
-    logging.getLogger("absl").setLevel(logging.ERROR)
-
-
-def _load_tensorflow():
-    """Imports TensorFlow and lists its devices; what it says of itself meanwhile is shown only if that fails."""
-    if "tensorflow" in sys.modules:
-        return
-    # Its C++ code writes to file descriptor 2 before it reads any log level.
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as said, contextlib.ExitStack() as restore:
-        stderr = os.dup(2)
-        restore.callback(os.close, stderr)
-        restore.callback(os.dup2, stderr, 2)
-        os.dup2(said.fileno(), 2)
-        try:
-            import tensorflow as tf
-            tf.config.list_physical_devices()
-        except BaseException:
-            said.seek(0)
-            os.write(stderr, said.read())
-            raise
+    absl_logging.set_verbosity(absl_logging.ERROR)

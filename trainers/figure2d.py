@@ -1,54 +1,55 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws what a flow in the plane has learned, as PNG: data, samples, learned density and the warped latent grid.
+"""Draws a trained flow of two-dimensional points as a PNG file.
 
     python -m trainers.figure2d --run_dir=runs/two_moons --out=two_moons.png
 
-The data is the test split of what the run was trained on.
+The four panels show the test split of the run's data, samples, the learned density and the warped latent grid.
 """
 
 import sys
+from collections.abc import Sequence
+from typing import cast
 
 from absl import flags
 
 from trainers import _command_line
 
 
-def flag_values():
-    """The flags, not in absl's global set: the mains share names, and tests run all of them."""
+def flag_values() -> flags.FlagValues:
+    """Returns the flags of this program."""
     values = flags.FlagValues()
-    flags.DEFINE_string("run_dir", None, "Directory of a run on vectors of two numbers.", flag_values=values)
-    flags.DEFINE_integer("num", 4000, "How many points and samples.", lower_bound=1, flag_values=values)
-    flags.DEFINE_integer("seed", 0, "Of the samples.", lower_bound=0, upper_bound=2**31 - 1, flag_values=values)
-    flags.DEFINE_string("out", None, "The PNG to write.", flag_values=values)
-    flags.mark_flags_as_required(["run_dir", "out"], values)
+    _command_line.define_run_dir(values, "Run directory of a flow of two-dimensional points.")
+    _command_line.define_num(values, 4000, "Number of data points, and of samples, to draw.")
+    _command_line.define_seed(values, "Random seed of the samples.", upper_bound=2**31 - 1)
+    _command_line.define_out(values)
     return values
 
 
-def program(options):
-    """Draws as the flags say."""
+def program(options: flags.FlagValues) -> None:
+    """Draws the figure and writes the PNG file."""
     from trainers import data as data_lib
     from trainers.evaluation import scores
-    from trainers.reporting import pictures, plane_figure
+    from trainers.reporting import plane_figure, png_files
     from trainers.runs import trained_models
     from trainers.runs.configuration import event_shape
-    from trainers.runs.run_directory import RunDir
+    from trainers.runs.run_directory import RunDirectory
 
-    run = RunDir(options.run_dir)
+    run = RunDirectory(options.run_dir)
     config = run.config()
     if event_shape(config) != (2,):
-        raise ValueError(f"run_dir: must be of a flow over vectors of two numbers; {run} is of one over events of "
-                         f"shape {event_shape(config)}")
-    data = data_lib.load(config["data"])
-    scores.check_fits(config, data, run)
+        raise ValueError(f"run_dir: must hold a flow of two-dimensional points; the events of {run} have shape "
+                         f"{event_shape(config)}")
+    data = cast(data_lib.VectorData, data_lib.load(config["data"]))
+    scores.check_data(config, data, run)
     model, source = trained_models.load(run)
     title = f"{config['preset']} on {config['data']}"
-    pictures.save_figure(plane_figure.figure(model, data.arrays["test"], options.num, options.seed, title), options.out)
+    png_files.save_png(plane_figure.figure(model, data.arrays["test"], options.num, options.seed, title), options.out)
     print(f"{options.out}: {run} ({source})")
 
 
-def main(argv=None):
-    """Runs the command line; returns the exit code."""
-    return _command_line.run(program, flag_values(), flags.Error, argv, __doc__)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the program on a command line, by default `sys.argv`, and returns the exit code."""
+    return _command_line.run(program, flag_values(), argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -1,27 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bijectors: each a `tfp.bijectors.Bijector` whose parameters are Keras 3 variables."""
+"""The bijectors: each is a `tfp.bijectors.Bijector` whose parameters are Keras 3 variables."""
 
+from tfp_glow.bijectors._single_pass import forward_and_log_det, inverse_and_log_det
 from tfp_glow.bijectors.act_norm import ActNorm
-from tfp_glow.bijectors.masked_autoregressive import MaskedAutoregressive
 from tfp_glow.bijectors.batch_norm import BatchNorm
 from tfp_glow.bijectors.channel_autoregressive import ChannelAutoregressive
 from tfp_glow.bijectors.conditional_affine import ConditionalAffine
 from tfp_glow.bijectors.coupling import AdditiveCoupling, AffineCoupling, Coupling
 from tfp_glow.bijectors.dense_conv import DenseConv1x1
-from tfp_glow.bijectors.scale import Scale, Standardize
-from tfp_glow.transforms.elementwise import Additive, Affine
 from tfp_glow.bijectors.flatten import Flatten
 from tfp_glow.bijectors.flow_bijector import FlowBijector
+from tfp_glow.bijectors.initialization import initialize
 from tfp_glow.bijectors.invertible_conv import InvertibleConv1x1
-from tfp_glow.transforms.logistic_mixture import LogisticMixture
 from tfp_glow.bijectors.map_context import MapContext
+from tfp_glow.bijectors.masked_autoregressive import MaskedAutoregressive
 from tfp_glow.bijectors.multiscale import Multiscale
-from tfp_glow.bijectors._single_pass import forward_and_log_det, initialize, inverse_and_log_det
 from tfp_glow.bijectors.permute import Permute, Reverse, Shuffle
 from tfp_glow.bijectors.pixels import AffinePixels, LogitPixels, Pixels, RawPixels
 from tfp_glow.bijectors.repeat import Repeat
+from tfp_glow.bijectors.scale import Scale
 from tfp_glow.bijectors.squeeze import Squeeze
+from tfp_glow.bijectors.standardize import Standardize
 from tfp_glow.bijectors.steps import Steps
+from tfp_glow.transforms import Additive, Affine, LogisticMixture  # users may have imported them from here
 
 __all__ = [
     "ActNorm", "Additive", "AdditiveCoupling", "Affine", "AffineCoupling", "AffinePixels", "BatchNorm",

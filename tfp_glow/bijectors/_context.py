@@ -1,39 +1,57 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The way of a context through TFP's compositions to the bijectors that want it."""
+"""How a context reaches the conditioned bijectors inside TFP's compositions of distributions and bijectors."""
 
-import tensorflow_probability as tfp
+from typing import Any
 
-from tfp_glow.bijectors.flow_bijector import FlowBijector
+import tensorflow as tf
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
+
+from tfp_glow._compat_tfp import Chain, Invert
+from tfp_glow._types import Shape
 from tfp_glow.bijectors._single_pass import is_transformed
-
-tfb = tfp.bijectors
-
-# What these are made of parts that are no composite tensors, as none of ours is.
-_CHAIN, _INVERT = (kind.__bases__[0] for kind in (tfb.Chain, tfb.Invert))
+from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 
-def context_shape_of(flow):
-    """Shape of the one context that all conditioned parts of a distribution or bijector share; None if there is none.
+def context_shape_of(flow: tfd.Distribution | tfb.Bijector) -> Shape | None:
+    """Returns the context shape that all conditioned bijectors in a distribution or bijector share.
+
+    Args:
+      flow: a distribution or bijector.
+
+    Returns:
+      A tuple of ints, or None if no bijector has a context.
 
     Raises:
-      ValueError: if they want contexts of several shapes, or one is where `context_keywords` does not come.
+      ValueError: if the context shapes differ, or if a conditioned bijector is where `context_keywords` cannot reach
+        it.
     """
-    reached = list(_conditioned(flow))
+    reached = _conditioned_bijectors(flow)
     shapes = {part.context_shape for part in reached}
     if len(shapes) > 1:
         raise ValueError("Conditioned bijectors of one distribution must have one context shape; received "
-                         f"{', '.join(map(str, sorted(shapes)))}.")
-    inside = {id(part) for whole in reached for part in (whole, *whole.submodules)}
+                         f"{', '.join(sorted(map(str, shapes)))}.")
+    inside = {id(part) for outer in reached for part in (outer, *outer.submodules)}
     lost = [part.name for part in flow.submodules
             if isinstance(part, FlowBijector) and part.context_shape is not None and id(part) not in inside]
     if lost:
-        raise ValueError("A conditioned bijector must be in flow bijectors, tfb.Chain, tfb.Invert and tfd."
-                         f"TransformedDistribution only, which hand a context on; received {lost[0]!r} in {flow!r}.")
+        raise ValueError("A conditioned bijector must be inside flow bijectors, tfb.Chain, tfb.Invert or "
+                         "tfd.TransformedDistribution only, because no other composition passes a context on; "
+                         f"received {lost[0]!r} in {flow!r}.")
     return shapes.pop() if shapes else None
 
 
-def context_keywords(flow, context):
-    """The keyword arguments by which `context` reaches all conditioned parts of a distribution or bijector.
+def context_keywords(flow: tfd.Distribution | tfb.Bijector, context: Any) -> dict[str, Any]:
+    """Returns the keyword arguments that pass a context to all conditioned bijectors in a distribution or bijector.
+
+    Args:
+      flow: a distribution or bijector.
+      context: the context.
+
+    Returns:
+      A dict of keyword arguments for the methods of `flow`, such as `log_prob` or `inverse`.
+
+    Example:
 
     >>> coupling = tfp_glow.bijectors.AffineCoupling((4,), tfp_glow.networks.MLP(4), context_shape=(3,))
     >>> context_keywords(tfp.bijectors.Chain([tfp.bijectors.Exp(), coupling]), 7.0)
@@ -41,23 +59,23 @@ def context_keywords(flow, context):
     """
     if isinstance(flow, FlowBijector):
         return {} if flow.context_shape is None else {"context": context}
-    if isinstance(flow, _INVERT):
+    if isinstance(flow, Invert):
         return context_keywords(flow.bijector, context)
-    keywords = {name: context_keywords(part, context) for name, part in _parts(flow)}
+    keywords = {name: context_keywords(part, context) for name, part in _named_parts(flow)}
     return {name: inner for name, inner in keywords.items() if inner}
 
 
-def _conditioned(flow):
-    """The outermost flow bijectors with a context that are reached."""
+def _conditioned_bijectors(flow: tf.Module) -> list[FlowBijector]:
+    """Returns the outermost flow bijectors with a context that `context_keywords` reaches."""
     if isinstance(flow, FlowBijector):
         return [flow] if flow.context_shape is not None else []
-    parts = [flow.bijector] if isinstance(flow, _INVERT) else [part for _, part in _parts(flow)]
-    return [found for part in parts for found in _conditioned(part)]
+    parts = [flow.bijector] if isinstance(flow, Invert) else [part for _, part in _named_parts(flow)]
+    return [bijector for part in parts for bijector in _conditioned_bijectors(part)]
 
 
-def _parts(flow):
-    """The parts of a composition that hands keywords on, and each one's name there."""
-    if isinstance(flow, _CHAIN):
+def _named_parts(flow: tf.Module) -> list[tuple[str, tf.Module]]:
+    """Returns the parts of a composition with the keyword by which it passes arguments to each of them."""
+    if isinstance(flow, Chain):
         return [(part.name, part) for part in flow.bijectors]
     if is_transformed(flow):
         return [("bijector_kwargs", flow.bijector), ("distribution_kwargs", flow.distribution)]

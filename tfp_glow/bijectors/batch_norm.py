@@ -1,83 +1,108 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RealNVP's batch normalisation, a bijector."""
+"""`BatchNorm`: the batch normalization of RealNVP as a bijector."""
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfp_glow._checks import check_number, check_shape
+from tfp_glow._types import DTypeLike, ShapeLike
 from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 
 class BatchNorm(FlowBijector):
-    """Normalises every channel of a coupling's whole output: by the batch in training, by running averages otherwise.
+    """Normalizes every channel, with batch statistics in training and with running statistics otherwise.
 
-    With per-channel `mean` and `variance`, at every pixel:
+    `mean` and `variance` have one value per channel. At each of the `H * W` pixels (a vector counts as one pixel):
 
-    * inverse: `x = (y - mean) / sqrt(variance + epsilon)`, log-det `-H * W / 2 * sum(log(variance + epsilon))`;
-    * forward: `y = x * sqrt(variance + epsilon) + mean`, log-det `H * W / 2 * sum(log(variance + epsilon))`.
+    * inverse: `x = (y - mean) / sqrt(variance + epsilon)`, log-determinant
+      `-H * W / 2 * sum(log(variance + epsilon))`;
+    * forward: `y = x * sqrt(variance + epsilon) + mean`, log-determinant `H * W / 2 * sum(log(variance + epsilon))`.
 
-    In training the inverse takes them from the batch, over pixels and all replicas, lets gradients flow through them,
-    and moves the running averages; then the log-det is that of the affine map with these statistics. `forward` always
-    uses the running averages, and undoes the inverse outside of training. What is training says Keras (`fit`), or the
-    argument `training` of a call. `tfp_glow.initialize` starts the running averages with a batch's statistics.
+    In training, `inverse` computes both statistics from the batch, over pixels and over all replicas. Gradients flow
+    through them, and the running statistics move towards them. The log-determinant is that of the affine map with the
+    batch statistics held fixed. `forward` always uses the running statistics, so it undoes `inverse` outside training.
+
+    Training mode comes from the argument `training` of a call, or from Keras (`fit`) if the argument is left out.
+    `tfp_glow.initialize` sets the running statistics to those of a batch.
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
-      momentum: how much of the running averages a step keeps, in [0, 1).
-      epsilon: what is added to variances, positive.
-      dtype: float32 or float64, of events and parameters.
+      momentum: fraction of the running statistics that a training step keeps, in [0, 1). The default is 0.9.
+      epsilon: positive number that is added to every variance. The default is 1e-4.
+      dtype: float32 (the default) or float64, of events and parameters.
       validate_args: passed to `tfb.Bijector`.
       name: name of the bijector.
 
     Raises:
-      ValueError: if an argument is not as said, or a vector comes without a batch in training.
+      ValueError: if `shape` has neither 1 nor 3 positive sizes, `momentum` is not in [0, 1), `epsilon` is not positive,
+        or `dtype` is neither float32 nor float64. In a training call: if the event is a vector without a batch axis.
 
-    Reference: Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, section 3.7; momentum and
-    epsilon are the published code's.
+    References:
+      Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, section 3.7. The default momentum and
+      epsilon are those of the published code.
 
-    >>> norm = BatchNorm((4, 4, 3))
+    Example:
+
+    >>> norm = tfp_glow.bijectors.BatchNorm((4, 4, 3))
     >>> norm.inverse(tf.random.normal((8, 4, 4, 3), mean=5.0), training=True).numpy().mean().round(3).item()
     0.0
     """
 
-    def __init__(self, shape, momentum=0.9, epsilon=1e-4, dtype="float32", validate_args=False, name="batch_norm"):
+    def __init__(self, shape: ShapeLike, momentum: float = 0.9, epsilon: float = 1e-4, dtype: DTypeLike = "float32",
+                 validate_args: bool = False, name: str = "batch_norm"):
         parameters = dict(locals())
         shape = check_shape("shape", shape, ranks=(1, 3))
-        check_number("momentum", momentum, "be in [0, 1)", lambda value: 0.0 <= value < 1.0)
-        check_number("epsilon", epsilon, "be positive", lambda value: value > 0.0)
+        momentum = check_number("momentum", momentum, "be in [0, 1)", lambda value: 0.0 <= value < 1.0)
+        epsilon = check_number("epsilon", epsilon, "be positive", lambda value: value > 0.0)
         super().__init__(shape, dtype=dtype, validate_args=validate_args, parameters=parameters, name=name)
         self._epsilon = epsilon
         self.statistics = self._add_network(
             BatchStatistics(shape[-1], momentum, dtype=self.dtype.name, name=f"{name}_statistics"))
 
-    def _inverse_and_log_det(self, y, context=None, training=None):
-        # An explicit None would count as an answer, and Keras would not look around.
+    def _inverse_and_log_det(self, y: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        # With an explicit `training=None`, Keras would not use the mode of the surrounding call.
+        training = conditions.get("training")
         mean, variance = self.statistics(y) if training is None else self.statistics(y, training=training)
         log_scale = 0.5 * tf.math.log(variance + self._epsilon)
         return (y - mean) * tf.exp(-log_scale), -self._log_det(log_scale)
 
-    def _forward_and_log_det(self, x, **conditions):
+    def _forward_and_log_det(self, x: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
         mean, variance = self.statistics(x, training=False)
         log_scale = 0.5 * tf.math.log(variance + self._epsilon)
         return x * tf.exp(log_scale) + mean, self._log_det(log_scale)
 
-    def _log_det(self, log_scale):
+    def _log_det(self, log_scale: tf.Tensor) -> tf.Tensor:
         return math.prod(self.event_shape[:-1]) * tf.reduce_sum(log_scale)
 
-    def _initialize(self, y, **conditions):
-        self.statistics.start(y)
+    def _initialize(self, y: tf.Tensor, **conditions: Any) -> tf.Tensor:
+        self.statistics.initialize(y)
         return super()._initialize(y, **conditions)
 
 
 class BatchStatistics(keras.Layer):
-    """Mean and variance of every channel: the batch's in training, running averages otherwise.
+    """Returns mean and variance of every channel: of the batch in training, the running statistics otherwise.
 
-    A Keras layer, so that Keras tells it whether it is training. Inputs `[..., channels]`, outputs two `[channels]`.
+    It is a Keras layer because Keras passes the training mode to layers only.
+
+    Args:
+      channels: number of channels, an int.
+      momentum: fraction of the running statistics that a training step keeps, in [0, 1).
+      **kwargs: further arguments of `keras.Layer`.
+
+    Input shape:
+      `[..., channels]`, with at least one batch or pixel axis.
+
+    Output shape:
+      two tensors `[channels]`, mean and variance.
+
+    Raises:
+      ValueError: in a training call, if the inputs have no axis except the channels.
     """
 
-    def __init__(self, channels, momentum, **kwargs):
+    def __init__(self, channels: int, momentum: float, **kwargs: Any):
         super().__init__(**kwargs)
         self.momentum = momentum
         shared = {"shape": (channels,), "trainable": False, "autocast": False, "aggregation": "mean"}
@@ -87,7 +112,7 @@ class BatchStatistics(keras.Layer):
                                            trainable=False)
         self.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: tf.Tensor, training: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
         if not training:
             return tf.convert_to_tensor(self.mean), tf.convert_to_tensor(self.variance)
         mean, variance = self._moments(inputs)
@@ -95,8 +120,8 @@ class BatchStatistics(keras.Layer):
             average.assign(average * self.momentum + (1.0 - self.momentum) * tf.stop_gradient(new))
         return mean, variance
 
-    def start(self, inputs):
-        """Starts the running averages with a batch's statistics, unless that was done before."""
+    def initialize(self, inputs: tf.Tensor) -> None:
+        """Sets the running statistics to those of a batch, at the first call only."""
         if not bool(self.initialized.numpy()):
             mean, variance = self._moments(inputs)
             self.mean.assign(mean)
@@ -104,16 +129,16 @@ class BatchStatistics(keras.Layer):
             self.initialized.assign(True)
 
     @staticmethod
-    def _moments(inputs):
+    def _moments(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if inputs.shape.rank == 1:
-            raise ValueError("Batch norm of vectors needs a batch to take statistics from; "
+            raise ValueError("Batch normalization of vectors requires a batch axis to compute statistics over; "
                              f"received shape {tuple(inputs.shape)}.")
         mean = _mean_over_replicas(inputs)
         return mean, _mean_over_replicas(tf.math.squared_difference(inputs, mean))
 
 
-def _mean_over_replicas(values):
-    """Mean over all axes but the last, and over the replicas of a distribution strategy, which hold as much each."""
+def _mean_over_replicas(values: tf.Tensor) -> tf.Tensor:
+    """Computes the mean over all axes except the last, and over replicas, which must hold batches of equal size."""
     mean = tf.reduce_mean(values, axis=list(range(values.shape.rank - 1)))
     replica = tf.distribute.get_replica_context()
     if replica is None or replica.num_replicas_in_sync == 1:

@@ -1,21 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Maps that do the same affine thing to the channels of every pixel, and how neighbours among them fold into one."""
+"""Bijectors that apply one affine map to the channels of every pixel, and products of neighboring ones."""
 
 import functools
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
+import keras
 import tensorflow as tf
 
+from tfp_glow._compat_tensorflow import untracked
+from tfp_glow._tracking import Hidden
+from tfp_glow._types import Shape
 from tfp_glow.bijectors.flow_bijector import FlowBijector
-from tfp_glow.bijectors._stacking import key_of, substitute
+
+Read = Callable[[keras.Variable], tf.Tensor]
 
 
-class Affine(NamedTuple):
-    """The map `v -> v @ matrix + shift` of a pixel's channels, or several at once along leading axes.
+class ChannelMap(NamedTuple):
+    """The map `v -> v @ matrix + shift` of a pixel's channels, or several such maps stacked along leading axes.
 
-    `matrix` is `[..., C, C]`, or `[..., C]` if `diagonal`; `shift` is `[..., C]` or None; `log_det`, `[...]`, is
-    log |det matrix|.
+    Attributes:
+      matrix: `[..., C, C]`, or the diagonal `[..., C]` if `diagonal`.
+      shift: `[..., C]`, or None for no shift.
+      log_det: `log |det matrix|`, `[...]`.
+      diagonal: whether the matrix is diagonal.
     """
 
     matrix: tf.Tensor
@@ -23,14 +32,8 @@ class Affine(NamedTuple):
     log_det: tf.Tensor
     diagonal: bool = False
 
-    @classmethod
-    def of_tensors(cls, tensors, diagonal):
-        """Undoes `tensors_of`."""
-        matrix, *shift, log_det = tensors
-        return cls(matrix, shift[0] if shift else None, log_det, diagonal)
-
-    def __call__(self, value):
-        """Applies one map to a tensor of pixels, `[..., C]`."""
+    def __call__(self, value: tf.Tensor) -> tf.Tensor:
+        """Applies one map to pixels, `[..., C]`."""
         if self.diagonal:
             value = value * self.matrix
         elif value.shape.rank == 1:
@@ -40,8 +43,8 @@ class Affine(NamedTuple):
             value = tf.reshape(pixels, tf.concat([tf.shape(value)[:-1], pixels.shape[1:]], axis=0))
         return value if self.shift is None else value + self.shift
 
-    def then(self, after):
-        """This map followed by `after`, as one map."""
+    def then(self, after: "ChannelMap") -> "ChannelMap":
+        """Returns this map followed by `after`, as one map."""
         if after.diagonal:
             matrix = self.matrix * (after.matrix if self.diagonal else after.matrix[..., tf.newaxis, :])
         elif self.diagonal:
@@ -53,64 +56,103 @@ class Affine(NamedTuple):
             moved = (self.shift * after.matrix if after.diagonal
                      else tf.linalg.matvec(after.matrix, self.shift, transpose_a=True))
             shift = moved if shift is None else moved + shift
-        return Affine(matrix, shift, self.log_det + after.log_det, self.diagonal and after.diagonal)
+        return ChannelMap(matrix, shift, self.log_det + after.log_det, self.diagonal and after.diagonal)
 
 
 class ChannelAffine(FlowBijector):
-    """Base of the bijectors that act on every pixel's channels (or on a vector) by one affine map.
+    """Base of the bijectors that apply one affine map to the channels of every pixel, or to a vector.
 
-    A subclass defines `_forward_affine()` and `_inverse_affine()`, each an `Affine` made of parameters alone, which it
-    reads by `_read` and which may be stacked along leading axes. The log-det of an event is the number of its pixels
-    times that of the map.
+    A subclass defines `_forward_map(read)` and `_inverse_map(read)`. Each returns a `ChannelMap` that is computed from
+    the parameters alone. `read(variable)` returns the value of a parameter, or `Repeat`'s stack of `K` values along a
+    leading axis; the same formulas serve both. The log-determinant of an event is the number of its pixels times that
+    of the map.
+
+    Args:
+      shape: event shape, `(height, width, channels)` or `(size,)`.
+      **kwargs: further arguments of `FlowBijector`.
     """
 
-    def __init__(self, shape, **kwargs):
+    def __init__(self, shape: Shape, **kwargs: Any):
         super().__init__(shape, is_constant_jacobian=True, **kwargs)
 
-    def _forward_affine(self):
-        raise NotImplementedError(f"{type(self).__name__} must define _forward_affine.")
+    def _forward_map(self, read: Read) -> ChannelMap:
+        raise NotImplementedError(f"{type(self).__name__} must define _forward_map.")
 
-    def _inverse_affine(self):
-        raise NotImplementedError(f"{type(self).__name__} must define _inverse_affine.")
+    def _inverse_map(self, read: Read) -> ChannelMap:
+        raise NotImplementedError(f"{type(self).__name__} must define _inverse_map.")
 
-    def _affine(self, direction):
-        """The map of a direction: one that a loop around prepared, or made of the parameters."""
-        prepared = substitute(key_of(self, direction))
-        if prepared is not None:
-            return prepared
-        return self._forward_affine() if direction == "forward" else self._inverse_affine()
+    def _forward_and_log_det(self, x: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._apply(self._forward_map(self._read), x)
 
-    def _affine_stages(self):
-        return [self]
+    def _inverse_and_log_det(self, y: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._apply(self._inverse_map(self._read), y)
 
-    def _forward_and_log_det(self, x, **conditions):
-        return self._apply(self._affine("forward"), x)
+    def _apply(self, channel_map: ChannelMap, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return channel_map(value), math.prod(self.event_shape[:-1]) * channel_map.log_det
 
-    def _inverse_and_log_det(self, y, **conditions):
-        return self._apply(self._affine("inverse"), y)
-
-    def _apply(self, affine, value):
-        return affine(value), math.prod(self.event_shape[:-1]) * affine.log_det
-
-    def _sources(self, **conditions):
-        prepared = substitute(key_of(self, "inverse"))
-        return super()._sources() if prepared is None else {key_of(self, "inverse"): tensors_of(prepared)}
+    def _prepared(self) -> "PreparedChannelAffine":
+        return PreparedChannelAffine(self)
 
 
-class FoldedAffine(ChannelAffine):
-    """Neighbouring channel-affine bijectors (listed from the image side) applied as one matrix."""
+class FoldedChannelAffine(ChannelAffine):
+    """Neighboring channel-affine bijectors, applied as one map.
 
-    def __init__(self, bijectors):
-        super().__init__(bijectors[0].event_shape, dtype=bijectors[0].dtype, name="folded_affine")
-        self._bijectors = [self._add_child(b) for b in bijectors]
+    Args:
+      bijectors: the neighbors, listed from the data side.
+    """
 
-    def _forward_affine(self):
-        return functools.reduce(Affine.then, [b._forward_affine() for b in reversed(self._bijectors)])
+    def __init__(self, bijectors: Sequence[ChannelAffine]):
+        super().__init__(bijectors[0].event_shape, dtype=bijectors[0].dtype, name="folded_channel_affine")
+        self._bijectors = [self._add_child(bijector) for bijector in bijectors]
 
-    def _inverse_affine(self):
-        return functools.reduce(Affine.then, [b._inverse_affine() for b in self._bijectors])
+    def _forward_map(self, read: Read) -> ChannelMap:
+        return functools.reduce(ChannelMap.then, [b._forward_map(read) for b in reversed(self._bijectors)])
+
+    def _inverse_map(self, read: Read) -> ChannelMap:
+        return functools.reduce(ChannelMap.then, [b._inverse_map(read) for b in self._bijectors])
 
 
-def tensors_of(affine):
-    """The tensors of an `Affine`: matrix, shift if there is one, log-det."""
-    return [t for t in affine[:3] if t is not None]
+class PreparedChannelAffine(ChannelAffine):
+    """A channel-affine bijector whose parameters are the map itself: one `ChannelMap` per direction.
+
+    `Repeat` puts it in the place of another channel-affine bijector. It computes the maps of all steps at once, before
+    its loop, and gives each turn of the loop one of them.
+
+    Args:
+      bijector: the `ChannelAffine` that this one replaces.
+    """
+
+    def __init__(self, bijector: ChannelAffine):
+        super().__init__(bijector.event_shape, dtype=bijector.dtype, name=f"prepared_{bijector.name}")
+        self._replaced = Hidden(bijector)
+        # Only the inverse direction is differentiated by `Repeat`.
+        self._maps = untracked(self, {
+            "forward": self._add_map("forward", bijector._forward_map(self._read), trainable=False),
+            "inverse": self._add_map("inverse", bijector._inverse_map(self._read), trainable=True)})
+
+    def _add_map(self, direction: str, channel_map: ChannelMap, trainable: bool) -> ChannelMap:
+        """Returns the map with a variable in the place of each tensor."""
+        variables = {name: self._add_parameter(f"{direction}_{name}", value.shape, trainable=trainable)
+                     for name, value in zip(("matrix", "shift", "log_det"), channel_map[:3], strict=True)
+                     if value is not None}
+        return channel_map._replace(**variables)
+
+    def variables_of(self, direction: str) -> list[keras.Variable]:
+        """Returns the variables of the map of one direction."""
+        return [variable for variable in self._maps[direction][:3] if variable is not None]
+
+    def values_of(self, direction: str, read: Read) -> list[tf.Tensor]:
+        """Computes the values of `variables_of(direction)` from the parameters of the replaced bijector."""
+        replaced = self._replaced.value
+        channel_map = replaced._forward_map(read) if direction == "forward" else replaced._inverse_map(read)
+        return [value for value in channel_map[:3] if value is not None]
+
+    def _forward_map(self, read: Read) -> ChannelMap:
+        return self._read_map("forward", read)
+
+    def _inverse_map(self, read: Read) -> ChannelMap:
+        return self._read_map("inverse", read)
+
+    def _read_map(self, direction: str, read: Read) -> ChannelMap:
+        matrix, shift, log_det, diagonal = self._maps[direction]
+        return ChannelMap(read(matrix), None if shift is None else read(shift), read(log_det), diagonal)

@@ -1,174 +1,209 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Coupling layers: one part of an event is kept, and tells a network how to change the other."""
+"""Coupling layers: one part of an event is kept and determines how the other part is changed."""
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfp_glow.transforms import elementwise
 from tfp_glow._checks import check_choice, check_shape
+from tfp_glow._compat_tensorflow import untracked
+from tfp_glow._types import DTypeLike, Shape, ShapeLike
 from tfp_glow.bijectors._conditioner import Conditioner
-from tfp_glow.bijectors.flow_bijector import FlowBijector, of_shape_of
+from tfp_glow.bijectors.flow_bijector import FlowBijector, like_log_det
 from tfp_glow.bijectors.masks import MASKS, make_mask
+from tfp_glow.transforms import Additive, Affine, ElementwiseTransform, check_transform
 
 
 class Coupling(FlowBijector):
-    """Keeps one part of an event and applies an elementwise rule to the other, with parameters from a network.
+    """Keeps one part of an event and applies an elementwise transform to the other part.
 
-    * forward: `kept, changed = split(x)`, `y = merge(kept, rule.forward(changed, network(kept)))`;
-    * inverse: `kept, changed = split(y)`, `x = merge(kept, rule.inverse(changed, network(kept)))`.
+    A conditioner, the network, computes the parameters of the transform from the kept part:
 
-    The log-det is the sum of the rule's log-scale over the changed part. `kept` is the same on both sides, so either
-    direction evaluates the network once. With a `context_shape` the network is `network([kept, context])`, and every
-    call needs `context=...` (through distributions: `bijector_kwargs={"context": ...}`), a tensor
-    `[..., *context_shape]` whose batch broadcasts to that of the events.
+    * forward: `kept, changed = split(x)`, `y = merge(kept, transform.forward(changed, network(kept)))`;
+    * inverse: `kept, changed = split(y)`, `x = merge(kept, transform.inverse(changed, network(kept)))`.
+
+    The log-determinant is the sum of that of the transform over the changed part. `kept` is the same on both sides, so
+    each pass evaluates the network once, in either direction.
+
+    With a `context_shape` the network is called as `network([kept, context])`, and every call of the bijector requires
+    `context=...` (in a distribution: `bijector_kwargs={"context": ...}`), a tensor `[..., *context_shape]` whose batch
+    shape broadcasts to that of the events.
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
-      network: a Keras layer or model that maps `kept`, `[batch, *kept_shape]`, to the rule's parameters,
-        `[batch, ..., rule.num_parameters * num_changed]`. For channel masks `kept_shape` has half the channels (fewer
-        of an odd number); for checkerboards it is `shape`, with zeros on the changed places. Built here if it is not.
-        A method `initialize` it may have is called with its inputs by `tfp_glow.initialize`. Any other callable will
-        do, such as a legacy `tf_keras` layer or a function: those of its `tf.Variable`s are found that `tf.Module`
-        finds, or that are trainable and read in a call.
-      rule: an elementwise rule, `tfp_glow.bijectors.Additive()`, `Affine(...)` or `LogisticMixture(...)`.
-      mask: `"channel"` (first half kept), `"channel_reversed"`, `"checkerboard"` or `"checkerboard_reversed"`.
-      context_shape: shape of the context of one event, `(size,)` or `(height, width, channels)`; None for no context.
-      dtype: float32 or float64, of events; the network may compute in another (bfloat16, say).
+      network: a Keras layer or model that maps the kept part, `[batch, *kept_shape]`, to the parameters of the
+        transform, `[batch, ..., transform.num_parameters * num_changed]`. For channel masks, `kept_shape` has half of
+        the channels (the smaller half of an odd number). For checkerboards it is `shape`, with zeros at the changed
+        places. The constructor builds the network if it is not built. If the network has a method `initialize`,
+        `tfp_glow.initialize` calls it with the network's inputs.
+        Any other callable works, including legacy `tf_keras` layers and functions. Its `tf.Variable`s are tracked if
+        `tf.Module` finds them or if a call reads them while they are trainable. `Repeat` accepts Keras 3 layers only.
+      transform: an elementwise transform: `tfp_glow.transforms.Additive()`, `Affine(...)` or `LogisticMixture(...)`.
+      mask: `"channel"` (the default: the first half of the channels is kept), `"channel_reversed"`, `"checkerboard"` or
+        `"checkerboard_reversed"`.
+      context_shape: shape of the context of one event, `(size,)` or `(height, width, channels)`. None (the default)
+        means no context.
+      dtype: float32 (the default) or float64, of events. The network may compute in another dtype, such as bfloat16.
       validate_args: passed to `tfb.Bijector`.
       name: name of the bijector.
+      parameters: dict of the constructor's arguments, for subclasses.
 
     Raises:
-      ValueError: if an argument is not as said, or the network's output shape is not what the rule needs;
-        in a call, if `context` is missing or of a wrong shape.
+      ValueError: if a shape, `mask` or `transform` is invalid, or the network's output does not have the shape that the
+        transform requires. In a call: if `context` is missing or has the wrong shape.
 
-    Reference: Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, section 3.3; masks 3.4.
+    References:
+      Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, section 3.3; masks: section 3.4.
 
-    >>> network = keras.layers.Dense(4)
-    >>> coupling = Coupling((4,), network, elementwise.Affine("exp"))
+    Example:
+
+    >>> transform = tfp_glow.transforms.Affine("exp")
+    >>> coupling = tfp_glow.bijectors.Coupling((4,), keras.layers.Dense(4), transform)
     >>> coupling.inverse(tf.zeros((2, 4))).shape
     TensorShape([2, 4])
-    >>> network = tfp_glow.networks.MLP(4)
-    >>> coupling = Coupling((4,), network, elementwise.Affine("exp"), context_shape=(3,))
+    >>> coupling = tfp_glow.bijectors.Coupling((4,), tfp_glow.networks.MLP(4), transform, context_shape=(3,))
     >>> coupling.inverse(tf.zeros((2, 4)), context=tf.zeros((2, 3))).shape
     TensorShape([2, 4])
     """
 
-    def __init__(self, shape, network, rule, mask="channel", context_shape=None, dtype="float32", validate_args=False,
-                 name="coupling"):
-        parameters = dict(locals())
+    def __init__(self, shape: ShapeLike, network: Callable, transform: ElementwiseTransform, mask: str = "channel",
+                 context_shape: ShapeLike | None = None, dtype: DTypeLike = "float32", validate_args: bool = False,
+                 name: str = "coupling", parameters: dict[str, Any] | None = None):
+        parameters = {**locals(), "parameters": None} if parameters is None else parameters
         shape = check_shape("shape", shape, ranks=(1, 3))
         check_choice("mask", mask, MASKS)
-        elementwise.check_rule(rule)
+        check_transform(transform)
         if context_shape is not None:
             context_shape = check_shape("context_shape", context_shape, ranks=(1, 3))
         super().__init__(shape, dtype=dtype, validate_args=validate_args, parameters=parameters, name=name)
-        self._mask = self._no_dependency(make_mask(mask, shape))
-        self._rule = rule
-        self._context_shape = self._no_dependency(context_shape)
-        output_shape = (*shape[:-1], rule.num_parameters * self._mask.num_changed)
-        self._conditioner = self._no_dependency(
-            Conditioner(name, network, self._mask.kept_shape, context_shape, output_shape, self.dtype))
+        self._mask = untracked(self, make_mask(mask, shape))
+        self._transform = transform
+        self._context_shape = untracked(self, context_shape)
+        output_shape = (*shape[:-1], transform.num_parameters * self._mask.num_changed)
+        self._conditioner = untracked(
+            self, Conditioner(name, network, self._mask.kept_shape, context_shape, output_shape, self.dtype))
         if isinstance(network, keras.Layer):
             self._network = self._add_network(network)
         else:
             self._network, self._network_variables = network, list(self._conditioner.variables)
 
     @property
-    def network(self):
-        """The network: a Keras layer, or whatever callable was given."""
+    def network(self) -> Callable:
+        """The network: a Keras layer, or the callable that was passed."""
         return self._network
 
     @property
-    def context_shape(self):
-        """Shape of the context of one event, a tuple, or None."""
+    def context_shape(self) -> Shape | None:
+        """Shape of the context of one event, a tuple of ints, or None."""
         return self._context_shape
 
-    def _evaluate(self, kept, **conditions):
-        """The network's output at `kept`, for any batch shape, in the bijector's dtype."""
-        return self._conditioner(kept, **conditions)
-
-    def _forward_and_log_det(self, x, **conditions):
+    def _forward_and_log_det(self, x: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
         kept, changed = self._mask.split(x)
-        changed, log_det = self._change(self._rule.forward, changed, self._evaluate(kept, **conditions))
+        changed, log_det = self._change("forward", changed, self._conditioner(kept, **conditions))
         return self._mask.merge(kept, changed), log_det
 
-    def _inverse_and_log_det(self, y, **conditions):
+    def _inverse_and_log_det(self, y: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
         kept, changed = self._mask.split(y)
-        changed, log_det = self._change(self._rule.inverse, changed, self._evaluate(kept, **conditions))
+        changed, log_det = self._change("inverse", changed, self._conditioner(kept, **conditions))
         return self._mask.merge(kept, changed), log_det
 
-    def _change(self, rule, changed, raw):
-        changed, log_scale = rule(changed, raw)
-        if log_scale is None:
+    def _change(self, direction: str, changed: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Applies the transform with the parameters `raw` to the changed part."""
+        transform = self._transform.forward if direction == "forward" else self._transform.inverse
+        changed, log_det = transform(changed, raw)
+        if log_det is None:
             return changed, tf.zeros([], self.dtype)
-        return changed, tf.reduce_sum(self._mask.only_changed(log_scale), axis=list(range(-len(self.event_shape), 0)))
+        return changed, tf.reduce_sum(self._mask.only_changed(log_det), axis=list(range(-len(self.event_shape), 0)))
 
-    def _initialize(self, y, **conditions):
+    def _initialize(self, y: tf.Tensor, **conditions: Any) -> tf.Tensor:
         if hasattr(self._network, "initialize"):
             kept, _ = self._mask.split(y)
             self._network.initialize(self._conditioner.inputs(kept, conditions.get("context")))
         return super()._initialize(y, **conditions)
 
-    def _inverse_vjp(self, x, dx, dlog_det, **conditions):
+    def _inverse_vjp(self, x: tf.Tensor, dx: tf.Tensor, dlog_det: tf.Tensor,
+                     **conditions: Any) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
         kept, changed_x = self._mask.split(x)
         d_kept, d_changed_x = self._mask.split(dx)
         sources = self._sources(**conditions)
         with tf.GradientTape(watch_accessed_variables=False) as network_tape:
             network_tape.watch([kept, sources])
-            raw = self._evaluate(kept, **conditions)
-        changed_y = tf.stop_gradient(self._change(self._rule.forward, changed_x, raw)[0])
-        with tf.GradientTape(watch_accessed_variables=False) as rule_tape:
-            rule_tape.watch([changed_y, raw])
-            outputs = self._change(self._rule.inverse, changed_y, raw)
+            raw = self._conditioner(kept, **conditions)
+        changed_y = tf.stop_gradient(self._change("forward", changed_x, raw)[0])
+        with tf.GradientTape(watch_accessed_variables=False) as transform_tape:
+            transform_tape.watch([changed_y, raw])
+            outputs = self._change("inverse", changed_y, raw)
         zero = tf.UnconnectedGradients.ZERO
-        cotangents = [d_changed_x, of_shape_of(outputs[1], dlog_det)]
-        d_changed_y, d_raw = rule_tape.gradient(outputs, [changed_y, raw], cotangents, zero)
-        d_kept_too, d_sources = network_tape.gradient(raw, [kept, sources], d_raw, zero)
-        dy = self._mask.merge_gradients(d_kept + d_kept_too, d_changed_y)
+        cotangents = [d_changed_x, like_log_det(outputs[1], dlog_det)]
+        d_changed_y, d_raw = transform_tape.gradient(outputs, [changed_y, raw], cotangents, zero)
+        d_kept_by_network, d_sources = network_tape.gradient(raw, [kept, sources], d_raw, zero)
+        dy = self._mask.merge_gradients(d_kept + d_kept_by_network, d_changed_y)
         return self._mask.merge(kept, changed_y), dy, d_sources
 
 
 class AffineCoupling(Coupling):
-    """A `Coupling` that scales and shifts: `y = x * exp(log_scale) + shift` on the changed part.
+    """A coupling that scales and shifts the changed part: `y = x * exp(log_scale) + shift`.
 
     Args:
-      shape, network, mask, context_shape, dtype, validate_args, name: as for `Coupling`; the network's last axis holds
-        the shift and the raw scale side by side.
-      scale: how `raw` becomes `log_scale`: `"sigmoid"` (Glow), `"exp"` or `"tanh"`; see `Affine`.
+      shape: event shape, `(height, width, channels)` or `(size,)`.
+      network: as for `Coupling`. The last axis of its output holds the shift and the raw scale, side by side.
+      mask: as for `Coupling`.
+      scale: how the raw scale becomes `log_scale`: `"sigmoid"` (the default, as in Glow), `"exp"` or `"tanh"`; see
+        `tfp_glow.transforms.Affine`.
+      context_shape: as for `Coupling`.
+      dtype: float32 (the default) or float64, of events.
+      validate_args: passed to `tfb.Bijector`.
+      name: name of the bijector.
 
     Raises:
-      ValueError: as `Coupling`, or if `scale` is none of these.
+      ValueError: as `Coupling`, or if `scale` is unknown.
 
-    Reference: Kingma and Dhariwal, *Glow*, 2018, section 3.3.
+    References:
+      Kingma and Dhariwal, *Glow*, 2018, section 3.3.
 
-    >>> AffineCoupling((2, 2, 4), keras.layers.Conv2D(4, 3, padding="same")).event_shape
+    Example:
+
+    >>> tfp_glow.bijectors.AffineCoupling((2, 2, 4), keras.layers.Conv2D(4, 3, padding="same")).event_shape
     (2, 2, 4)
     """
 
-    def __init__(self, shape, network, mask="channel", scale="sigmoid", context_shape=None, dtype="float32",
-                 validate_args=False, name="affine_coupling"):
+    def __init__(self, shape: ShapeLike, network: Callable, mask: str = "channel", scale: str = "sigmoid",
+                 context_shape: ShapeLike | None = None, dtype: DTypeLike = "float32", validate_args: bool = False,
+                 name: str = "affine_coupling"):
         parameters = dict(locals())
-        super().__init__(shape, network, elementwise.Affine(scale), mask, context_shape, dtype, validate_args, name)
-        self._parameters = self._no_dependency(parameters)
+        super().__init__(shape, network, Affine(scale), mask, context_shape, dtype, validate_args, name,
+                         parameters)
 
 
 class AdditiveCoupling(Coupling):
-    """A `Coupling` that shifts: `y = x + shift` on the changed part, volume-preserving.
+    """A coupling that shifts the changed part: `y = x + shift`. It preserves volume.
 
     Args:
-      shape, network, mask, context_shape, dtype, validate_args, name: as for `Coupling`.
+      shape: event shape, `(height, width, channels)` or `(size,)`.
+      network: as for `Coupling`. Its output is the shift.
+      mask: as for `Coupling`.
+      context_shape: as for `Coupling`.
+      dtype: float32 (the default) or float64, of events.
+      validate_args: passed to `tfb.Bijector`.
+      name: name of the bijector.
 
     Raises:
       ValueError: as `Coupling`.
 
-    Reference: Dinh, Krueger and Bengio, *NICE*, 2015, section 3.2.
+    References:
+      Dinh, Krueger and Bengio, *NICE*, 2015, section 3.2.
 
-    >>> AdditiveCoupling((4,), keras.layers.Dense(2)).event_shape
+    Example:
+
+    >>> tfp_glow.bijectors.AdditiveCoupling((4,), keras.layers.Dense(2)).event_shape
     (4,)
     """
 
-    def __init__(self, shape, network, mask="channel", context_shape=None, dtype="float32", validate_args=False,
-                 name="additive_coupling"):
+    def __init__(self, shape: ShapeLike, network: Callable, mask: str = "channel",
+                 context_shape: ShapeLike | None = None, dtype: DTypeLike = "float32", validate_args: bool = False,
+                 name: str = "additive_coupling"):
         parameters = dict(locals())
-        super().__init__(shape, network, elementwise.Additive(), mask, context_shape, dtype, validate_args, name)
-        self._parameters = self._no_dependency(parameters)
+        super().__init__(shape, network, Additive(), mask, context_shape, dtype, validate_args, name,
+                         parameters)

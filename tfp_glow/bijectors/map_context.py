@@ -1,41 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`MapContext`: one network that prepares the context of many couplings."""
+"""`MapContext`: one network that computes the context of all parts of a bijector."""
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tfp_glow._checks import check_shape
-from tfp_glow.bijectors._conditioner import Conditioner, context_of_batch
+from tfp_glow._compat_tensorflow import untracked
+from tfp_glow._types import Shape, ShapeLike
+from tfp_glow.bijectors._conditioner import Conditioner, broadcast_context
 from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 
 class MapContext(FlowBijector):
-    """A bijector whose parts get as context what a network makes of the context given, once for all of them.
+    """Runs a bijector with the output of a network in the place of the context.
 
     * forward: `y = bijector.forward(x, context=network(context))`;
     * inverse: `x = bijector.inverse(y, context=network(context))`.
 
-    The log-det is the bijector's.
+    The log-determinant is that of the bijector. Each pass evaluates the network once, and all parts of the bijector
+    share its output.
 
     Args:
       bijector: a `FlowBijector` with a `context_shape`.
       network: a Keras layer or model, or another callable as for `Coupling`, that maps contexts
-        `[batch, *context_shape]` to `[batch, *bijector.context_shape]`. Built here if it is not. A method `initialize`
-        it may have is called with the context by `tfp_glow.initialize`.
+        `[batch, *context_shape]` to `[batch, *bijector.context_shape]`. The constructor builds the network if it is not
+        built. If the network has a method `initialize`, `tfp_glow.initialize` calls it with the context.
       context_shape: shape of the context of one event, `(size,)` or `(height, width, channels)`.
       validate_args: passed to `tfb.Bijector`.
       name: name of the bijector.
 
     Raises:
-      ValueError: if an argument is not as said, or the network's output shape is not that of the bijector's contexts;
-        in a call, if `context` is missing or of a wrong shape.
+      ValueError: if `bijector` is no `FlowBijector` with a `context_shape`, `context_shape` has neither 1 nor 3
+        positive sizes, or the output of the network does not have the shape of the bijector's context. In a call: if
+        `context` is missing or has the wrong shape.
+
+    Example:
 
     >>> coupling = tfp_glow.bijectors.AdditiveCoupling((4,), tfp_glow.networks.MLP(2), context_shape=(8,))
-    >>> flow = MapContext(coupling, keras.layers.Dense(8), context_shape=(3,))
+    >>> flow = tfp_glow.bijectors.MapContext(coupling, keras.layers.Dense(8), context_shape=(3,))
     >>> flow.inverse(tf.zeros((2, 4)), context=tf.zeros((2, 3))).shape
     TensorShape([2, 4])
     """
 
-    def __init__(self, bijector, network, context_shape, validate_args=False, name="map_context"):
+    def __init__(self, bijector: FlowBijector, network: Callable, context_shape: ShapeLike, validate_args: bool = False,
+                 name: str = "map_context"):
         parameters = dict(locals())
         if not isinstance(bijector, FlowBijector) or bijector.context_shape is None:
             raise ValueError("Argument `bijector` must be a FlowBijector with a `context_shape`; "
@@ -45,37 +56,37 @@ class MapContext(FlowBijector):
             bijector.event_shape, bijector.latent_shape, dtype=bijector.dtype, validate_args=validate_args,
             is_constant_jacobian=bijector.is_constant_jacobian, parameters=parameters, name=name)
         self._bijector = self._add_child(bijector)
-        self._context_shape = self._no_dependency(context_shape)
-        self._map = self._no_dependency(
-            Conditioner(name, network, context_shape, None, bijector.context_shape, self.dtype, takes="contexts"))
+        self._context_shape = untracked(self, context_shape)
+        self._conditioner = untracked(self, Conditioner(
+            name, network, context_shape, None, bijector.context_shape, self.dtype, input_name="contexts"))
         if isinstance(network, keras.Layer):
             self._network = self._add_network(network)
         else:
-            self._network, self._network_variables = network, list(self._map.variables)
+            self._network, self._network_variables = network, list(self._conditioner.variables)
 
     @property
-    def context_shape(self):
-        """Shape of the context of one event, a tuple."""
+    def context_shape(self) -> Shape:
+        """Shape of the context of one event, a tuple of ints."""
         return self._context_shape
 
-    def _forward_and_log_det(self, x, **conditions):
-        mapped = self._mapped(x, len(self.latent_shape), **conditions)
+    def _forward_and_log_det(self, x: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        mapped = self._mapped_context(x, len(self.latent_shape), **conditions)
         return self._bijector._forward_and_log_det(x, **{**conditions, "context": mapped})
 
-    def _inverse_and_log_det(self, y, **conditions):
-        mapped = self._mapped(y, len(self.event_shape), **conditions)
+    def _inverse_and_log_det(self, y: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        mapped = self._mapped_context(y, len(self.event_shape), **conditions)
         return self._bijector._inverse_and_log_det(y, **{**conditions, "context": mapped})
 
-    def _mapped(self, value, rank, context=None, training=None):
-        """What the network makes of the context of events of a rank."""
-        return self._map(self._context_of(value, rank, context), training=training)
+    def _mapped_context(self, value: tf.Tensor, event_ndims: int, context: Any = None,
+                        training: Any = None) -> tf.Tensor:
+        """Returns the output of the network for the context of each event in `value`."""
+        context = broadcast_context(self.name, context, self._context_shape, value, event_ndims)
+        return self._conditioner(context, training=training)
 
-    def _context_of(self, value, rank, context):
-        return context_of_batch(self.name, context, self._context_shape, value, rank)
-
-    def _initialize(self, y, **conditions):
+    def _initialize(self, y: tf.Tensor, **conditions: Any) -> tf.Tensor:
         if hasattr(self._network, "initialize"):
-            context = self._context_of(y, len(self.event_shape), conditions.get("context"))
-            self._network.initialize(self._map.inputs(context))
-        mapped = self._mapped(y, len(self.event_shape), **conditions)
+            context = broadcast_context(
+                self.name, conditions.get("context"), self._context_shape, y, len(self.event_shape))
+            self._network.initialize(self._conditioner.inputs(context))
+        mapped = self._mapped_context(y, len(self.event_shape), **conditions)
         return self._bijector._initialize(y, **{**conditions, "context": mapped})

@@ -1,17 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which part of an event a coupling keeps and which it changes."""
+"""Masks: which part of an event a coupling keeps and which part it changes."""
+
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
+from tfp_glow._types import Shape
+
 
 class ChannelMask:
-    """Splits the last axis: the first half is kept and the second changed, or the other way round if `reverse`.
+    """Splits an event along the last axis into a kept part and a changed part.
 
-    With an odd number of channels the changed part is the larger one. `num_kept` channels may be kept instead of half.
+    By default the kept part is the first half of the channels. With an odd number of channels the changed part is the
+    larger one.
+
+    Args:
+      shape: event shape, `(height, width, channels)` or `(size,)`.
+      reverse: whether the kept part is the last half of the channels. The default is False.
+      num_kept: number of kept channels. None (the default) means half of the channels, rounded down.
+
+    Attributes:
+      reverse: whether the kept channels are the last ones.
+      num_kept: number of kept channels.
+      num_changed: number of changed channels.
+      kept_shape: shape of the kept part of one event.
+
+    Raises:
+      ValueError: if `shape` has fewer than 2 channels.
     """
 
-    def __init__(self, shape, reverse=False, num_kept=None):
+    def __init__(self, shape: Shape, reverse: bool = False, num_kept: int | None = None):
         channels = shape[-1]
         if channels < 2:
             raise ValueError(f"Argument `shape` must have at least 2 channels to be split; received {tuple(shape)}.")
@@ -20,7 +39,7 @@ class ChannelMask:
         self.num_changed = channels - self.num_kept
         self.kept_shape = (*shape[:-1], self.num_kept)
 
-    def split(self, value):
+    def split(self, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns `(kept, changed)`."""
         if self.reverse:
             changed, kept = tf.split(value, [self.num_changed, self.num_kept], axis=-1)
@@ -28,26 +47,38 @@ class ChannelMask:
             kept, changed = tf.split(value, [self.num_kept, self.num_changed], axis=-1)
         return kept, changed
 
-    def merge(self, kept, changed):
-        """Undoes `split`."""
+    def merge(self, kept: tf.Tensor, changed: tf.Tensor) -> tf.Tensor:
+        """Returns the event with these parts; the inverse of `split`."""
         return tf.concat([changed, kept] if self.reverse else [kept, changed], axis=-1)
 
-    def merge_gradients(self, d_kept, d_changed):
-        """Gradient with respect to the whole, from those with respect to the parts that `split` gave."""
+    def merge_gradients(self, d_kept: tf.Tensor, d_changed: tf.Tensor) -> tf.Tensor:
+        """Returns the gradient with respect to an event, given the gradients with respect to its parts."""
         return self.merge(d_kept, d_changed)
 
-    def only_changed(self, value):
-        """Leaves of a changed-sized tensor what belongs to the changed part: here all of it."""
+    def only_changed(self, value: tf.Tensor) -> tf.Tensor:
+        """Returns `value`, a tensor of the shape of the changed part, as every element of it is changed."""
         return value
 
 
 class CheckerboardMask:
-    """Splits an image's pixels like the fields of a chess board; both parts keep the full shape, zero elsewhere.
+    """Splits an event like the squares of a chessboard. Both parts have the shape of the event, with zeros elsewhere.
 
-    A pixel is kept where row + column is odd, or even if `reverse`. For vectors the index takes the sum's place.
+    A pixel is kept if row + column is odd, and changed if it is even. In a vector the index takes the place of
+    row + column.
+
+    Args:
+      shape: event shape, `(height, width, channels)` or `(size,)`.
+      reverse: whether a pixel is kept if row + column is even instead. The default is False.
+
+    Attributes:
+      kept_shape: shape of the kept part of one event, equal to `shape`.
+      num_changed: size of the last axis of the changed part, equal to `shape[-1]`.
+
+    Raises:
+      ValueError: if `shape` has fewer than 2 pixels, or fewer than 2 elements for a vector.
     """
 
-    def __init__(self, shape, reverse=False):
+    def __init__(self, shape: Shape, reverse: bool = False):
         if max(shape[:-1] or shape) < 2:
             raise ValueError("Argument `shape` must have at least 2 pixels for a checkerboard; "
                              f"received {tuple(shape)}.")
@@ -57,35 +88,37 @@ class CheckerboardMask:
         self.kept_shape, self.num_changed = tuple(shape), shape[-1]
 
     @property
-    def kept(self):
-        """A bool array, `[height, width, 1]` or `[size]`: what is kept."""
+    def kept(self) -> np.ndarray:
+        """Whether each pixel is kept, a bool array `[height, width, 1]` or `[size]`."""
         return self._kept
 
-    def split(self, value):
-        """Returns `(kept, changed)`, each of the full shape."""
+    def split(self, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns `(kept, changed)`, both of the shape of the event."""
         return value * self._constant(self._kept, value), value * self._constant(~self._kept, value)
 
-    def merge(self, kept, changed):
-        """Undoes `split`; what `changed` has on kept places is dropped."""
+    def merge(self, kept: tf.Tensor, changed: tf.Tensor) -> tf.Tensor:
+        """Returns the event with these parts; the inverse of `split`. Ignores `changed` at kept places."""
         return kept + self.only_changed(changed)
 
-    def merge_gradients(self, d_kept, d_changed):
-        """Gradient with respect to the whole, from those with respect to the parts that `split` gave."""
+    def merge_gradients(self, d_kept: tf.Tensor, d_changed: tf.Tensor) -> tf.Tensor:
+        """Returns the gradient with respect to an event, given the gradients with respect to its parts."""
         return d_kept * self._constant(self._kept, d_kept) + self.only_changed(d_changed)
 
-    def only_changed(self, value):
-        """Zeroes a full-sized tensor on the kept places."""
+    def only_changed(self, value: tf.Tensor) -> tf.Tensor:
+        """Returns `value`, a tensor of the shape of the event, with zeros at kept places."""
         return value * self._constant(~self._kept, value)
 
     @staticmethod
-    def _constant(mask, like):
+    def _constant(mask: np.ndarray, like: tf.Tensor) -> tf.Tensor:
         return tf.constant(mask, like.dtype)
 
 
-def make_mask(name, shape):
-    """The mask called `name` over `shape`; the names are those of `MASKS`."""
-    kind = ChannelMask if name.startswith("channel") else CheckerboardMask
-    return kind(shape, reverse=name.endswith("_reversed"))
-
+Mask: TypeAlias = ChannelMask | CheckerboardMask
 
 MASKS = ("channel", "channel_reversed", "checkerboard", "checkerboard_reversed")
+
+
+def make_mask(name: str, shape: Shape) -> Mask:
+    """Returns the mask with a name from `MASKS` for events of a shape."""
+    mask_class = ChannelMask if name.startswith("channel") else CheckerboardMask
+    return mask_class(shape, reverse=name.endswith("_reversed"))

@@ -1,109 +1,141 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixed permutations of channels: a given one, reversal, and a random one."""
+"""`Permute`, `Shuffle` and `Reverse`: fixed permutations of channels."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfp_glow._checks import check_shape
+from tfp_glow._compat_tfp import permutation
+from tfp_glow._types import DTypeLike, SeedLike, ShapeLike
+from tfp_glow.bijectors._stacking import constant_initializer
 from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 
+@permutation
 class Permute(FlowBijector):
     """Reorders the channels of every pixel, or the elements of a vector.
 
-    * inverse: `x[..., j] = y[..., order[j]]`; forward: `y[..., order[j]] = x[..., j]`; log-det 0.
+    * inverse: `x[..., j] = y[..., order[j]]`;
+    * forward: `y[..., order[j]] = x[..., j]`.
 
-    The order is a variable that is not trained, so checkpoints keep it.
+    The log-determinant is 0. The order is a variable that is not trained, so checkpoints store it.
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
-      order: a permutation of `range(shape[-1])`.
-      dtype: float32 or float64, of events.
+      order: a sequence of ints, a permutation of `range(shape[-1])`.
+      dtype: float32 (the default) or float64, of events.
       validate_args: passed to `tfb.Bijector`.
       name: name of the bijector.
+      parameters: dict of the constructor's arguments, for subclasses.
 
     Raises:
-      ValueError: if an argument is not as said.
+      ValueError: if `shape` has neither 1 nor 3 positive sizes, `order` is no permutation of the channels, or `dtype`
+        is neither float32 nor float64.
 
-    >>> Permute((3,), order=[2, 0, 1]).inverse([10.0, 11.0, 12.0]).numpy().tolist()
+    Example:
+
+    >>> tfp_glow.bijectors.Permute((3,), order=[2, 0, 1]).inverse([10.0, 11.0, 12.0]).numpy().tolist()
     [12.0, 10.0, 11.0]
     """
 
-    def __init__(self, shape, order, dtype="float32", validate_args=False, name="permute"):
-        parameters = dict(locals())
+    def __init__(self, shape: ShapeLike, order: Sequence[int] | np.ndarray, dtype: DTypeLike = "float32",
+                 validate_args: bool = False, name: str = "permute", parameters: dict[str, Any] | None = None):
+        parameters = {**locals(), "parameters": None} if parameters is None else parameters
         shape = check_shape("shape", shape, ranks=(1, 3))
         if np.ndim(order) != 1 or not np.array_equal(np.sort(order), np.arange(shape[-1])):
             raise ValueError(f"Argument `order` must be a permutation of range({shape[-1]}); received {order!r}.")
         super().__init__(shape, dtype=dtype, is_constant_jacobian=True, validate_args=validate_args,
                          parameters=parameters, name=name)
-        order = np.asarray(order, "int32")
-        self.order = self._add_parameter("order", shape[-1:], lambda shape, dtype=None: tf.constant(order, dtype),
+        self.order = self._add_parameter("order", shape[-1:], constant_initializer(np.asarray(order, "int32")),
                                          trainable=False, dtype="int32")
 
-    _is_permutation = True
-
-    def _inverse_and_log_det(self, y, **conditions):
+    def _inverse_and_log_det(self, y: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.gather(y, self._read(self.order), axis=-1), tf.zeros([], self.dtype)
 
-    def _forward_and_log_det(self, x, **conditions):
-        back = tf.math.invert_permutation(self._read(self.order))
-        return tf.gather(x, back, axis=-1), tf.zeros([], self.dtype)
+    def _forward_and_log_det(self, x: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        inverse_order = tf.math.invert_permutation(self._read(self.order))
+        return tf.gather(x, inverse_order, axis=-1), tf.zeros([], self.dtype)
 
 
 class Shuffle(Permute):
-    """A random permutation of the channels, drawn once.
+    """Reorders the channels of every pixel, or the elements of a vector, by a random permutation that stays fixed.
 
-    * inverse: `x[..., j] = y[..., order[j]]`; forward: `y[..., order[j]] = x[..., j]`; log-det 0.
+    * inverse: `x[..., j] = y[..., order[j]]`;
+    * forward: `y[..., order[j]] = x[..., j]`.
+
+    The log-determinant is 0. The constructor draws the order; checkpoints store it.
 
     Args:
-      shape, dtype, validate_args, name: as for `Permute`.
-      seed: an int or `keras.random.SeedGenerator`, or None for Keras's global seed.
+      shape: event shape, `(height, width, channels)` or `(size,)`.
+      seed: an int or a `keras.random.SeedGenerator` for the order. None (the default) means Keras's global seed.
+      dtype: float32 (the default) or float64, of events.
+      validate_args: passed to `tfb.Bijector`.
+      name: name of the bijector.
 
     Raises:
-      ValueError: as `Permute`.
+      ValueError: if `shape` has neither 1 nor 3 positive sizes, or `dtype` is neither float32 nor float64.
 
-    Reference: Kingma and Dhariwal, *Glow*, 2018, section 6.1 (the "shuffle" of its comparison).
+    References:
+      Kingma and Dhariwal, *Glow*, 2018: the fixed random permutation of the experiments on "gains using invertible 1x1
+      convolution".
 
-    >>> Shuffle((4, 4, 3), seed=1).inverse(tf.zeros((2, 4, 4, 3))).shape
+    Example:
+
+    >>> tfp_glow.bijectors.Shuffle((4, 4, 3), seed=1).inverse(tf.zeros((2, 4, 4, 3))).shape
     TensorShape([2, 4, 4, 3])
     """
 
-    def __init__(self, shape, seed=None, dtype="float32", validate_args=False, name="shuffle"):
+    def __init__(self, shape: ShapeLike, seed: SeedLike = None, dtype: DTypeLike = "float32",
+                 validate_args: bool = False, name: str = "shuffle"):
         parameters = dict(locals())
         size = check_shape("shape", shape, ranks=(1, 3))[-1]
         noise = keras.ops.convert_to_numpy(keras.random.uniform((size,), seed=seed, dtype="float32"))
-        super().__init__(shape, np.argsort(noise, kind="stable"), dtype, validate_args, name)
-        self._parameters = self._no_dependency(parameters)
+        super().__init__(shape, np.argsort(noise, kind="stable"), dtype, validate_args, name, parameters)
 
 
+@permutation
 class Reverse(FlowBijector):
     """Reverses the order of the channels of every pixel, or of the elements of a vector.
 
-    * inverse and forward alike: `x[..., j] = y[..., C - 1 - j]`; log-det 0.
+    With `C` channels:
+
+    * inverse: `x[..., j] = y[..., C - 1 - j]`;
+    * forward: `y[..., j] = x[..., C - 1 - j]`.
+
+    The log-determinant is 0.
 
     Args:
-      shape, dtype, validate_args, name: as for `Permute`.
+      shape: event shape, `(height, width, channels)` or `(size,)`.
+      dtype: float32 (the default) or float64, of events.
+      validate_args: passed to `tfb.Bijector`.
+      name: name of the bijector.
 
     Raises:
-      ValueError: as `Permute`.
+      ValueError: if `shape` has neither 1 nor 3 positive sizes, or `dtype` is neither float32 nor float64.
 
-    Reference: Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017; Kingma and Dhariwal, *Glow*,
-    2018, section 6.1.
+    References:
+      Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, with the published code; Kingma and
+      Dhariwal, *Glow*, 2018, section 3.2.
 
-    >>> Reverse((3,)).inverse([10.0, 11.0, 12.0]).numpy().tolist()
+    Example:
+
+    >>> tfp_glow.bijectors.Reverse((3,)).inverse([10.0, 11.0, 12.0]).numpy().tolist()
     [12.0, 11.0, 10.0]
     """
 
-    def __init__(self, shape, dtype="float32", validate_args=False, name="reverse"):
+    def __init__(self, shape: ShapeLike, dtype: DTypeLike = "float32", validate_args: bool = False,
+                 name: str = "reverse"):
         parameters = dict(locals())
         shape = check_shape("shape", shape, ranks=(1, 3))
         super().__init__(shape, dtype=dtype, is_constant_jacobian=True, validate_args=validate_args,
                          parameters=parameters, name=name)
 
-    _is_permutation = True
-
-    def _inverse_and_log_det(self, y, **conditions):
+    def _inverse_and_log_det(self, y: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.reverse(y, axis=[-1]), tf.zeros([], self.dtype)
 
-    _forward_and_log_det = _inverse_and_log_det
+    def _forward_and_log_det(self, x: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.reverse(x, axis=[-1]), tf.zeros([], self.dtype)

@@ -1,42 +1,55 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Squeeze: trades resolution for channels."""
+"""`Squeeze`: trades resolution for channels."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
 from tfp_glow._checks import check_choice, check_int, check_shape
+from tfp_glow._compat_tensorflow import untracked
+from tfp_glow._compat_tfp import permutation
+from tfp_glow._types import DTypeLike, Shape, ShapeLike
 from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 
+@permutation
 class Squeeze(FlowBijector):
-    """Turns every block of `factor x factor` pixels of an image into one pixel with `factor**2` times the channels.
+    """Turns every block of `factor x factor` pixels into one pixel with `factor**2` times the channels.
 
-    With image `y` of shape `(H, W, C)` and latent side `x` of shape `(H/f, W/f, C*f*f)`:
+    With image `y` of shape `(H, W, C)`, latents `x` of shape `(H/f, W/f, C*f*f)` and `f = factor`:
 
-    * inverse (image to latent): `x[i, j, k] = y[f*i + a, f*j + b, c]`, where
-      `k = (c*f + a)*f + b` for `order="channel_major"` (RealNVP's and Glow's code) and
-      `k = (a*f + b)*C + c` for `order="space_to_depth"` (`tf.nn.space_to_depth`);
-    * forward: the same read backwards. The log-det is 0.
+    * inverse: `x[i, j, k] = y[f*i + a, f*j + b, c]`;
+    * forward: `y[f*i + a, f*j + b, c] = x[i, j, k]`;
+    * `k = (c*f + a)*f + b` for `order="channel_major"`, as in the published code of RealNVP and Glow;
+    * `k = (a*f + b)*C + c` for `order="space_to_depth"`, as in `tf.nn.space_to_depth`.
+
+    The log-determinant is 0.
 
     Args:
       shape: event shape on the image side, `(height, width, channels)`.
-      factor: side of a block, an int of at least 2 that divides height and width.
-      order: `"channel_major"` or `"space_to_depth"`.
-      dtype: float32 or float64, of events.
+      factor: side of a block in pixels, an int of at least 2 that divides height and width. The default is 2.
+      order: order of the latent channels, `"channel_major"` (the default) or `"space_to_depth"`.
+      dtype: float32 (the default) or float64, of events.
       validate_args: passed to `tfb.Bijector`.
       name: name of the bijector.
 
     Raises:
-      ValueError: if an argument is not as said.
+      ValueError: if `shape` does not have 3 positive sizes, `factor` is not an int of at least 2 or does not divide
+        height and width, `order` is unknown, or `dtype` is neither float32 nor float64.
 
-    Reference: Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, section 3.6.
+    References:
+      Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, section 3.6.
 
-    >>> Squeeze((4, 4, 3)).inverse(tf.zeros((2, 4, 4, 3))).shape
+    Example:
+
+    >>> tfp_glow.bijectors.Squeeze((4, 4, 3)).inverse(tf.zeros((2, 4, 4, 3))).shape
     TensorShape([2, 2, 2, 12])
     """
 
-    def __init__(self, shape, factor=2, order="channel_major", dtype="float32", validate_args=False, name="squeeze"):
+    def __init__(self, shape: ShapeLike, factor: int = 2, order: str = "channel_major", dtype: DTypeLike = "float32",
+                 validate_args: bool = False, name: str = "squeeze"):
         parameters = dict(locals())
         height, width, channels = check_shape("shape", shape, ranks=(3,))
         factor = check_int("factor", factor, minimum=2)
@@ -47,30 +60,30 @@ class Squeeze(FlowBijector):
         super().__init__(
             (height, width, channels), (height // factor, width // factor, channels * factor**2), dtype=dtype,
             is_constant_jacobian=True, validate_args=validate_args, parameters=parameters, name=name)
-        # Axes of an event cut into blocks: row, row within, column, column within, channel.
-        self._blocks = self._no_dependency((height // factor, factor, width // factor, factor, channels))
-        self._order = self._no_dependency((0, 2, 4, 1, 3) if order == "channel_major" else (0, 2, 1, 3, 4))
+        # Axes of an image cut into blocks: row, row within the block, column, column within the block, channel.
+        self._blocks = untracked(self, (height // factor, factor, width // factor, factor, channels))
+        self._order = untracked(self, (0, 2, 4, 1, 3) if order == "channel_major" else (0, 2, 1, 3, 4))
 
-    _is_permutation = True
+    def _inverse_and_log_det(self, y: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        return _rearrange(y, self._blocks, self._order, self.latent_shape), tf.zeros([], self.dtype)
 
-    def _inverse_and_log_det(self, y, **conditions):
-        return self._rearrange(y, self._blocks, self._order, self.latent_shape), tf.zeros([], self.dtype)
-
-    def _forward_and_log_det(self, x, **conditions):
+    def _forward_and_log_det(self, x: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
         blocks = [self._blocks[axis] for axis in self._order]
-        back = [self._order.index(axis) for axis in range(5)]
-        return self._rearrange(x, blocks, back, self.event_shape), tf.zeros([], self.dtype)
-
-    def _rearrange(self, value, blocks, order, shape):
-        batch_shape = tf.shape(value)[:-3]
-        value = tf.reshape(value, (-1, *blocks))
-        value = tf.transpose(value, (0, *(axis + 1 for axis in order)))
-        if batch_shape.shape[0] == 1:
-            return tf.reshape(value, (-1, *shape))
-        return tf.reshape(value, tf.concat([batch_shape, shape], axis=0))
+        inverse_order = [self._order.index(axis) for axis in range(5)]
+        return _rearrange(x, blocks, inverse_order, self.event_shape), tf.zeros([], self.dtype)
 
 
-def squeezed_shape(shape, factor=2):
-    """Shape of an image of `shape` after a `Squeeze`."""
+def squeezed_shape(shape: Shape, factor: int = 2) -> Shape:
+    """Returns the latent shape of a `Squeeze` over images of `shape`, `(height, width, channels)`."""
     height, width, channels = shape
     return height // factor, width // factor, math.prod((channels, factor, factor))
+
+
+def _rearrange(value: tf.Tensor, blocks: Sequence[int], order: Sequence[int], shape: Shape) -> tf.Tensor:
+    """Reshapes events to `blocks`, transposes their axes to `order` and reshapes them to `shape`."""
+    batch_shape = tf.shape(value)[:-3]
+    value = tf.reshape(value, (-1, *blocks))
+    value = tf.transpose(value, (0, *(axis + 1 for axis in order)))
+    if batch_shape.shape[0] == 1:
+        return tf.reshape(value, (-1, *shape))
+    return tf.reshape(value, tf.concat([batch_shape, shape], axis=0))

@@ -1,137 +1,221 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the presets share: a frozen config that builds a distribution, which is remembered with its config."""
+"""The registry of flows: a flow remembers the name and the arguments that it was built with, so it can be rebuilt.
+
+`register_flow("glow")` decorates the function `glow`. Each call of the function then stores, beside the distribution
+that it returns, a `FlowConfig`: the name and all arguments, as plain data. `FlowModel.save` writes it, and
+`config_from_dict(...).build()` calls the function again.
+"""
 
 import dataclasses
 import functools
+import inspect
+import re
+import textwrap
 import weakref
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import keras
-import tensorflow_probability as tfp
+import numpy as np
+import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
-from tfp_glow._checks import check_int
-
-tfd = tfp.distributions
-
-_CONFIGS = {}
-_BUILT = weakref.WeakKeyDictionary()  # Distributions, with the configs that built them.
+F = TypeVar("F", bound=Callable)
 
 
-# What `tfd.TransformedDistribution(...)` makes of parts that are no composite tensors. The class itself is one, and
-# `tf.Module` would look past the variables of a composite tensor in a list, such as a mixture's components.
-_TRANSFORMED = tfd.TransformedDistribution.__bases__[0]
+@dataclasses.dataclass(frozen=True)
+class FlowConfig:
+    """The name of a registered flow and the arguments that it is built with.
+
+    Attributes:
+      flow: name of the flow, as in `register_flow(name)`.
+      arguments: all arguments of the flow by name, as plain data: numbers, strings, bools, None, and tuples of these.
+    """
+
+    flow: str
+    arguments: Mapping[str, Any]
+
+    def build(self) -> tfd.Distribution:
+        """Builds the flow with new weights.
+
+        Raises:
+          ValueError: if an argument has an invalid value.
+        """
+        return _FLOWS[self.flow].build(**self.arguments)
 
 
-class PresetDistribution(_TRANSFORMED):
-    """A `tfd.TransformedDistribution` that remembers the config it was built from, so that it can be built again."""
-
-    def __init__(self, config, distribution, bijector, validate_args=False, name=None):
-        parameters = dict(locals())
-        super().__init__(distribution, bijector, validate_args=validate_args, parameters=parameters, name=name)
-        self._config = self._no_dependency(config)
-
-    @property
-    def config(self):
-        """The frozen config, a dataclass whose `build()` makes such a distribution with fresh weights."""
-        return self._config
-
-    @classmethod
-    def _parameter_properties(cls, dtype, num_classes=None):
-        return _TRANSFORMED._parameter_properties(dtype, num_classes)
+class _RegisteredFlow(NamedTuple):
+    source: Callable  # the decorated function or dataclass
+    build: Callable[..., tfd.Distribution]
+    parameters: Mapping[str, inspect.Parameter]
 
 
-def register_config(name):
-    """Class decorator: makes a config savable and loadable under `name`, and with it the models of what it builds.
+_FLOWS: dict[str, _RegisteredFlow] = {}
+_CONFIGS: weakref.WeakKeyDictionary[tfd.Distribution, FlowConfig] = weakref.WeakKeyDictionary()
 
-    `FlowModel.save` then writes a `.keras` file of a `FlowModel(config.build())`: the config's fields and the weights.
-    `keras.saving.load_model` builds the flow again from them, in a process that has imported the decorated class.
+
+def register_flow(name: str, shared: type | None = None) -> Callable[[F], F]:
+    """Registers a function that builds a flow, so that models of the flow can be saved whole and loaded.
+
+    After that `FlowModel(build(...)).save("model.keras")` writes the arguments of the call and the weights.
+    `keras.saving.load_model` calls the function again, in any process that has imported it.
 
     Args:
-      name: a string that no other config has.
+      name: name of the flow, a string that no other flow has.
+      shared: a dataclass of further keyword arguments, for a function that ends in `**data`. The signature and the
+        docstring of the function then list its fields. Default: none.
 
     Returns:
-      A decorator of a dataclass, best a frozen one, whose fields are plain data (numbers, strings, True or False, None,
-      tuples of these) and whose method `build()` returns a new `tfd.Distribution`.
+      A decorator for a function that returns a `tfd.Distribution`, or for a dataclass whose method `build()` does. All
+      arguments or fields must be plain data: numbers, strings, bools, None, or tuples of these.
 
     Raises:
-      ValueError: if `name` is no string or another class has it; if the class is no dataclass with a method `build`;
-        in `build()`, if it returns anything else.
+      ValueError: if `name` is no string or is taken, or if the decorated object is neither a function nor a dataclass
+        with a method `build`. When the flow is built: if the result is no `tfd.Distribution`.
 
-    >>> @tfp_glow.flows.register_config("two_norms")
-    ... @dataclasses.dataclass(frozen=True)
-    ... class TwoNorms:
-    ...     size: int
-    ...
-    ...     def build(self):
-    ...         norms = [tfp_glow.bijectors.ActNorm((self.size,)) for _ in range(2)]
-    ...         return tfd.TransformedDistribution(tfd.MultivariateNormalDiag(tf.zeros(self.size)), tfb.Chain(norms))
-    >>> tfp_glow.FlowModel(TwoNorms(3).build()).save("norms.keras")
+    Example:
+
+    >>> @tfp_glow.flows.register_flow("two_norms")
+    ... def two_norms(size):
+    ...     norms = [tfp_glow.bijectors.ActNorm((size,), data_dependent=False) for _ in range(2)]
+    ...     return tfd.TransformedDistribution(tfd.MultivariateNormalDiag(tf.zeros(size)), tfb.Chain(norms))
+    >>> tfp_glow.FlowModel(two_norms(3)).save("norms.keras")
     >>> keras.saving.load_model("norms.keras").event_shape
     (3,)
     """
     if not isinstance(name, str):
         raise ValueError(f"Argument `name` must be a string; received {name!r}.")
 
-    def decorate(cls):
-        if not dataclasses.is_dataclass(cls) or not callable(getattr(cls, "build", None)):
-            raise ValueError(f"register_config is for dataclasses with a method `build`; received {cls!r}.")
-        known = _CONFIGS.get(name, cls)
-        if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):  # The same again is a reload.
-            raise ValueError(f"Argument `name` must be one that no other config has; received {name!r}, which is "
-                             f"{known.__module__}.{known.__qualname__}'s.")
-        cls.flow_name, cls.build = name, _remembering(cls.build)
-        _CONFIGS[name] = cls
-        return cls
+    def decorate(source: F) -> F:
+        known = _FLOWS[name].source if name in _FLOWS else source
+        if _place(known) != _place(source):  # The same place again is a reloaded module.
+            raise ValueError(f"Argument `name` must be a name that no other flow has; received {name!r}, which belongs "
+                             f"to {'.'.join(_place(known))}.")
+        return _register_class(name, source) if inspect.isclass(source) else _register_function(name, source, shared)
     return decorate
 
 
-def _remembering(build):
+register_config = register_flow  # the name of before, for dataclasses
+
+
+def config_of(distribution: tfd.Distribution) -> FlowConfig | None:
+    """Returns the config of a distribution that a registered flow built, or None."""
+    return _CONFIGS.get(distribution)
+
+
+def config_to_dict(config: FlowConfig) -> dict[str, Any]:
+    """Returns the config as one dict: the name of the flow under `flow`, and the arguments."""
+    return {"flow": config.flow, **config.arguments}
+
+
+def config_from_dict(values: Mapping[str, Any]) -> FlowConfig:
+    """Returns the config of a dict such as `config_to_dict` returns; arguments that are left out take their defaults.
+
+    It checks the names of the arguments. `FlowConfig.build` checks their values.
+
+    Args:
+      values: a mapping with the name of a registered flow under `flow`, and arguments of the flow by name.
+
+    Raises:
+      ValueError: if no flow of this name is registered, an argument is unknown, or a required one is missing.
+
+    Example:
+
+    >>> tfp_glow.flows.config_from_dict({"flow": "glow", "image_shape": (8, 8, 1), "width": 16}).arguments["num_levels"]
+    3
+    """
+    arguments = dict(values)
+    name = arguments.pop("flow", None)
+    if name not in _FLOWS:
+        raise ValueError(f"Config entry `flow` must be one of {sorted(_FLOWS)}, or the name of a flow whose module is "
+                         f"imported before; received {name!r}.")
+    parameters = _FLOWS[name].parameters
+    unknown = sorted(set(arguments) - set(parameters))
+    if unknown:
+        raise ValueError(f"Config of flow {name!r} must have entries among {sorted(parameters)}; received {unknown} "
+                         "in addition.")
+    return FlowConfig(name, _complete(parameters, arguments))
+
+
+def _register_function(name: str, function: Any, shared: type | None) -> Any:
+    signature = inspect.signature(function)
+    if shared is not None:
+        function.__doc__ = _document_shared(function.__doc__, shared, signature.parameters)
+        signature = _with_shared(signature, shared)
+
+    @functools.wraps(function)
+    def build(*args: Any, **kwargs: Any) -> tfd.Distribution:
+        bound = signature.bind(*args, **kwargs)
+        config = FlowConfig(name, _complete(signature.parameters, bound.arguments))
+        return _remember(function(**config.arguments), config)
+
+    build.__signature__ = signature  # type: ignore[attr-defined]
+    _FLOWS[name] = _RegisteredFlow(function, build, signature.parameters)
+    return build
+
+
+def _register_class(name: str, source: Any) -> Any:
+    build = getattr(source, "build", None)
+    if build is None or not hasattr(source, "__dataclass_fields__"):
+        raise ValueError("register_flow must decorate a function, or a dataclass with a method `build`; received "
+                         f"{source!r}.")
+
     @functools.wraps(build)
-    def remembering(self):
-        distribution = build(self)
-        if not isinstance(distribution, tfd.Distribution):
-            raise ValueError(f"{type(self).__name__}.build must return a tfd.Distribution; received {distribution!r}.")
-        _BUILT[distribution] = self
-        return distribution
-    return remembering
+    def remembering_build(self: Any) -> tfd.Distribution:
+        return _remember(build(self), FlowConfig(name, _plain(dataclasses.asdict(self))))
+
+    source.build = remembering_build
+    parameters = inspect.signature(source).parameters
+    _FLOWS[name] = _RegisteredFlow(source, lambda **arguments: source(**arguments).build(), parameters)
+    return source
 
 
-def config_of(distribution):
-    """The registered config that built a distribution, or None."""
-    return _BUILT.get(distribution)
+def _remember(distribution: Any, config: FlowConfig) -> tfd.Distribution:
+    if not isinstance(distribution, tfd.Distribution):
+        raise ValueError(f"The flow {config.flow!r} must return a tfd.Distribution; received {distribution!r}.")
+    _CONFIGS[distribution] = config
+    return distribution
 
 
-def check_seed_and_policy(config):
-    """Raises `ValueError` for what no random generator, or no network, would take as `seed` and `network_dtype`."""
-    if config.seed is not None:
-        check_int("seed", config.seed, minimum=0)
-    if config.network_dtype is not None:
-        try:
-            keras.dtype_policies.get(config.network_dtype)
-        except (TypeError, ValueError) as error:
-            raise ValueError("Argument `network_dtype` must be a dtype or a Keras dtype policy, or None; "
-                             f"received {config.network_dtype!r}.") from error
+def _complete(parameters: Mapping[str, inspect.Parameter], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns all arguments of a flow in the order of its signature, as plain data."""
+    missing = [name for name, parameter in parameters.items()
+               if name not in arguments and parameter.default is inspect.Parameter.empty]
+    if missing:
+        raise ValueError(f"Config must have the entries {missing}, which have no defaults.")
+    return {name: _plain(arguments.get(name, parameter.default)) for name, parameter in parameters.items()}
 
 
-def check_num_classes(num_classes):
-    """Raises `ValueError` for what is no number of classes to tell apart, nor None."""
-    if num_classes is not None:
-        check_int("num_classes", num_classes, minimum=2)
+def _plain(value: Any) -> Any:
+    """Returns plain data: Python numbers for NumPy numbers, tuples for arrays, lists and shapes, names for dtypes."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (tf.DType, keras.DTypePolicy)):
+        return value.name
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, tf.TensorShape):
+        return tuple(value.as_list()) if value.rank is not None else value
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_plain, value))
+    return {key: _plain(entry) for key, entry in value.items()} if isinstance(value, dict) else value
 
 
-def config_to_dict(config):
-    """The config as plain data: its flow's name and its fields."""
-    return {"flow": config.flow_name, **dataclasses.asdict(config)}
+def _with_shared(signature: inspect.Signature, shared: type) -> inspect.Signature:
+    """Replaces `**data` by the fields of a dataclass, as keyword-only parameters."""
+    own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    fields = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in inspect.signature(shared).parameters.values()
+              if p.name not in signature.parameters]
+    return signature.replace(parameters=[*own, *fields])
 
 
-def config_from_dict(values):
-    """Undoes `config_to_dict`; raises `ValueError` for an unknown flow or field."""
-    fields = dict(values)
-    name = fields.pop("flow", None)
-    if name not in _CONFIGS:
-        raise ValueError(f"Config entry `flow` must be one of {sorted(_CONFIGS)}, or of a config whose module is "
-                         f"imported beforehand; received {name!r}.")
-    known = {field.name for field in dataclasses.fields(_CONFIGS[name])}
-    if set(fields) - known:
-        raise ValueError(f"Config of flow {name!r} must have fields among {sorted(known)}; "
-                         f"received {sorted(set(fields) - known)} besides.")
-    return _CONFIGS[name](**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+def _document_shared(text: str | None, shared: type, own: Collection[str]) -> str:
+    """Replaces the entry `**data` of a docstring by the entries of a dataclass, except those in `own`."""
+    documented = str(inspect.getdoc(shared)).partition("Args:\n")[2].partition("\n\n")[0]
+    entries = [entry for entry in re.split(r"\n(?=  \w)", documented) if entry.split(":")[0].strip() not in own]
+    shown = textwrap.indent("\n".join(entries), "    ")
+    return re.sub(r"^ +\*\*data:.*$", lambda _: shown, str(text), count=1, flags=re.MULTILINE)
+
+
+def _place(source: Any) -> tuple[str, str]:
+    return source.__module__, source.__qualname__

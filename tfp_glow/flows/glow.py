@@ -1,145 +1,125 @@
 # SPDX-License-Identifier: Apache-2.0
 """Glow (Kingma and Dhariwal, 2018)."""
 
-import dataclasses
-import math
-
 import keras
-import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tfp_glow import bijectors as tfgb
-from tfp_glow._checks import check_bool, check_choice, check_float_dtype, check_int, check_shape
-from tfp_glow.bijectors.pixels import check_num_bits
+from tfp_glow._checks import check_bool, check_choice, check_int, check_num_bits, check_num_classes, check_shape
+from tfp_glow._types import DTypeLike, PolicyLike, Shape, ShapeLike
 from tfp_glow.bijectors.squeeze import squeezed_shape
-from tfp_glow.flows._config import PresetDistribution, check_num_classes, check_seed_and_policy, register_config
+from tfp_glow.flows._config import register_flow
+from tfp_glow.flows._shared import check_common, check_divisible, flow_distribution
 from tfp_glow.networks import ConvNet, ZeroConv2D
 
-tfd = tfp.distributions
 
+@register_flow("glow")
+def glow(image_shape: ShapeLike, num_levels: int = 3, num_steps: int = 32, width: int = 512, *,
+         scale: str = "sigmoid", learn_top: bool = True, num_bits: int = 8, backprop: str = "stored",
+         seed: int | None = None, dtype: DTypeLike = "float32", network_dtype: PolicyLike = None,
+         coupling: str = "affine", permutation: str = "lu", num_classes: int | None = None,
+         ) -> tfd.TransformedDistribution:
+    """Builds Glow, a distribution over images in pixel units.
 
-def glow(image_shape, num_levels=3, num_steps=32, width=512, *, scale="sigmoid", learn_top=True, num_bits=8,
-         backprop="stored", seed=None, dtype="float32", network_dtype=None, coupling="affine", permutation="lu",
-         num_classes=None):
-    """Builds Glow, a `tfd.TransformedDistribution` over images in pixel units.
+    Each level is a squeeze, `num_steps` steps of flow (actnorm, invertible 1x1 convolution, affine coupling) and,
+    except at the last level, a split. The split factors out half of the channels, whose prior is a normal distribution
+    conditioned on the other half. Sampling is the `forward` direction of `distribution.bijector`, from flat latents
+    `[..., H * W * C]`; encoding is `inverse`.
 
-    A level is squeeze, `num_steps` steps of flow (actnorm, invertible 1x1 convolution, affine coupling) and, but for
-    the last, a split whose factored-out half has a normal prior conditioned on the other. Sampling is the `forward`
-    direction of `distribution.bijector`, from flat latents `[..., H * W * C]`; encoding is `inverse`. Call
-    `tfp_glow.initialize(distribution, batch)` before training by hand; `tfp_glow.FlowModel.fit` does it by itself.
+    `tfp_glow.FlowModel.fit` runs the data-dependent initialization. Before training by hand, call
+    `tfp_glow.initialize(distribution, batch)`.
 
     Args:
       image_shape: `(height, width, channels)`; height and width must be divisible by `2**num_levels`.
-      num_levels: the paper's L.
-      num_steps: the paper's K, steps of flow a level.
-      width: hidden channels of the coupling networks.
-      scale: scale rule of the couplings, `"sigmoid"` (the published code's), `"exp"` or `"tanh"`.
-      learn_top: whether mean and scale of the last level's latents are learned, per channel.
-      num_bits: bits of a pixel; images are in `[0, 2**num_bits)`.
-      backprop: `"stored"` or `"reversible"`, see `tfp_glow.bijectors.Repeat`.
-      seed: an int for reproducible weights, or None.
-      dtype: float32 or float64, of images, latents, densities and parameters.
-      network_dtype: dtype or policy of the coupling networks, `dtype` by default; `"mixed_bfloat16"` is possible.
-      coupling: `"affine"` or `"additive"`; `scale` is the affine ones'.
-      permutation: what mixes channels between couplings: `"lu"`, the 1x1 convolution in its LU parametrisation;
-        `"dense"`, the same with a dense matrix; `"shuffle"`, a fixed random permutation; or `"reverse"`.
-      num_classes: an int of at least 2 for a prior of the last level's latents with a mean and a scale for each class
-        and channel, beside the learned top; its context is the one-hot label, as
-        `flow.log_prob(x, bijector_kwargs={"context": tf.one_hot(labels, num_classes)})`. None for no classes.
+      num_levels: number of levels, the paper's L.
+      num_steps: number of steps of flow per level, the paper's K.
+      width: number of hidden channels of the coupling networks.
+      scale: scale of the affine couplings: `"sigmoid"` (the default, as in the published code), `"exp"` or `"tanh"`;
+        see `tfp_glow.transforms.Affine`.
+      learn_top: whether the mean and the scale of the last level's latents are learned, per channel. Default: True.
+      num_bits: bits of a pixel, from 1 to 16; images are in `[0, 2**num_bits)`. Default: 8.
+      backprop: `"stored"` (the default) or `"reversible"`, see `tfp_glow.bijectors.Repeat`.
+      seed: an int for reproducible weights, or None (the default).
+      dtype: float32 (the default) or float64, of images, latents, densities and parameters.
+      network_dtype: dtype or Keras dtype policy of the coupling networks, such as `"mixed_bfloat16"`. None (the
+        default) is `dtype`.
+      coupling: `"affine"` (the default) or `"additive"`.
+      permutation: how channels are mixed between couplings: `"lu"` (the default), the 1x1 convolution in its LU
+        parametrization; `"dense"`, a 1x1 convolution with a dense matrix; `"shuffle"`, a fixed random permutation; or
+        `"reverse"`.
+      num_classes: number of classes of a class-conditional flow, at least 2. The last level's latents then have a mean
+        and a scale for each class and channel. The context is the one-hot label:
+        `flow.log_prob(x, bijector_kwargs={"context": tf.one_hot(labels, num_classes)})`. None (the default) means no
+        classes.
 
     Returns:
-      A `tfd.TransformedDistribution` with `event_shape` `image_shape` and no batch shape; `log_prob` is in nats per
-      image, of the density over pixel units.
+      A `tfd.TransformedDistribution` with event shape `image_shape` and no batch shape. `log_prob` is in nats per
+      image, the log-density over pixel units.
 
     Raises:
-      ValueError: if an argument is not as said.
+      ValueError: if an argument is out of range, or height or width is not divisible by `2**num_levels`.
 
-    Reference: Kingma and Dhariwal, *Glow: Generative flow with invertible 1x1 convolutions*, 2018, figure 2.
+    References:
+      Kingma and Dhariwal, *Glow: Generative flow with invertible 1x1 convolutions*, 2018, figure 2.
+
+    Example:
 
     >>> flow = tfp_glow.glow((8, 8, 1), num_levels=2, num_steps=2, width=16)
     >>> flow.sample(3).shape
     TensorShape([3, 8, 8, 1])
     """
-    return GlowConfig(tuple(check_shape("image_shape", image_shape, ranks=(3,))), num_levels, num_steps, width, scale,
-                      learn_top, num_bits, backprop, seed, dtype, network_dtype, coupling, permutation,
-                      num_classes).build()
+    image_shape = check_shape("image_shape", image_shape, ranks=(3,))
+    num_levels, num_steps = check_int("num_levels", num_levels), check_int("num_steps", num_steps)
+    width = check_int("width", width)
+    check_choice("scale", scale, ("sigmoid", "exp", "tanh"))
+    check_bool("learn_top", learn_top)
+    check_num_bits(num_bits)
+    check_choice("backprop", backprop, ("stored", "reversible"))
+    check_choice("coupling", coupling, ("affine", "additive"))
+    check_choice("permutation", permutation, ("lu", "dense", "shuffle", "reverse"))
+    check_num_classes(num_classes)
+    check_common(dtype, network_dtype, seed)
+    check_divisible(image_shape, 2**num_levels, "2**num_levels")
+    generator = keras.random.SeedGenerator(seed)
+    network_dtype = network_dtype or dtype
 
+    def mix_channels(shape: Shape) -> tfgb.FlowBijector:
+        """Section 3.2: the invertible 1x1 convolution, or one of the permutations of section 6.1."""
+        if permutation == "reverse":
+            return tfgb.Reverse(shape, dtype=dtype)
+        kinds = {"lu": tfgb.InvertibleConv1x1, "dense": tfgb.DenseConv1x1, "shuffle": tfgb.Shuffle}
+        return kinds[permutation](shape, seed=generator, dtype=dtype)
 
-@register_config("glow")
-@dataclasses.dataclass(frozen=True)
-class GlowConfig:
-    """The arguments of `glow`, checked."""
+    def step(shape: Shape) -> tfgb.Steps:
+        """Figure 2a: actnorm, invertible 1x1 convolution, affine coupling; or the chosen variants of the last two."""
+        network = ConvNet(width, shape[-1] if coupling == "affine" else shape[-1] // 2, seed=generator,
+                          dtype=network_dtype)
+        if coupling == "affine":
+            change = tfgb.AffineCoupling(shape, network, scale=scale, dtype=dtype)
+        else:
+            change = tfgb.AdditiveCoupling(shape, network, dtype=dtype)
+        return tfgb.Steps([tfgb.ActNorm(shape, dtype=dtype), mix_channels(shape), change])
 
-    image_shape: tuple
-    num_levels: int = 3
-    num_steps: int = 32
-    width: int = 512
-    scale: str = "sigmoid"
-    learn_top: bool = True
-    num_bits: int = 8
-    backprop: str = "stored"
-    seed: int | None = None
-    dtype: str = "float32"
-    network_dtype: str | None = None
-    coupling: str = "affine"
-    permutation: str = "lu"
-    num_classes: int | None = None
+    def top_prior(shape: Shape) -> list[tfgb.FlowBijector]:
+        """The learned prior of the last level's latents, and its class-conditional part."""
+        prior: list[tfgb.FlowBijector] = []
+        if learn_top:
+            prior.append(tfgb.ActNorm(shape, data_dependent=False, dtype=dtype, name="top_prior"))
+        if num_classes is not None:
+            prior.append(tfgb.ConditionalAffine(shape, (num_classes,), dtype=dtype, name="class_prior"))
+        return prior
 
-    def __post_init__(self):
-        height, width, _ = check_shape("image_shape", self.image_shape, ranks=(3,))
-        for argument in ("num_levels", "num_steps", "width"):
-            check_int(argument, getattr(self, argument))
-        check_choice("scale", self.scale, ("sigmoid", "exp", "tanh"))
-        check_num_bits(self.num_bits)
-        check_choice("backprop", self.backprop, ("stored", "reversible"))
-        check_choice("coupling", self.coupling, ("affine", "additive"))
-        check_choice("permutation", self.permutation, ("lu", "dense", "shuffle", "reverse"))
-        check_float_dtype(self.dtype)
-        check_bool("learn_top", self.learn_top)
-        check_seed_and_policy(self)
-        check_num_classes(self.num_classes)
-        if height % 2**self.num_levels or width % 2**self.num_levels:
-            raise ValueError(f"Argument `image_shape` must have height and width divisible by 2**num_levels = "
-                             f"{2**self.num_levels}; received {tuple(self.image_shape)}.")
-
-    def build(self):
-        """Makes the distribution, with fresh weights."""
-        seed = keras.random.SeedGenerator(self.seed)
-        flow = tfgb.Steps([
-            tfgb.AffinePixels(self.image_shape, self.num_bits, dtype=self.dtype),
-            self._level(self.image_shape, self.num_levels, seed),
-        ], name="glow")
-        size = math.prod(self.image_shape)
-        base = tfd.Independent(tfd.Normal(tf.zeros([size], self.dtype), tf.ones([], self.dtype)), 1)
-        return PresetDistribution(self, base, flow, name="glow")
-
-    def _level(self, shape, levels_left, seed):
+    def level(shape: Shape, levels_left: int) -> tfgb.Multiscale:
         """Figure 2b: squeeze, steps of flow, split, and the next level on the half that is kept."""
-        squeeze = tfgb.Squeeze(shape, dtype=self.dtype)
+        squeeze = tfgb.Squeeze(shape, dtype=dtype)
         shape = squeezed_shape(shape)
-        steps = tfgb.Repeat(lambda: self._step(shape, seed), self.num_steps, self.backprop, name="steps")
+        steps = tfgb.Repeat(lambda: step(shape), num_steps, backprop, name="steps")
         if levels_left == 1:
-            top = [tfgb.ActNorm(shape, data_dependent=False, dtype=self.dtype, name="top_prior")] * self.learn_top
-            if self.num_classes is not None:
-                top.append(tfgb.ConditionalAffine(shape, (self.num_classes,), dtype=self.dtype, name="class_prior"))
-            return tfgb.Multiscale(tfgb.Steps([squeeze, steps, *top]))
-        prior = ZeroConv2D(shape[-1], dtype=self.network_dtype or self.dtype)
-        split_prior = tfgb.AffineCoupling(shape, prior, scale="exp", dtype=self.dtype, name="split_prior")
-        next_level = self._level((*shape[:-1], shape[-1] // 2), levels_left - 1, seed)
+            return tfgb.Multiscale(tfgb.Steps([squeeze, steps, *top_prior(shape)]))
+        prior = ZeroConv2D(shape[-1], dtype=network_dtype)
+        split_prior = tfgb.AffineCoupling(shape, prior, scale="exp", dtype=dtype, name="split_prior")
+        next_level = level((*shape[:-1], shape[-1] // 2), levels_left - 1)
         return tfgb.Multiscale(tfgb.Steps([squeeze, steps, split_prior]), next_level)
 
-    def _step(self, shape, seed):
-        """Figure 2a: actnorm, invertible 1x1 convolution, affine coupling; or what stands for the last two."""
-        outputs = shape[-1] if self.coupling == "affine" else shape[-1] // 2
-        network = ConvNet(self.width, outputs, seed=seed, dtype=self.network_dtype or self.dtype)
-        if self.coupling == "affine":
-            coupling = tfgb.AffineCoupling(shape, network, scale=self.scale, dtype=self.dtype)
-        else:
-            coupling = tfgb.AdditiveCoupling(shape, network, dtype=self.dtype)
-        return tfgb.Steps([tfgb.ActNorm(shape, dtype=self.dtype), self._permutation(shape, seed), coupling])
-
-    def _permutation(self, shape, seed):
-        if self.permutation == "reverse":
-            return tfgb.Reverse(shape, dtype=self.dtype)
-        kinds = {"lu": tfgb.InvertibleConv1x1, "dense": tfgb.DenseConv1x1, "shuffle": tfgb.Shuffle}
-        return kinds[self.permutation](shape, seed=seed, dtype=self.dtype)
+    pixels = tfgb.AffinePixels(image_shape, num_bits, dtype=dtype)
+    return flow_distribution([pixels, level(image_shape, num_levels)], name="glow")

@@ -1,126 +1,84 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MAF (Papamakarios, Pavlakou and Murray, 2017) and IAF (Kingma et al., 2016)."""
+"""MAF (Papamakarios, Pavlakou and Murray, 2017)."""
 
-import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
 
 from tfp_glow import bijectors as tfgb
-from tfp_glow._checks import check_bool, check_choice, check_int
-from tfp_glow.flows._config import register_config
-from tfp_glow.flows._vector import VectorConfig
+from tfp_glow._checks import check_activation, check_bool, check_choice, check_int, check_ints
+from tfp_glow._types import ShapeLike
+from tfp_glow.flows._config import register_flow
+from tfp_glow.flows._shared import flow_distribution
+from tfp_glow.flows._vector_flow import VectorData
 from tfp_glow.networks import MADE, ScaledTanh
-from tfp_glow._checks import check_activation
-
-tfb = tfp.bijectors
 
 
-def maf(event_shape, num_layers=5, hidden_sizes=(512, 512), *, activation="relu", batch_norm=True, log_scale="linear",
-        **data):
-    """Builds a masked autoregressive flow, a `tfd.TransformedDistribution` over vectors, or over images as vectors.
+@register_flow("maf", shared=VectorData)
+def maf(event_shape: ShapeLike, num_layers: int = 5, hidden_sizes: Sequence[int] = (512, 512), *,
+        activation: str = "relu", batch_norm: bool = True, log_scale: str = "linear",
+        **data: Any) -> tfd.TransformedDistribution:
+    """Builds a masked autoregressive flow, a distribution over vectors, or over images as vectors.
 
-    `num_layers` of `tfb.MaskedAutoregressiveFlow` with MADE networks and the order reversed between, each followed
-    (towards the latents) by batch norm with a learned scale and shift. `log_prob` evaluates each network once; sampling
-    goes from element to element.
+    Autoregressive layers with MADE networks alternate with reversals of the order of elements. Batch normalization with
+    a learned scale and shift follows each layer, towards the latents. `log_prob` evaluates each network once. Sampling
+    computes one element after the other.
 
     Args:
-      event_shape: `(size,)` or an int; or `(height, width, channels)`.
-      num_layers: how many autoregressive layers.
-      hidden_sizes: sizes of the hidden layers of each MADE.
-      activation: name of a Keras activation of the hidden layers.
-      batch_norm: whether there is batch norm after each layer.
-      log_scale: what a network's second output becomes: `"linear"`, the log-scale itself, as in the paper; or `"tanh"`,
-        a learned factor times its tanh, as in RealNVP: bounded, so that no sample overflows.
-      **data: `pixels`, `num_bits`, `loc`, `scale`, `act_norm`, `seed`, `dtype` and `network_dtype`, see
-        `tfp_glow.flows.VectorConfig`.
+      event_shape: `(size,)` or an int, for vectors; or `(height, width, channels)`, for images.
+      num_layers: number of autoregressive layers.
+      hidden_sizes: sizes of the hidden layers of each MADE, ints.
+      activation: name of the Keras activation of the hidden layers. Default: `"relu"`.
+      batch_norm: whether batch normalization follows each layer. Default: True.
+      log_scale: what the second output of a network becomes: `"linear"` (the default, as in the paper), the log-scale
+        itself; or `"tanh"`, a learned factor times its tanh as in RealNVP, which is bounded, so that no sample
+        overflows.
+      **data: see `VectorData`.
 
     Returns:
-      A `tfd.TransformedDistribution` with `event_shape` and no batch shape; `log_prob` is in nats per event, of the
-      density over data as it comes.
+      A `tfd.TransformedDistribution` with event shape `event_shape` and no batch shape. `log_prob` is in nats per
+      event, the log-density over data as it is given.
 
     Raises:
-      ValueError: if an argument is not as said.
+      ValueError: if an argument is out of range.
 
-    Reference: Papamakarios, Pavlakou and Murray, *Masked autoregressive flow for density estimation*, 2017, section 4.
+    References:
+      Papamakarios, Pavlakou and Murray, *Masked autoregressive flow for density estimation*, 2017, section 4.
+
+    Example:
 
     >>> tfp_glow.maf(3, num_layers=2, hidden_sizes=(16, 16)).sample(5).shape
     TensorShape([5, 3])
     """
-    return MAFConfig(event_shape=event_shape, num_layers=num_layers, hidden_sizes=hidden_sizes, activation=activation,
-                     batch_norm=batch_norm, log_scale=log_scale, **data).build()
+    return autoregressive_flow("maf", lambda layer: layer, event_shape, num_layers, hidden_sizes, activation,
+                               batch_norm, log_scale, data)
 
 
-def iaf(event_shape, num_layers=5, hidden_sizes=(512, 512), *, activation="relu", batch_norm=False, log_scale="linear",
-        **data):
-    """Builds an inverse autoregressive flow: `maf` with each autoregressive layer inverted.
+def autoregressive_flow(name: str, direction: Callable[[tfb.Bijector], tfb.Bijector], event_shape: ShapeLike,
+                        num_layers: int, hidden_sizes: Sequence[int], activation: str, batch_norm: bool,
+                        log_scale: str, data: dict[str, Any]) -> tfd.TransformedDistribution:
+    """Builds MAF, or IAF if `direction` inverts each autoregressive layer."""
+    vectors = VectorData(event_shape=event_shape, **data)
+    num_layers = check_int("num_layers", num_layers)
+    hidden_sizes = check_ints("hidden_sizes", hidden_sizes)
+    check_bool("batch_norm", batch_norm)
+    check_activation("activation", activation)
+    check_choice("log_scale", log_scale, ("linear", "tanh"))
+    generator = keras.random.SeedGenerator(vectors.seed)
+    size, dtype = vectors.size, vectors.dtype
 
-    Sampling evaluates each network once; `log_prob` goes from element to element. The flow's own samples are scored
-    without that, by `distribution.experimental_sample_and_log_prob`.
+    def made() -> keras.Layer:
+        network = MADE(size, hidden_sizes, activation, seed=generator, dtype=vectors.policy)
+        if log_scale == "linear":
+            return network
+        return keras.Sequential([keras.Input((size,), dtype=dtype), network, ScaledTanh(dtype=vectors.policy)])
 
-    Args:
-      event_shape, num_layers, hidden_sizes, activation, batch_norm, log_scale, **data: as for `maf`.
-
-    Returns:
-      A `tfd.TransformedDistribution`, as `maf`.
-
-    Raises:
-      ValueError: if an argument is not as said.
-
-    Reference: Kingma, Salimans, Jozefowicz, Chen, Sutskever and Welling, *Improving variational inference with inverse
-    autoregressive flow*, 2016.
-
-    >>> tfp_glow.iaf(3, num_layers=2, hidden_sizes=(16, 16)).sample(5).shape
-    TensorShape([5, 3])
-    """
-    return IAFConfig(event_shape=event_shape, num_layers=num_layers, hidden_sizes=hidden_sizes, activation=activation,
-                     batch_norm=batch_norm, log_scale=log_scale, **data).build()
-
-
-@register_config("maf")
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MAFConfig(VectorConfig):
-    """The arguments of `maf`, checked."""
-
-    num_layers: int = 5
-    hidden_sizes: tuple = (512, 512)
-    activation: str = "relu"
-    batch_norm: bool = True
-    log_scale: str = "linear"
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_int("num_layers", self.num_layers)
-        check_bool("batch_norm", self.batch_norm)
-        check_activation("activation", self.activation)
-        check_choice("log_scale", self.log_scale, ("linear", "tanh"))
-
-    def _steps(self, size, seed):
-        steps = []
-        for index in range(self.num_layers):
-            network = self._network(size, seed)
-            steps += [tfgb.Reverse((size,), dtype=self.dtype)] * (index > 0)
-            steps.append(self._layer(tfgb.MaskedAutoregressive((size,), network, dtype=self.dtype)))
-            steps += self._norm(size) if self.batch_norm else []
-        return steps
-
-    def _network(self, size, seed):
-        dtype = self.network_dtype or self.dtype
-        made = MADE(size, self.hidden_sizes, self.activation, seed=seed, dtype=dtype)
-        if self.log_scale == "linear":
-            return made
-        return keras.Sequential([keras.Input((size,), dtype=self.dtype), made, ScaledTanh(dtype=dtype)])
-
-    def _layer(self, autoregressive):
-        return autoregressive
-
-
-@register_config("iaf")
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class IAFConfig(MAFConfig):
-    """The arguments of `iaf`, checked."""
-
-    batch_norm: bool = False
-
-    def _layer(self, autoregressive):
-        return tfb.Invert(autoregressive)
+    steps = vectors.entrance()
+    for index in range(num_layers):
+        steps += [tfgb.Reverse((size,), dtype=dtype)] * (index > 0)
+        steps.append(direction(tfgb.MaskedAutoregressive((size,), made(), dtype=dtype)))
+        steps += vectors.batch_norm() if batch_norm else []
+    return flow_distribution(steps, name)

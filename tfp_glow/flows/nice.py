@@ -1,78 +1,71 @@
 # SPDX-License-Identifier: Apache-2.0
 """NICE (Dinh, Krueger and Bengio, 2015)."""
 
-import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
+import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from tfp_glow import bijectors as tfgb
-from tfp_glow._checks import check_choice, check_int
-from tfp_glow.flows._config import register_config
-from tfp_glow.flows._vector import VectorConfig
+from tfp_glow._checks import check_choice, check_int, check_ints
+from tfp_glow._types import ShapeLike
+from tfp_glow.flows._config import register_flow
+from tfp_glow.flows._shared import flow_distribution, standard_normal
+from tfp_glow.flows._vector_flow import VectorData
 from tfp_glow.networks import MLP
 
-tfd = tfp.distributions
 
+@register_flow("nice", shared=VectorData)
+def nice(event_shape: ShapeLike, num_couplings: int = 4, hidden_sizes: Sequence[int] = (1000,) * 5, *,
+         partition: str = "odd_even", prior: str = "logistic", **data: Any) -> tfd.TransformedDistribution:
+    """Builds NICE, a distribution over vectors, or over images as vectors.
 
-def nice(event_shape, num_couplings=4, hidden_sizes=(1000,) * 5, *, partition="odd_even", prior="logistic", **data):
-    """Builds NICE, a `tfd.TransformedDistribution` over vectors, or over images as vectors.
-
-    `num_couplings` additive couplings change the two parts of the vector by turns; a diagonal scaling comes last, and
-    the only one with a log-det: `sum(log_scale)`, forward.
+    Additive couplings alternate between changing the two parts of the vector. A diagonal scaling comes last, on the
+    latent side. Only the scaling has a log-determinant: `sum(log_scale)` in the forward direction.
 
     Args:
-      event_shape: `(size,)` or an int, at least 2; or `(height, width, channels)`.
-      num_couplings: how many couplings.
-      hidden_sizes: sizes of the hidden layers of their networks (ReLU); the default is the paper's for MNIST.
-      partition: the two parts, `"odd_even"` elements (the paper's) or `"halves"`.
-      prior: of the latents, `"logistic"` (the paper's for most data) or `"normal"`.
-      **data: `pixels`, `num_bits`, `loc`, `scale`, `act_norm`, `seed`, `dtype` and `network_dtype`, see
-        `tfp_glow.flows.VectorConfig`.
+      event_shape: `(size,)` or an int of at least 2, for vectors; or `(height, width, channels)`, for images.
+      num_couplings: number of couplings.
+      hidden_sizes: sizes of the hidden layers of the networks, ints; the activation is ReLU. The default is the paper's
+        for MNIST.
+      partition: the two parts: `"odd_even"` elements (the default, as in the paper) or `"halves"`.
+      prior: base distribution: `"logistic"` (the default, the paper's for most data) or `"normal"`.
+      **data: see `VectorData`.
 
     Returns:
-      A `tfd.TransformedDistribution` with `event_shape` and no batch shape; `log_prob` is in nats per event, of the
-      density over data as it comes.
+      A `tfd.TransformedDistribution` with event shape `event_shape` and no batch shape. `log_prob` is in nats per
+      event, the log-density over data as it is given.
 
     Raises:
-      ValueError: if an argument is not as said.
+      ValueError: if an argument is out of range.
 
-    Reference: Dinh, Krueger and Bengio, *NICE: Non-linear independent components estimation*, 2015, section 5.1.
+    References:
+      Dinh, Krueger and Bengio, *NICE: Non-linear independent components estimation*, 2015, section 5.1.
+
+    Example:
 
     >>> tfp_glow.nice(6, hidden_sizes=(16,)).sample(3).shape
     TensorShape([3, 6])
     """
-    return NICEConfig(event_shape=event_shape, num_couplings=num_couplings, hidden_sizes=hidden_sizes,
-                      partition=partition, prior=prior, **data).build()
+    vectors = VectorData(event_shape=event_shape, **data)
+    num_couplings = check_int("num_couplings", num_couplings)
+    hidden_sizes = check_ints("hidden_sizes", hidden_sizes)
+    check_choice("partition", partition, ("odd_even", "halves"))
+    check_choice("prior", prior, ("logistic", "normal"))
+    generator = keras.random.SeedGenerator(vectors.seed)
+    size, dtype = vectors.size, vectors.dtype
+    masks = {"odd_even": ("checkerboard", "checkerboard_reversed"), "halves": ("channel", "channel_reversed")}
 
+    def coupling(mask: str) -> tfgb.AdditiveCoupling:
+        outputs = size if partition == "odd_even" else size - size // 2
+        network = MLP(outputs, hidden_sizes, seed=generator, dtype=vectors.policy)
+        return tfgb.AdditiveCoupling((size,), network, mask, dtype=dtype)
 
-@register_config("nice")
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class NICEConfig(VectorConfig):
-    """The arguments of `nice`, checked."""
-
-    num_couplings: int = 4
-    hidden_sizes: tuple = (1000,) * 5
-    partition: str = "odd_even"
-    prior: str = "logistic"
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_int("num_couplings", self.num_couplings)
-        check_choice("partition", self.partition, ("odd_even", "halves"))
-        check_choice("prior", self.prior, ("logistic", "normal"))
-
-    def _steps(self, size, seed):
-        masks = {"odd_even": ("checkerboard", "checkerboard_reversed"), "halves": ("channel", "channel_reversed")}
-        couplings = []
-        for index in range(self.num_couplings):
-            mask = masks[self.partition][index % 2]
-            outputs = size if self.partition == "odd_even" else size - size // 2
-            network = MLP(outputs, self.hidden_sizes, seed=seed, dtype=self.network_dtype or self.dtype)
-            couplings.append(tfgb.AdditiveCoupling((size,), network, mask, dtype=self.dtype))
-        return [*couplings, tfgb.Scale((size,), dtype=self.dtype)]
-
-    def _base(self, size):
-        if self.prior == "normal":
-            return super()._base(size)
-        return tfd.Independent(tfd.Logistic(tf.zeros([size], self.dtype), tf.ones([], self.dtype)), 1)
+    couplings = [coupling(masks[partition][index % 2]) for index in range(num_couplings)]
+    if prior == "normal":
+        base = standard_normal(size, dtype)
+    else:
+        base = tfd.Independent(tfd.Logistic(tf.zeros([size], dtype), tf.ones([], dtype)), 1)
+    return flow_distribution([*vectors.entrance(), *couplings, tfgb.Scale((size,), dtype=dtype)], "nice", base)

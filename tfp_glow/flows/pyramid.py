@@ -1,154 +1,129 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pyramid of subsampled images, each pixel given those before it by a mixture of logistics."""
+"""A pyramid of subsampled images, in which mixtures of logistics model each pixel given the pixels before it."""
 
-import dataclasses
 import math
+from collections.abc import Sequence
 
 import keras
-import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
 
 from tfp_glow import bijectors as tfgb
-from tfp_glow._checks import check_float_dtype, check_int, check_shape
+from tfp_glow._checks import check_activation, check_int, check_ints, check_shape
+from tfp_glow._types import DTypeLike, PolicyLike, Shape, ShapeLike
 from tfp_glow.bijectors.squeeze import squeezed_shape
-from tfp_glow.flows._config import PresetDistribution, check_seed_and_policy, register_config
+from tfp_glow.flows._config import register_flow
+from tfp_glow.flows._shared import check_common, check_divisible, flow_distribution
 from tfp_glow.networks import MADE, PixelInputs, PlacedResNet
-from tfp_glow._checks import check_activation, check_ints
-
-tfb, tfd = tfp.bijectors, tfp.distributions
+from tfp_glow.transforms import LogisticMixture
 
 
-def pyramid(image_shape, num_levels=2, width=64, num_blocks=3, *, num_components=5, top_sizes=(256, 256),
-            second_kernel=1, activation="relu", num_bits=8, seed=None, dtype="float32", network_dtype=None):
-    """Builds a pyramid flow, a `tfd.TransformedDistribution` over images in pixel units.
+@register_flow("pyramid")
+def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[int] = 64,
+            num_blocks: int | Sequence[int] = 3, *, num_components: int = 5, top_sizes: Sequence[int] = (256, 256),
+            second_kernel: int = 1, activation: str = "relu", num_bits: int = 8, seed: int | None = None,
+            dtype: DTypeLike = "float32", network_dtype: PolicyLike = None) -> tfd.TransformedDistribution:
+    """Builds a pyramid flow, a distribution over images in pixel units.
 
-    A level squeezes: the image of every second pixel (in both directions) is kept for the next level, and three
-    couplings give the other pixels, diagonal neighbours first, each given all before it. At the top a masked
-    autoregressive network goes through the pixels that are left, one after the other. Every conditional is a
-    discretised mixture of logistics whose distribution function maps the pixel to a normal latent
-    (`tfp_glow.bijectors.LogisticMixture`), so that densities of dequantised images are the probabilities of their
-    levels: no noise has to be modelled.
+    Each level keeps every second pixel in both directions; these pixels are the image of the next level. Three
+    conditional steps model the other pixels, diagonal neighbors first, each given all pixels before it. At the top, a
+    masked autoregressive network models the remaining pixels one after the other.
 
-    `log_prob` evaluates every network once, side by side; sampling, 3 networks for each level and channel and the top's
-    as often as it has elements.
+    Every conditional is a discretized mixture of logistics, whose distribution function maps the pixel to a normal
+    latent (`tfp_glow.transforms.LogisticMixture`). So the density of a dequantized image is the probability of its
+    levels, and the flow does not have to model any noise.
+
+    `log_prob` evaluates each network once. Sampling evaluates three networks per level and channel, and the top network
+    once per element of the top.
 
     Args:
       image_shape: `(height, width, channels)`; height and width must be divisible by `2**num_levels`.
-      num_levels: how often the image is subsampled.
-      width: hidden channels of the first level's networks, or a sequence with those of every level.
-      num_blocks: residual blocks of a network, or a sequence with those of every level.
-      num_components: logistics in a mixture.
-      top_sizes: sizes of the hidden layers of the top's network.
-      second_kernel, activation: as for `tfp_glow.networks.PlacedResNet`.
-      num_bits: bits of a pixel; images are in `[0, 2**num_bits)`.
-      seed: an int for reproducible weights, or None.
-      dtype: float32 or float64, of images, latents, densities and parameters.
-      network_dtype: dtype or policy of the networks, `dtype` by default; `"mixed_bfloat16"` is possible.
+      num_levels: number of times that the image is subsampled.
+      width: number of hidden channels of the networks, an int or one int per level. Default: 64.
+      num_blocks: number of residual blocks per network, an int or one int per level. Default: 3.
+      num_components: number of logistics per mixture. Default: 5.
+      top_sizes: sizes of the hidden layers of the top network, ints. Default: `(256, 256)`.
+      second_kernel: side of the second convolution of a residual block, 1 (the default) or 3.
+      activation: name of the Keras activation of the hidden layers. Default: `"relu"`.
+      num_bits: bits of a pixel, from 1 to 16; images are in `[0, 2**num_bits)`. Default: 8.
+      seed: an int for reproducible weights, or None (the default).
+      dtype: float32 (the default) or float64, of images, latents, densities and parameters.
+      network_dtype: dtype or Keras dtype policy of the networks, such as `"mixed_bfloat16"`. None (the default) is
+        `dtype`.
 
     Returns:
-      A `tfd.TransformedDistribution` with `event_shape` `image_shape` and no batch shape; `log_prob` is in nats per
-      image, of the density over pixel units.
+      A `tfd.TransformedDistribution` with event shape `image_shape` and no batch shape. `log_prob` is in nats per
+      image, the log-density over pixel units.
 
     Raises:
-      ValueError: if an argument is not as said.
+      ValueError: if an argument is out of range, or height or width is not divisible by `2**num_levels`.
 
-    Reference: Reed et al., *Parallel multiscale autoregressive density estimation*, 2017, for the order of pixels;
-    Salimans et al., *PixelCNN++*, 2017, for the mixtures; Ho et al., *Flow++*, 2019, for both as a flow.
+    References:
+      Reed et al., *Parallel multiscale autoregressive density estimation*, 2017, for the order of pixels; Salimans et
+      al., *PixelCNN++*, 2017, for the mixtures; Ho et al., *Flow++*, 2019, for mixtures in a flow.
+
+    Example:
 
     >>> flow = tfp_glow.pyramid((8, 8, 1), num_levels=2, width=8, num_blocks=1, top_sizes=(16,))
     >>> flow.sample(3).shape
     TensorShape([3, 8, 8, 1])
     """
-    return PyramidConfig(tuple(check_shape("image_shape", image_shape, ranks=(3,))), num_levels, width, num_blocks,
-                         num_components, top_sizes, second_kernel, activation, num_bits, seed, dtype,
-                         network_dtype).build()
+    image_shape = check_shape("image_shape", image_shape, ranks=(3,))
+    num_levels = check_int("num_levels", num_levels)
+    widths, blocks = _per_level("width", width, num_levels), _per_level("num_blocks", num_blocks, num_levels)
+    top_sizes = check_ints("top_sizes", top_sizes)
+    if second_kernel not in (1, 3):
+        raise ValueError(f"Argument `second_kernel` must be 1 or 3; received {second_kernel!r}.")
+    check_activation("activation", activation)
+    mixture = LogisticMixture(num_components, num_bits)
+    check_common(dtype, network_dtype, seed)
+    check_divisible(image_shape, 2**num_levels, "2**num_levels")
+    generator = keras.random.SeedGenerator(seed)
 
-
-@register_config("pyramid")
-@dataclasses.dataclass(frozen=True)
-class PyramidConfig:
-    """The arguments of `pyramid`, checked."""
-
-    image_shape: tuple
-    num_levels: int = 2
-    width: int | tuple = 64
-    num_blocks: int | tuple = 3
-    num_components: int = 5
-    top_sizes: tuple = (256, 256)
-    second_kernel: int = 1
-    activation: str = "relu"
-    num_bits: int = 8
-    seed: int | None = None
-    dtype: str = "float32"
-    network_dtype: str | None = None
-
-    def __post_init__(self):
-        height, width, _ = check_shape("image_shape", self.image_shape, ranks=(3,))
-        check_int("num_levels", self.num_levels)
-        for argument in ("width", "num_blocks"):
-            value = getattr(self, argument)
-            if isinstance(value, (tuple, list)) and len(check_ints(argument, value)) != self.num_levels:
-                raise ValueError(f"Argument `{argument}` must be a whole number, or one for each of the "
-                                 f"{self.num_levels} levels; received {value!r}.")
-            if not isinstance(value, (tuple, list)):
-                check_int(argument, value)
-        check_ints("top_sizes", self.top_sizes)
-        if self.second_kernel not in (1, 3):
-            raise ValueError(f"Argument `second_kernel` must be 1 or 3; received {self.second_kernel!r}.")
-        check_activation("activation", self.activation)
-        tfgb.LogisticMixture(self.num_components, self.num_bits)
-        check_float_dtype(self.dtype)
-        check_seed_and_policy(self)
-        if height % 2**self.num_levels or width % 2**self.num_levels:
-            raise ValueError(f"Argument `image_shape` must have height and width divisible by 2**num_levels = "
-                             f"{2**self.num_levels}; received {tuple(self.image_shape)}.")
-
-    def build(self):
-        """Makes the distribution, with fresh weights."""
-        flow = tfgb.Steps([
-            tfgb.RawPixels(self.image_shape, self.num_bits, dtype=self.dtype),
-            self._level(tuple(self.image_shape), 0, keras.random.SeedGenerator(self.seed)),
-        ], name="pyramid")
-        size = math.prod(self.image_shape)
-        base = tfd.Independent(tfd.Normal(tf.zeros([size], self.dtype), tf.ones([], self.dtype)), 1)
-        return PresetDistribution(self, base, flow, name="pyramid")
-
-    def _level(self, shape, level, seed):
-        """Squeeze, the pixels between given those that are kept, and the next level on these; or the top."""
-        if level == self.num_levels:
-            return tfgb.Multiscale(self._top(shape, seed), name="top")
-        kept, squeezed = shape[-1], squeezed_shape(shape)
-        networks = [self._network(level, seed, name=f"network_{k}") for k in range(kept, squeezed[-1])]
-        body = tfgb.Steps([
-            tfgb.Squeeze(shape, order="space_to_depth", dtype=self.dtype),
-            tfgb.Permute(squeezed, _diagonal_first(kept), dtype=self.dtype),
-            tfgb.ChannelAutoregressive(squeezed, networks, self._rule(), kept, dtype=self.dtype),
-        ])
-        next_level = self._level((*squeezed[:-1], kept), level + 1, seed)
-        return tfgb.Multiscale(body, next_level, num_kept=kept, name=f"level_{level}")
-
-    def _network(self, level, seed, name):
-        width, num_blocks = (
-            value[level] if isinstance(value, (tuple, list)) else value for value in (self.width, self.num_blocks))
-        policy = self.network_dtype or self.dtype
+    def network(index: int, name: str) -> keras.Layer:
         return keras.Sequential([
-            PixelInputs(self.num_bits, mark_black=True, dtype=self.dtype),
-            PlacedResNet(width, self._rule().num_parameters, num_blocks, self.second_kernel, self.activation, seed=seed,
-                         dtype=policy)], name=name)
+            PixelInputs(mixture.num_bits, mark_black=True, dtype=dtype),
+            PlacedResNet(widths[index], mixture.num_parameters, blocks[index], second_kernel, activation,
+                         seed=generator, dtype=network_dtype or dtype)], name=name)
 
-    def _top(self, shape, seed):
-        size, rule = math.prod(shape), self._rule()
-        network = keras.Sequential([
-            PixelInputs(self.num_bits, dtype=self.dtype),
-            MADE(size, self.top_sizes, self.activation, rule.num_parameters, seed=seed, dtype=self.dtype)], name="top")
-        flatten = tfgb.Flatten(shape, dtype=self.dtype)
-        return tfgb.Steps([
-            flatten, tfgb.MaskedAutoregressive((size,), network, self.dtype, rule=rule), tfb.Invert(flatten)])
+    def top(shape: Shape) -> tfgb.Steps:
+        size = math.prod(shape)
+        made = keras.Sequential([
+            PixelInputs(mixture.num_bits, dtype=dtype),
+            MADE(size, top_sizes, activation, mixture.num_parameters, seed=generator, dtype=dtype)], name="top")
+        flatten = tfgb.Flatten(shape, dtype=dtype)
+        autoregressive = tfgb.MaskedAutoregressive((size,), made, dtype, transform=mixture)
+        return tfgb.Steps([flatten, autoregressive, tfb.Invert(flatten)])
 
-    def _rule(self):
-        return tfgb.LogisticMixture(self.num_components, self.num_bits)
+    def level(shape: Shape, index: int) -> tfgb.Multiscale:
+        """A squeeze, the pixels between the kept ones, and the next level on the kept ones; or the top."""
+        if index == num_levels:
+            return tfgb.Multiscale(top(shape), name="top")
+        num_kept, squeezed = shape[-1], squeezed_shape(shape)
+        networks = [network(index, name=f"network_{k}") for k in range(num_kept, squeezed[-1])]
+        body = tfgb.Steps([
+            tfgb.Squeeze(shape, order="space_to_depth", dtype=dtype),
+            tfgb.Permute(squeezed, _diagonal_first(num_kept), dtype=dtype),
+            tfgb.ChannelAutoregressive(squeezed, networks, mixture, num_kept, dtype=dtype),
+        ])
+        return tfgb.Multiscale(body, level((*squeezed[:-1], num_kept), index + 1), num_kept=num_kept,
+                               name=f"level_{index}")
+
+    pixels = tfgb.RawPixels(image_shape, num_bits, dtype=dtype)
+    return flow_distribution([pixels, level(image_shape, 0)], name="pyramid")
 
 
-def _diagonal_first(channels):
-    """Order of the `4 * channels` of a squeeze: a block's first pixel, its diagonal neighbour, and the others."""
+def _per_level(argument: str, value: int | Sequence[int], num_levels: int) -> tuple[int, ...]:
+    """Returns one number per level; an int stands for all levels."""
+    if not isinstance(value, (tuple, list)):
+        return (check_int(argument, value),) * num_levels
+    values = check_ints(argument, value)
+    if len(values) != num_levels:
+        raise ValueError(f"Argument `{argument}` must be a whole number, or one for each of the {num_levels} levels; "
+                         f"received {value!r}.")
+    return values
+
+
+def _diagonal_first(channels: int) -> list[int]:
+    """Returns an order of the `4 * channels` of a squeeze: first pixel of a block, diagonal neighbor, the others."""
     return [place * channels + channel for place in (0, 3, 1, 2) for channel in range(channels)]

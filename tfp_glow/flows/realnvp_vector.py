@@ -1,73 +1,71 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RealNVP for vectors."""
+"""RealNVP over vectors (Dinh, Sohl-Dickstein and Bengio, 2017)."""
 
-import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import keras
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
 
 from tfp_glow import bijectors as tfgb
-from tfp_glow._checks import check_bool, check_int
-from tfp_glow.flows._config import register_config
-from tfp_glow.flows._vector import VectorConfig
+from tfp_glow._checks import check_activation, check_bool, check_int, check_ints
+from tfp_glow._types import ShapeLike
+from tfp_glow.flows._config import register_flow
+from tfp_glow.flows._shared import flow_distribution
+from tfp_glow.flows._vector_flow import VectorData
 from tfp_glow.networks import MLP, ScaledTanh
-from tfp_glow._checks import check_activation
 
 
-def realnvp_vector(event_shape, num_couplings=10, hidden_sizes=(128, 128), *, activation="relu", batch_norm=False,
-                   **data):
-    """Builds RealNVP over vectors, or over images as vectors: affine couplings that change odd and even elements by
-    turns, with dense networks whose log-scale is a learned factor times tanh.
+@register_flow("realnvp_vector", shared=VectorData)
+def realnvp_vector(event_shape: ShapeLike, num_couplings: int = 10, hidden_sizes: Sequence[int] = (128, 128), *,
+                   activation: str = "relu", batch_norm: bool = False, **data: Any) -> tfd.TransformedDistribution:
+    """Builds RealNVP over vectors, or over images as vectors. For convolutions over images use `tfp_glow.realnvp`.
+
+    Affine couplings alternate between changing the even and the odd elements. Their dense networks return a shift and a
+    log-scale, which is a learned factor times tanh.
 
     Args:
-      event_shape: `(size,)` or an int, at least 2; or `(height, width, channels)`.
-      num_couplings: how many couplings.
-      hidden_sizes: sizes of the hidden layers of their networks.
-      activation: name of a Keras activation of the hidden layers.
-      batch_norm: whether each coupling is followed by batch norm with a learned scale and shift.
-      **data: `pixels`, `num_bits`, `loc`, `scale`, `act_norm`, `seed`, `dtype` and `network_dtype`, see
-        `tfp_glow.flows.VectorConfig`.
+      event_shape: `(size,)` or an int of at least 2, for vectors; or `(height, width, channels)`, for images.
+      num_couplings: number of couplings.
+      hidden_sizes: sizes of the hidden layers of the networks, ints.
+      activation: name of the Keras activation of the hidden layers. Default: `"relu"`.
+      batch_norm: whether batch normalization with a learned scale and shift follows each coupling. Default: False.
+      **data: see `VectorData`.
 
     Returns:
-      A `tfd.TransformedDistribution` with `event_shape` and no batch shape; `log_prob` is in nats per event, of the
-      density over data as it comes.
+      A `tfd.TransformedDistribution` with event shape `event_shape` and no batch shape. `log_prob` is in nats per
+      event, the log-density over data as it is given.
 
     Raises:
-      ValueError: if an argument is not as said.
+      ValueError: if an argument is out of range.
 
-    Reference: Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, figure 1; as in the
-    comparison of Papamakarios, Pavlakou and Murray, *Masked autoregressive flow*, 2017, section 4.
+    References:
+      Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, figure 1; as in the comparison of
+      Papamakarios, Pavlakou and Murray, *Masked autoregressive flow*, 2017, section 4.
+
+    Example:
 
     >>> tfp_glow.realnvp_vector(2, num_couplings=4, hidden_sizes=(16,)).sample(3).shape
     TensorShape([3, 2])
     """
-    return RealNVPVectorConfig(event_shape=event_shape, num_couplings=num_couplings, hidden_sizes=hidden_sizes,
-                               activation=activation, batch_norm=batch_norm, **data).build()
+    vectors = VectorData(event_shape=event_shape, **data)
+    num_couplings = check_int("num_couplings", num_couplings)
+    hidden_sizes = check_ints("hidden_sizes", hidden_sizes)
+    check_activation("activation", activation)
+    check_bool("batch_norm", batch_norm)
+    generator = keras.random.SeedGenerator(vectors.seed)
+    size, dtype = vectors.size, vectors.dtype
 
+    def coupling(mask: str) -> tfgb.AffineCoupling:
+        network = keras.Sequential([
+            keras.Input((size,), dtype=dtype),
+            MLP(2 * size, hidden_sizes, activation, seed=generator, dtype=vectors.policy),
+            ScaledTanh(dtype=vectors.policy)])
+        return tfgb.AffineCoupling((size,), network, mask, scale="exp", dtype=dtype)
 
-@register_config("realnvp_vector")
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RealNVPVectorConfig(VectorConfig):
-    """The arguments of `realnvp_vector`, checked."""
-
-    num_couplings: int = 10
-    hidden_sizes: tuple = (128, 128)
-    activation: str = "relu"
-    batch_norm: bool = False
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_int("num_couplings", self.num_couplings)
-        check_bool("batch_norm", self.batch_norm)
-        check_activation("activation", self.activation)
-
-    def _steps(self, size, seed):
-        steps = []
-        dtype = self.network_dtype or self.dtype
-        for index in range(self.num_couplings):
-            network = keras.Sequential([
-                keras.Input((size,), dtype=self.dtype),
-                MLP(2 * size, self.hidden_sizes, self.activation, seed=seed, dtype=dtype), ScaledTanh(dtype=dtype)])
-            mask = ("checkerboard", "checkerboard_reversed")[index % 2]
-            steps.append(tfgb.AffineCoupling((size,), network, mask, scale="exp", dtype=self.dtype))
-            steps += self._norm(size) if self.batch_norm else []
-        return steps
+    steps: list[tfb.Bijector] = vectors.entrance()
+    for index in range(num_couplings):
+        steps.append(coupling(("checkerboard", "checkerboard_reversed")[index % 2]))
+        steps += vectors.batch_norm() if batch_norm else []
+    return flow_distribution(steps, name="realnvp_vector")

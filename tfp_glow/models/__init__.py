@@ -1,2 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`FlowModel`, the Keras model that trains a distribution, and its parts."""
+"""`FlowModel`, the Keras model that trains a distribution, and functions of trained models."""
+
+from tfp_glow.models import pretrained
+from tfp_glow.models.batch_parts import in_parts
+from tfp_glow.models.flow_model import FlowModel
+from tfp_glow.models.pretrained import load_pretrained
+from tfp_glow.models.resolution import at_resolution
+
+__all__ = ["FlowModel", "at_resolution", "in_parts", "load_pretrained", "pretrained"]

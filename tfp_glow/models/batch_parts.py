@@ -1,105 +1,125 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`in_parts`: a function over a batch, part by part and side by side."""
+"""`in_parts`: runs a function on equal parts of a batch in parallel."""
+
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
 from tfp_glow._checks import check_choice, check_int
 
 
-def in_parts(function, batch, num_parts, combine="concat"):
-    """Calls a function on equal parts of a batch, side by side, and puts the results together.
+def in_parts(function: Callable[[Any], Any], batch: Any, num_parts: int, combine: str = "concat") -> Any:
+    """Runs a function on equal parts of a batch in parallel and combines the results.
 
-    On a processor of several cores TensorFlow divides every operation among them. With convolutions of the size of a
-    flow's it is faster to give each core a part of the batch: let `num_parts` be the number of cores, and start the
-    process with `TF_NUM_INTRAOP_THREADS=1`, one thread an operation.
+    By default TensorFlow divides each operation among the cores of a CPU. The convolutions of a flow are small, so it
+    is faster to give each core a part of the batch. Set `num_parts` to the number of cores, and start the process with
+    the environment variable `TF_NUM_INTRAOP_THREADS=1`, so that each operation uses one thread.
 
-    In a `tf.function`, `function` is traced once, and the parts are turns of a loop that do not wait for each other.
-    Outside, they come one after the other. Gradients may be taken inside of `function` or of the result.
+    Inside a `tf.function`, `function` is traced once and the parts run in parallel, as iterations of one
+    `tf.while_loop`. In eager mode the parts run one after the other. Gradients can be computed inside `function`, and
+    through the result.
+
+    Stateless random operations with a fixed seed return the same numbers in every part. Draw such numbers for the whole
+    batch instead, and pass them within `batch`.
 
     Args:
-      function: a callable of one argument, structured as `batch`, that returns a tensor or a nested structure of them,
-        in which a None stays None. What it draws at random from a fixed seed is the same in all parts: draw such
-        numbers outside, for the whole batch.
-      batch: a tensor `[batch, ...]`, or a nested structure of them.
-      num_parts: how many, an int that divides the size of the batch.
-      combine: `"concat"` for results `[batch / num_parts, ...]`, one an event, which are joined to `[batch, ...]`;
-        `"mean"` or `"sum"` over the parts for results of one shape, such as a loss and its gradients.
+      function: callable that takes one argument with the structure of `batch`. It returns a tensor or a nested
+        structure of tensors. A None in the structure is returned as None.
+      batch: a tensor `[batch, ...]`, or a nested structure of such tensors.
+      num_parts: number of parts, an int. It must divide the size of the batch.
+      combine: how to combine the results of the parts. `"concat"` joins results `[batch / num_parts, ...]` along their
+        first axis, for values with one row per event. `"mean"` and `"sum"` reduce results of equal shape over the
+        parts, for a loss and its gradients.
 
     Returns:
-      What `function` returns, combined.
+      The combined results, in the structure that `function` returns.
 
     Raises:
-      ValueError: if an argument is not as said, or a scalar is to be joined.
+      ValueError: if `num_parts` is not a positive int or `combine` is none of the three names.
+      ValueError: if a tensor of `batch` is a scalar, or `num_parts` does not divide its first axis.
+      ValueError: if `combine` is `"concat"` and `function` returns a scalar; or if `combine` is `"mean"` or `"sum"` and
+        `function` returns a tensor without a static shape.
+      tf.errors.InvalidArgumentError: if the batch size is unknown until the `tf.function` runs, and `num_parts` does
+        not divide it.
 
-    >>> flow = tfp_glow.glow((8, 8, 1), num_levels=2, num_steps=2, width=16)
+    Example:
+
+    >>> flow = tfp_glow.glow((4, 4, 1), num_levels=1, num_steps=1, width=4)
     >>> def loss_and_gradients(x):
     ...     with tf.GradientTape() as tape:
     ...         loss = -tf.reduce_mean(flow.log_prob(x))
     ...     return loss, tape.gradient(loss, flow.trainable_variables)
     >>> step = tf.function(lambda x: tfp_glow.in_parts(loss_and_gradients, x, 2, "mean"))
-    >>> loss, gradients = step(tf.zeros((6, 8, 8, 1)))
+    >>> loss, gradients = step(tf.zeros((6, 4, 4, 1)))
     >>> log_prob = tf.function(lambda x: tfp_glow.in_parts(flow.log_prob, x, 2))
-    >>> log_prob(tf.zeros((6, 8, 8, 1))).shape
+    >>> log_prob(tf.zeros((6, 4, 4, 1))).shape
     TensorShape([6])
     """
-    check_int("num_parts", num_parts)
+    num_parts = check_int("num_parts", num_parts)
     check_choice("combine", combine, ("concat", "mean", "sum"))
-    batch = tf.nest.map_structure(lambda x: _divided(tf.convert_to_tensor(x), num_parts), batch)
+    batch = tf.nest.map_structure(lambda x: _split(tf.convert_to_tensor(x), num_parts), batch)
 
-    def part(k):
+    def part_of_batch(k):
         return tf.nest.map_structure(lambda x: x[k], batch)
 
-    call = _one_after_the_other if tf.executing_eagerly() else _side_by_side
-    result = call(function, part, num_parts, combine == "concat")
+    run = _run_in_sequence if tf.executing_eagerly() else _run_in_parallel
+    result = run(function, part_of_batch, num_parts, combine == "concat")
     return result if combine != "mean" else _map(lambda total: total / num_parts, result)
 
 
-def _divided(x, num_parts):
+def _split(x: tf.Tensor, num_parts: int) -> tf.Tensor:
+    """Reshapes `[batch, ...]` to `[num_parts, batch / num_parts, ...]`."""
     if x.shape.rank == 0 or x.shape.rank and (x.shape[0] or 0) % num_parts:
-        raise ValueError(f"Argument `batch` must be `[batch, ...]`, of a size that {num_parts} divides; received shape "
-                         f"{x.shape}.")
+        raise ValueError("Argument `batch` must hold tensors `[batch, ...]` whose first axis is divisible by "
+                         f"`num_parts`, {num_parts}; received shape {x.shape}.")
     size = tf.shape(x)[0] // num_parts if x.shape.rank is None or x.shape[0] is None else x.shape[0] // num_parts
     rest = x.shape[1:] if x.shape[1:].is_fully_defined() else tf.shape(x)[1:]
     return tf.reshape(x, tf.concat([[num_parts, size], rest], axis=0))
 
 
-def _one_after_the_other(function, part, num_parts, join):
-    results = [_map(tf.convert_to_tensor, function(part(k))) for k in range(num_parts)]
-    _map(lambda value: _check(value, join), results[0])
+def _run_in_sequence(function: Callable[[Any], Any], part_of_batch: Callable[[int], Any], num_parts: int,
+                     join: bool) -> Any:
+    results = [_map(tf.convert_to_tensor, function(part_of_batch(k))) for k in range(num_parts)]
+    _map(lambda value: _check_result(value, join), results[0])
     return _map(lambda *values: tf.concat(values, axis=0) if join else tf.add_n(values), *results)
 
 
-def _side_by_side(function, part, num_parts, join):
-    # Traced before the loop, which must know what comes out.
+def _run_in_parallel(function: Callable[[Any], Any], part_of_batch: Callable[[Any], Any], num_parts: int,
+                     join: bool) -> Any:
+    # The loop requires the types and shapes of its results beforehand, so the function is traced first.
     traced = tf.function(lambda x: _map(tf.convert_to_tensor, function(x)), autograph=False)
-    traced = traced.get_concrete_function(tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), part(0)))
+    traced = traced.get_concrete_function(
+        tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), part_of_batch(0)))
     outputs = traced.structured_outputs
-    _map(lambda value: _check(value, join), outputs)
+    _map(lambda value: _check_result(value, join), outputs)
 
     def body(k, totals):
-        pairs = zip(totals, _flat(traced(part(k))), strict=True)
+        pairs = zip(totals, _flatten(traced(part_of_batch(k))), strict=True)
         return k + 1, [total.write(k, value) if join else total + value for total, value in pairs]
 
-    # Sums are carried from turn to turn, but all else in a turn is free of the last one.
+    # An iteration depends on the one before through the sums alone, so the calls of the function run in parallel.
     start = [tf.TensorArray(o.dtype, num_parts, element_shape=o.shape) if join else tf.zeros(o.shape, o.dtype)
-             for o in _flat(outputs)]
+             for o in _flatten(outputs)]
     _, totals = tf.while_loop(lambda k, _: k < num_parts, body, (0, start), parallel_iterations=num_parts,
                               maximum_iterations=num_parts)
     values = iter([tf.concat([t.read(k) for k in range(num_parts)], axis=0) if join else t for t in totals])
     return _map(lambda _: next(values), outputs)
 
 
-def _check(value, join):
+def _check_result(value: tf.Tensor, join: bool) -> None:
     if join and value.shape.rank == 0:
-        raise ValueError("Argument `function` must return `[batch, ...]` for combine='concat'; received a scalar.")
+        raise ValueError("Argument `function` must return tensors `[batch, ...]` if `combine` is 'concat'; received a "
+                         "scalar. Use 'mean' or 'sum' for values per batch.")
     if not join and not value.shape.is_fully_defined():
-        raise ValueError("Argument `function` must return tensors of one shape for combine='mean' or 'sum'; received "
-                         f"{value.shape}.")
+        raise ValueError("Argument `function` must return tensors of static shape if `combine` is 'mean' or 'sum'; "
+                         f"received shape {value.shape}.")
 
 
-def _map(function, *structures):
+def _map(function: Callable[..., Any], *structures: Any) -> Any:
+    """Maps nested structures as `tf.nest.map_structure` does, and keeps None where the first structure has it."""
     return tf.nest.map_structure(lambda *values: None if values[0] is None else function(*values), *structures)
 
 
-def _flat(structure):
+def _flatten(structure: Any) -> list[tf.Tensor]:
     return [value for value in tf.nest.flatten(structure) if value is not None]

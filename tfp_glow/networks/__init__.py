@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks for coupling layers: plain Keras 3 layers that know nothing of bijectors."""
+"""Networks for conditioners: Keras 3 layers, independent of bijectors and of TensorFlow Probability."""
 
 from tfp_glow.networks.conv_layers import NormalizedConv2D, ZeroConv2D
 from tfp_glow.networks.convnet import ConvNet

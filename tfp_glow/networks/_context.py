@@ -1,38 +1,58 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inputs with a context: how the networks read `[kept, context]`."""
+"""Concatenation of a network's input with a context."""
 
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import tensorflow as tf
 from keras import ops
 
+from tfp_glow._types import Shape
 
-def joined(inputs):
-    """One tensor of a network's inputs: of a pair `[kept, context]`, the context stands after the channels of `kept`.
+Inputs: TypeAlias = tf.Tensor | Sequence[tf.Tensor]  # A tensor, or a pair `[kept, context]`.
+InputShape: TypeAlias = Sequence[Any]  # A shape, or the pair of the shapes of `kept` and `context`.
+
+
+def concatenate_context(inputs: Inputs) -> tf.Tensor:
+    """Concatenates the pair `[kept, context]` along the channels; returns a single tensor unchanged.
 
     Args:
-      inputs: a tensor `[batch, ..., channels]`, or the pair of it and a context: `[batch, size]`, the same for every
-        pixel, or of the rank of `kept` with values of its own for each.
+      inputs: a tensor `[batch, ..., channels]`, or a pair `[kept, context]`, where `kept` is such a tensor. A context
+        `[batch, size]` is repeated for every pixel. A context `[batch, ..., size]` has its own values for every pixel.
 
     Returns:
-      A tensor `[batch, ..., channels]`, or `[batch, ..., channels + size]`.
+      A tensor `[batch, ..., channels]` without a context, `[batch, ..., channels + size]` with one. The channels of
+      `kept` come first.
 
     Raises:
-      ValueError: if the context is of another rank.
+      ValueError: if the context has neither rank 2 nor the rank of `kept`.
     """
     if not isinstance(inputs, (list, tuple)):
         return inputs
     kept, context = inputs
-    joined_shape([tuple(kept.shape), tuple(context.shape)])
+    shape_with_context([tuple(kept.shape), tuple(context.shape)])
     if len(context.shape) < len(kept.shape):
         context = ops.reshape(context, (-1, *(1,) * (len(kept.shape) - 2), context.shape[-1]))
         context = ops.broadcast_to(context, (*ops.shape(kept)[:-1], context.shape[-1]))
     return ops.concatenate([kept, context], axis=-1)
 
 
-def joined_shape(input_shape):
-    """The shape of `joined(inputs)`, given the shape or the pair of shapes of `inputs`."""
+def shape_with_context(input_shape: InputShape) -> Shape:
+    """Returns the shape of `concatenate_context(inputs)`.
+
+    Args:
+      input_shape: the shape of `inputs`, or the pair of shapes of `[kept, context]`.
+
+    Returns:
+      A tuple of sizes. The batch size may be None.
+
+    Raises:
+      ValueError: if the context has neither rank 2 nor the rank of `kept`.
+    """
     if not isinstance(input_shape[0], (list, tuple)):
         return tuple(input_shape)
     kept, context = map(tuple, input_shape)
     if len(context) not in (2, len(kept)):
-        raise ValueError("Argument `inputs` must be `[kept, context]` with a context `[batch, size]` or of the rank of "
-                         f"`kept`; received shapes {kept} and {context}.")
+        raise ValueError("Argument `inputs` must be `[kept, context]` with a context of shape `[batch, size]` or of "
+                         f"the rank of `kept`; received shapes {kept} and {context}.")
     return (*kept[:-1], kept[-1] + context[-1])

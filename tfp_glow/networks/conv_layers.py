@@ -1,67 +1,109 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two convolutions of Glow's coupling network."""
+"""Convolutions of Glow's coupling network: one with actnorm, one that starts at zero."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
 from tfp_glow._checks import check_int
+from tfp_glow._types import Shape
 
 
 class _Conv2D(keras.Layer):
-    """A stride-1, zero-padded convolution whose output channels have a learned scale, folded into the kernel."""
+    """A stride-1, zero-padded convolution. A learned scale per output channel is multiplied into the kernel."""
 
-    def __init__(self, filters, kernel_size, kernel_initializer, **kwargs):
+    def __init__(self, filters: int, kernel_size: int, kernel_initializer: keras.Initializer | str | dict,
+                 **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.filters, self.kernel_size = check_int("filters", filters), check_int("kernel_size", kernel_size)
+        self.filters = check_int("filters", filters)
+        self.kernel_size = check_int("kernel_size", kernel_size)
         self._kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         shape = (self.kernel_size, self.kernel_size, input_shape[-1], self.filters)
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self._kernel_initializer)
         self.log_scale = self.add_weight(name="log_scale", shape=(self.filters,), initializer="zeros")
         self.shift = self.add_weight(name="shift", shape=(self.filters,), initializer="zeros")
 
-    def _convolve(self, inputs, scale):
-        """`(conv(inputs, kernel) + shift) * scale`, by `bias_add`, which TensorFlow fuses with its neighbours."""
+    def _convolve(self, inputs: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+        """Computes `(conv(inputs, kernel) + shift) * scale`, with a `scale` of shape `[filters]`."""
+        # `bias_add` instead of a plain addition, since TensorFlow fuses it with the operations before and after it.
         kernel, shift = self.kernel * scale, self.shift * scale
         if self.kernel_size == 1:
             pixels = tf.nn.bias_add(ops.reshape(inputs, (-1, inputs.shape[-1])) @ kernel[0, 0], shift)
             return ops.reshape(pixels, (-1, *inputs.shape[1:-1], self.filters))
         return tf.nn.bias_add(tf.nn.conv2d(inputs, kernel, strides=1, padding="SAME"), shift)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "filters": self.filters, "kernel_size": self.kernel_size,
                 "kernel_initializer": keras.initializers.serialize(self._kernel_initializer)}
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class NormalizedConv2D(_Conv2D):
-    """A convolution followed by actnorm: `(conv(x, kernel) + shift) * exp(log_scale)`.
+    """Convolves an image and applies actnorm: `(conv(x, kernel) + shift) * exp(log_scale)`.
 
-    `initialize(x)` sets `shift` and `log_scale` once, so that the output for `x` has mean 0 and standard deviation 1
-    in every channel. Inputs `[batch, height, width, channels]`, outputs the same with `filters` channels.
+    The convolution has stride 1 and zero padding. Call `initialize(x)` once for data-dependent initialization. It sets
+    `shift` and `log_scale`, so that each channel of the output for `x` has mean 0 and standard deviation 1.
 
-    Reference: Kingma and Dhariwal, *Glow*, 2018, appendix A and the published code.
+    Args:
+      filters: an integer, the number of output channels.
+      kernel_size: an integer, the height and width of the kernel in pixels.
+      kernel_initializer: a Keras initializer of the kernel, or its name or config. Default: None, a normal
+        distribution of standard deviation 0.05.
+      **kwargs: further arguments of `keras.Layer`, for example `name` and `dtype`.
+
+    Input shape:
+      `[batch, height, width, channels]`.
+
+    Output shape:
+      `[batch, height, width, filters]`.
+
+    Raises:
+      ValueError: if `filters` or `kernel_size` is not an integer of at least 1.
+
+    References:
+      Kingma and Dhariwal, *Glow: Generative flow with invertible 1x1 convolutions*, 2018, appendix A, and the
+      authors' code.
+
+    Example:
+      >>> layer = NormalizedConv2D(filters=3, kernel_size=1)
+      >>> layer.build((None, 4, 4, 2))
+      >>> layer.initialize(keras.random.normal((2, 4, 4, 2))).shape
+      TensorShape([2, 4, 4, 3])
+      >>> layer.initialized.numpy().item()
+      True
     """
 
-    def __init__(self, filters, kernel_size, kernel_initializer=None, **kwargs):
+    def __init__(self, filters: int, kernel_size: int, kernel_initializer: keras.Initializer | str | dict | None = None,
+                 **kwargs: Any) -> None:
         initializer = kernel_initializer or keras.initializers.RandomNormal(stddev=0.05)
         super().__init__(filters, kernel_size, initializer, **kwargs)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         super().build(input_shape)
         self.initialized = self.add_weight(name="initialized", shape=(), initializer="zeros", dtype="bool",
                                            trainable=False)
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return self._convolve(inputs, ops.exp(self.log_scale))
 
-    def initialize(self, inputs):
-        """Sets the actnorm from a batch, unless it was set before, and returns the output."""
+    def initialize(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Sets `shift` and `log_scale` from a batch of inputs, unless they are already initialized.
+
+        The layer must be built. A channel that is constant over the batch keeps the scale 1.
+
+        Args:
+          inputs: a tensor `[batch, height, width, channels]`.
+
+        Returns:
+          The output for `inputs`, `[batch, height, width, filters]`.
+        """
         if not bool(ops.convert_to_numpy(self.initialized)):
             mean, variance = ops.moments(ops.cast(self(inputs), self.variable_dtype), axes=(0, 1, 2))
             constant = variance <= 1e-12 * (1.0 + ops.square(mean))
@@ -73,15 +115,37 @@ class NormalizedConv2D(_Conv2D):
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class ZeroConv2D(_Conv2D):
-    """A convolution that starts at zero: `(conv(x, kernel) + shift) * exp(3 * log_scale)`, all parameters zero.
+    """Convolves an image with a kernel that starts at zero: `(conv(x, kernel) + shift) * exp(3 * log_scale)`.
 
-    Inputs `[batch, height, width, channels]`, outputs the same with `filters` channels.
+    The convolution has stride 1 and zero padding. The initial output is zero, since all parameters start at zero.
 
-    Reference: Kingma and Dhariwal, *Glow*, 2018, section 3.3 and the published code.
+    Args:
+      filters: an integer, the number of output channels.
+      kernel_size: an integer, the height and width of the kernel in pixels. Default: 3.
+      kernel_initializer: a Keras initializer of the kernel, or its name or config. Default: `"zeros"`.
+      **kwargs: further arguments of `keras.Layer`, for example `name` and `dtype`.
+
+    Input shape:
+      `[batch, height, width, channels]`.
+
+    Output shape:
+      `[batch, height, width, filters]`.
+
+    Raises:
+      ValueError: if `filters` or `kernel_size` is not an integer of at least 1.
+
+    References:
+      Kingma and Dhariwal, *Glow: Generative flow with invertible 1x1 convolutions*, 2018, section 3.3, and the
+      authors' code.
+
+    Example:
+      >>> ZeroConv2D(filters=1)(keras.ops.ones((1, 1, 2, 3))).numpy().tolist()
+      [[[[0.0], [0.0]]]]
     """
 
-    def __init__(self, filters, kernel_size=3, kernel_initializer="zeros", **kwargs):
+    def __init__(self, filters: int, kernel_size: int = 3,
+                 kernel_initializer: keras.Initializer | str | dict = "zeros", **kwargs: Any) -> None:
         super().__init__(filters, kernel_size, kernel_initializer, **kwargs)
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return self._convolve(inputs, ops.exp(3.0 * self.log_scale))

@@ -1,67 +1,89 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Glow's coupling network."""
+"""`ConvNet`: the coupling network of Glow."""
+
+from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from tfp_glow._checks import check_int
-from tfp_glow.networks._context import joined, joined_shape
+from tfp_glow._types import PolicyLike, SeedLike, Shape
+from tfp_glow.networks._context import Inputs, InputShape, concatenate_context, shape_with_context
+from tfp_glow.networks._seeds import as_seed_generator
 from tfp_glow.networks.conv_layers import NormalizedConv2D, ZeroConv2D
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class ConvNet(keras.Layer):
-    """Three convolutions, 3x3, 1x1 and 3x3: the first two with actnorm and ReLU, the last one starting at zero.
+    """Applies three convolutions to an image, with kernels of 3x3, 1x1 and 3x3 pixels.
+
+    Actnorm and ReLU follow the first two convolutions. The last convolution starts at zero, so the initial output is
+    zero.
 
     Args:
-      width: channels of the hidden layers.
-      out_channels: channels of the output; for `AffineCoupling` over the halves of `C` channels, `C`.
-      seed: an int or `keras.random.SeedGenerator` for the kernels, or None for Keras's global seed.
-      dtype: dtype or policy of the layer (`"mixed_bfloat16"` computes in bfloat16 with float32 weights).
+      width: an integer, the number of channels of the hidden layers.
+      out_channels: an integer, the number of output channels. An `AffineCoupling` that splits `C` channels into halves
+        requires `C`.
+      seed: an integer or a `keras.random.SeedGenerator` for the kernels. Default: None, Keras's global seed.
+      dtype: dtype or dtype policy of the layer. `"mixed_bfloat16"` computes in bfloat16 with float32 weights.
+        Default: None, Keras's global policy.
       **kwargs: further arguments of `keras.Layer`.
 
-    Inputs `[batch, height, width, channels]`, or `[kept, context]` with a context `[batch, size]` for all pixels or
-    `[batch, height, width, size]`; outputs `[batch, height, width, out_channels]`.
+    Input shape:
+      `[batch, height, width, channels]`, or a pair `[kept, context]` with a context of shape `[batch, size]` or
+      `[batch, height, width, size]`. A context `[batch, size]` is repeated for every pixel.
+
+    Output shape:
+      `[batch, height, width, out_channels]`.
 
     Raises:
-      ValueError: if `width` or `out_channels` is not a positive whole number.
+      ValueError: if `width` or `out_channels` is not an integer of at least 1.
 
-    Reference: Kingma and Dhariwal, *Glow*, 2018, appendix A.
+    References:
+      Kingma and Dhariwal, *Glow: Generative flow with invertible 1x1 convolutions*, 2018, appendix A.
 
-    >>> ConvNet(width=16, out_channels=4)(keras.ops.zeros((1, 8, 8, 2))).shape
-    TensorShape([1, 8, 8, 4])
+    Example:
+      >>> ConvNet(width=16, out_channels=4)(keras.ops.zeros((1, 8, 8, 2))).shape
+      TensorShape([1, 8, 8, 4])
     """
 
-    def __init__(self, width, out_channels, seed=None, dtype=None, **kwargs):
+    def __init__(self, width: int, out_channels: int, seed: SeedLike = None, dtype: PolicyLike = None,
+                 **kwargs: Any) -> None:
         super().__init__(dtype=dtype, **kwargs)
-        self.width, self.out_channels = check_int("width", width), check_int("out_channels", out_channels)
-        if not isinstance(seed, keras.random.SeedGenerator):
-            seed = keras.random.SeedGenerator(seed)  # One int would give both kernels the same numbers.
-        normal = keras.initializers.RandomNormal(stddev=0.05, seed=seed)
+        self.width = check_int("width", width)
+        self.out_channels = check_int("out_channels", out_channels)
+        normal = keras.initializers.RandomNormal(stddev=0.05, seed=as_seed_generator(seed))
         policy = self.dtype_policy
-        self.conv_in = NormalizedConv2D(width, 3, normal, dtype=policy, name="conv_in")
-        self.conv_hidden = NormalizedConv2D(width, 1, normal, dtype=policy, name="conv_hidden")
-        self.conv_out = ZeroConv2D(out_channels, 3, dtype=policy, name="conv_out")
+        self.conv_in = NormalizedConv2D(self.width, 3, normal, dtype=policy, name="conv_in")
+        self.conv_hidden = NormalizedConv2D(self.width, 1, normal, dtype=policy, name="conv_hidden")
+        self.conv_out = ZeroConv2D(self.out_channels, 3, dtype=policy, name="conv_out")
 
-    def build(self, input_shape):
-        input_shape = joined_shape(input_shape)
+    def build(self, input_shape: InputShape) -> None:
+        input_shape = shape_with_context(input_shape)
         hidden_shape = (*input_shape[:-1], self.width)
         self.conv_in.build(input_shape)
         self.conv_hidden.build(hidden_shape)
         self.conv_out.build(hidden_shape)
 
-    def call(self, inputs):
-        hidden = ops.relu(self.conv_in(joined(inputs)))
+    def call(self, inputs: Inputs) -> tf.Tensor:
+        hidden = ops.relu(self.conv_in(concatenate_context(inputs)))
         hidden = ops.relu(self.conv_hidden(hidden))
         return self.conv_out(hidden)
 
-    def initialize(self, inputs):
-        """Sets the actnorms of the hidden layers from a batch of inputs; those set before stay."""
-        hidden = ops.relu(self.conv_in.initialize(joined(inputs)))
+    def initialize(self, inputs: Inputs) -> None:
+        """Sets the actnorm parameters from a batch, in each layer that is not yet initialized.
+
+        The network must be built.
+
+        Args:
+          inputs: a batch of inputs, with the shape given in the class description.
+        """
+        hidden = ops.relu(self.conv_in.initialize(concatenate_context(inputs)))
         self.conv_hidden.initialize(hidden)
 
-    def compute_output_shape(self, input_shape):
-        return (*joined_shape(input_shape)[:-1], self.out_channels)
+    def compute_output_shape(self, input_shape: InputShape) -> Shape:
+        return (*shape_with_context(input_shape)[:-1], self.out_channels)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "width": self.width, "out_channels": self.out_channels}

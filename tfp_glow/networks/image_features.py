@@ -1,60 +1,79 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network that looks at an image for couplings that are conditioned on it."""
+"""`ImageFeatures`: a convolutional network that computes a context from an image."""
+
+from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from tfp_glow._checks import check_int
+from tfp_glow._types import PolicyLike, SeedLike, Shape
+from tfp_glow.networks._seeds import as_seed_generator
 from tfp_glow.networks.conv_layers import NormalizedConv2D
-from tfp_glow.networks.mlp import shared_seed
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class ImageFeatures(keras.Layer):
-    """Centres an image of whole numbers, `2 * (x + 1/2) / num_levels - 1`, and looks around every pixel of it.
+    """Computes features of an integer-valued image, for couplings that are conditioned on the image.
 
-    The looking is done by two 3x3 convolutions with actnorm and ReLU.
+    The layer scales the pixels to `(-1, 1)` by `2 * (x + 1/2) / num_levels - 1`. Two 3x3 convolutions follow, each with
+    actnorm and ReLU.
 
     Args:
-      width: channels of the hidden layer and of the output.
-      num_levels: how many levels a pixel can take, from 0.
-      seed: an int or `keras.random.SeedGenerator` for the kernels, or None for Keras's global seed.
-      dtype: dtype or policy of the layer.
+      width: an integer, the number of channels of the hidden layer and of the output.
+      num_levels: an integer, the number of values of a pixel. The pixel values are `0, ..., num_levels - 1`.
+        Default: 256.
+      seed: an integer or a `keras.random.SeedGenerator` for the kernels. Default: None, Keras's global seed.
+      dtype: dtype or dtype policy of the layer. Default: None, Keras's global policy.
       **kwargs: further arguments of `keras.Layer`.
 
-    Inputs `[batch, height, width, channels]`, in pixel units; outputs the same with `width` channels.
+    Input shape:
+      `[batch, height, width, channels]`, in pixel units.
+
+    Output shape:
+      `[batch, height, width, features]`, where `features` is the argument `width`.
 
     Raises:
-      ValueError: if `width` or `num_levels` is not a positive whole number.
+      ValueError: if `width` or `num_levels` is not an integer of at least 1.
 
-    >>> ImageFeatures(width=16)(keras.ops.zeros((1, 8, 8, 3))).shape
-    TensorShape([1, 8, 8, 16])
+    Example:
+      >>> ImageFeatures(width=16)(keras.ops.zeros((1, 8, 8, 3))).shape
+      TensorShape([1, 8, 8, 16])
     """
 
-    def __init__(self, width, num_levels=256, seed=None, dtype=None, **kwargs):
+    def __init__(self, width: int, num_levels: int = 256, seed: SeedLike = None, dtype: PolicyLike = None,
+                 **kwargs: Any) -> None:
         super().__init__(dtype=dtype, **kwargs)
-        self.width, self.num_levels = check_int("width", width), check_int("num_levels", num_levels)
-        normal = keras.initializers.RandomNormal(stddev=0.05, seed=shared_seed(seed))
-        self.conv_in = NormalizedConv2D(width, 3, normal, dtype=self.dtype_policy, name="conv_in")
-        self.conv_out = NormalizedConv2D(width, 3, normal, dtype=self.dtype_policy, name="conv_out")
+        self.width = check_int("width", width)
+        self.num_levels = check_int("num_levels", num_levels)
+        normal = keras.initializers.RandomNormal(stddev=0.05, seed=as_seed_generator(seed))
+        self.conv_in = NormalizedConv2D(self.width, 3, normal, dtype=self.dtype_policy, name="conv_in")
+        self.conv_out = NormalizedConv2D(self.width, 3, normal, dtype=self.dtype_policy, name="conv_out")
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.conv_in.build(input_shape)
         self.conv_out.build((*input_shape[:-1], self.width))
 
-    def call(self, inputs):
-        return ops.relu(self.conv_out(ops.relu(self.conv_in(self._centred(inputs)))))
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return ops.relu(self.conv_out(ops.relu(self.conv_in(self._center(inputs)))))
 
-    def initialize(self, inputs):
-        """Sets the actnorms from a batch of images; those set before stay."""
-        hidden = ops.relu(self.conv_in.initialize(self._centred(inputs)))
+    def initialize(self, inputs: tf.Tensor) -> None:
+        """Sets the actnorm parameters from a batch of images, in each layer that is not yet initialized.
+
+        The network must be built.
+
+        Args:
+          inputs: a batch of images `[batch, height, width, channels]`, in pixel units.
+        """
+        hidden = ops.relu(self.conv_in.initialize(self._center(inputs)))
         self.conv_out.initialize(hidden)
 
-    def _centred(self, inputs):
+    def _center(self, inputs: tf.Tensor) -> tf.Tensor:
         return (inputs + 0.5) * (2.0 / self.num_levels) - 1.0
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.width)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "width": self.width, "num_levels": self.num_levels}

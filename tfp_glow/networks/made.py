@@ -1,88 +1,109 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MADE: a dense network masked such that every output depends on earlier inputs only."""
+"""`MADE`: a dense network with masked kernels, where each output depends on earlier inputs only."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from tfp_glow._checks import check_activation, check_int, check_ints
-from tfp_glow.networks.mlp import as_attributes, shared_seed
+from tfp_glow._tracking import set_layer_attributes
+from tfp_glow._types import PolicyLike, SeedLike, Shape
+from tfp_glow.networks._seeds import as_seed_generator
 
 
 class MaskedDense(keras.Layer):
-    """A dense layer whose kernel `[inputs, outputs]` counts only where `mask`, an array of its shape, is not 0."""
+    """Multiplies the inputs by a masked kernel and adds a bias: `inputs @ (kernel * mask) + bias`.
 
-    def __init__(self, mask, kernel_initializer, **kwargs):
+    Args:
+      mask: a boolean array `[inputs, outputs]`, False where the kernel has no effect.
+      kernel_initializer: a Keras initializer of the kernel, or its name.
+      **kwargs: further arguments of `keras.Layer`.
+    """
+
+    def __init__(self, mask: np.ndarray, kernel_initializer: keras.Initializer | str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.mask = mask
         self.kernel = self.add_weight(name="kernel", shape=mask.shape, initializer=kernel_initializer)
         self.bias = self.add_weight(name="bias", shape=mask.shape[1:], initializer="zeros")
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return ops.matmul(inputs, self.kernel * ops.convert_to_tensor(self.mask, dtype=inputs.dtype)) + self.bias
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class MADE(keras.Layer):
-    """A masked autoregressive network: outputs `[..., i, :]` depend on inputs `[..., :i]` alone.
+    """Applies a masked autoregressive network: outputs `[..., i, :]` depend on inputs `[..., :i]` only.
 
-    Hidden unit `k` has the degree `1 + k % (size - 1)` and sees what has at most that degree; the outputs for input `i`
-    (degree `i + 1`) see hidden units of lower degree. The last layer starts at zero.
+    Every unit has a degree. Input `i` has the degree `i + 1`, and hidden unit `k` has the degree `1 + k % (size - 1)`.
+    A hidden unit depends on units of the previous layer with the same or a lower degree. The outputs for input `i`
+    depend on hidden units of a degree below `i + 1`. The last layer starts at zero.
 
-    Fit for `tfp_glow.bijectors.MaskedAutoregressive`, and for `tfb.MaskedAutoregressiveFlow(MADE(size))`: the two
-    outputs for an input are its shift and log-scale.
+    With the default `num_outputs=2`, the outputs for an input are its shift and its log-scale. The network then fits
+    `tfp_glow.bijectors.MaskedAutoregressive` and `tfp.bijectors.MaskedAutoregressiveFlow`.
 
     Args:
-      size: how many inputs there are.
-      hidden_sizes: sizes of the hidden layers, a sequence of ints, possibly empty.
-      activation: name of a Keras activation or a callable, for the hidden layers.
-      num_outputs: outputs for every input.
-      seed: an int or `keras.random.SeedGenerator` for the kernels, or None for Keras's global seed.
-      dtype: dtype or policy of the layer.
+      size: an integer, the number of inputs.
+      hidden_sizes: a sequence of integers, the sizes of the hidden layers. It may be empty. Default: `(64, 64)`.
+      activation: name of a Keras activation or a callable, for the hidden layers. Default: `"relu"`.
+      num_outputs: an integer, the number of outputs per input. Default: 2.
+      seed: an integer or a `keras.random.SeedGenerator` for the kernels. Default: None, Keras's global seed.
+      dtype: dtype or dtype policy of the layer. Default: None, Keras's global policy.
       **kwargs: further arguments of `keras.Layer`.
 
-    Inputs `[..., size]`, with any batch shape, outputs `[..., size, num_outputs]`.
+    Input shape:
+      `[..., size]`, with any batch shape.
+
+    Output shape:
+      `[..., size, num_outputs]`.
 
     Raises:
-      ValueError: if a size is not a positive whole number.
+      ValueError: if `size`, `num_outputs` or a hidden size is not an integer of at least 1, or if Keras has no
+        activation of the given name.
 
-    Reference: Germain, Gregor, Murray and Larochelle, *MADE*, 2015; Papamakarios, Pavlakou and Murray, *Masked
-    autoregressive flow*, 2017.
+    References:
+      Germain, Gregor, Murray and Larochelle, *MADE: Masked autoencoder for distribution estimation*, 2015.
+      Papamakarios, Pavlakou and Murray, *Masked autoregressive flow for density estimation*, 2017.
 
-    >>> MADE(3, hidden_sizes=(16, 16))(keras.ops.zeros((5, 3))).shape
-    TensorShape([5, 3, 2])
+    Example:
+      >>> MADE(3, hidden_sizes=(16, 16))(keras.ops.zeros((5, 3))).shape
+      TensorShape([5, 3, 2])
     """
 
-    def __init__(self, size, hidden_sizes=(64, 64), activation="relu", num_outputs=2, seed=None, dtype=None,
-                 **kwargs):
+    def __init__(self, size: int, hidden_sizes: Sequence[int] = (64, 64), activation: str | Callable = "relu",
+                 num_outputs: int = 2, seed: SeedLike = None, dtype: PolicyLike = None, **kwargs: Any) -> None:
         super().__init__(dtype=dtype, **kwargs)
-        self.size, self.num_outputs = check_int("size", size), check_int("num_outputs", num_outputs)
+        self.size = check_int("size", size)
+        self.num_outputs = check_int("num_outputs", num_outputs)
         self.hidden_sizes = check_ints("hidden_sizes", hidden_sizes)
         self.activation = check_activation("activation", activation)
-        glorot = keras.initializers.GlorotUniform(seed=shared_seed(seed))
-        self.dense = as_attributes(self, [
+        glorot = keras.initializers.GlorotUniform(seed=as_seed_generator(seed))
+        self.dense = set_layer_attributes(self, [
             MaskedDense(mask, "zeros" if index == len(self.hidden_sizes) else glorot, dtype=self.dtype_policy,
                         name=f"dense_{index}")
-            for index, mask in enumerate(_masks(size, self.hidden_sizes, num_outputs))])
+            for index, mask in enumerate(_masks(self.size, self.hidden_sizes, self.num_outputs))])
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         hidden = ops.reshape(inputs, (-1, self.size))
         for index, dense in enumerate(self.dense):
             hidden = dense(self.activation(hidden) if index else hidden)
         return ops.reshape(hidden, (*ops.shape(inputs), self.num_outputs))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape, self.num_outputs)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "size": self.size, "hidden_sizes": list(self.hidden_sizes),
                 "activation": keras.activations.serialize(self.activation), "num_outputs": self.num_outputs}
 
 
-def _masks(size, hidden_sizes, num_outputs):
-    """0/1 masks of the kernels `[inputs, outputs]` of every layer, by the units' degrees."""
+def _masks(size: int, hidden_sizes: Sequence[int], num_outputs: int) -> list[np.ndarray]:
+    """Returns the boolean mask `[inputs, outputs]` of each layer's kernel, computed from the degrees of the units."""
     degrees = [np.arange(1, size + 1)]
     degrees += [1 + np.arange(hidden) % max(1, size - 1) for hidden in hidden_sizes]
     masks = [before[:, np.newaxis] <= after for before, after in zip(degrees, degrees[1:], strict=False)]

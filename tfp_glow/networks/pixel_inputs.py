@@ -1,50 +1,59 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pixels as a network likes them: whole levels between -1 and 1, and a mark for black."""
+"""`PixelInputs`: quantization and scaling of pixels for a network."""
+
+from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
-from tfp_glow._checks import check_int
+from tfp_glow._checks import check_bool, check_int
+from tfp_glow._types import Shape
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class PixelInputs(keras.Layer):
-    """Rounds dequantised pixels down to their levels and scales those to [-1, 1].
+    """Rounds dequantized pixels down to integers and scales the integers to `[-1, 1]`.
 
-    What uniform noise added is no information, so a network is better off without it. For conditioners of bijectors
-    over pixels; no gradient goes back through it.
+    Rounding removes the uniform noise of the dequantization, which carries no information. Use the layer at the input
+    of a conditioner over pixels. The layer has no gradient with respect to its input.
 
     Args:
-      num_bits: bits of a pixel.
-      mark_black: whether to add a channel for each, 1 where the level is 0 and 0 elsewhere: in many sets half of all
-        pixels are black, and nothing like the next level.
+      num_bits: an integer, the number of bits per channel of a pixel. Default: 8.
+      mark_black: a bool. If True, the output has one additional channel per input channel. It is 1 where the integer
+        is 0, and 0 otherwise. This helps on data sets with a black background, where 0 has another meaning than 1.
+        Default: False.
       **kwargs: further arguments of `keras.Layer`.
 
-    Inputs `[..., channels]` in pixel units `[0, 2**num_bits)`, outputs `[..., channels]`, or twice as many.
+    Input shape:
+      `[..., channels]`, in pixel units `[0, 2**num_bits)`.
+
+    Output shape:
+      `[..., channels]`, or `[..., 2 * channels]` if `mark_black` is True.
 
     Raises:
-      ValueError: if `num_bits` is not a positive whole number, or `mark_black` no bool.
+      ValueError: if `num_bits` is not an integer of at least 1, or if `mark_black` is not a bool.
 
-    >>> PixelInputs(num_bits=8, mark_black=True)(keras.ops.array([[0.7], [255.2]])).numpy().tolist()
-    [[-1.0, 1.0], [1.0, 0.0]]
+    Example:
+      >>> PixelInputs(num_bits=8, mark_black=True)(keras.ops.array([[0.7], [255.2]])).numpy().tolist()
+      [[-1.0, 1.0], [1.0, 0.0]]
     """
 
-    def __init__(self, num_bits=8, mark_black=False, **kwargs):
+    def __init__(self, num_bits: int = 8, mark_black: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.num_bits, self.mark_black = check_int("num_bits", num_bits), mark_black
-        if not isinstance(mark_black, bool):
-            raise ValueError(f"Argument `mark_black` must be True or False; received {mark_black!r}.")
+        self.num_bits = check_int("num_bits", num_bits)
+        self.mark_black = check_bool("mark_black", mark_black)
 
-    def call(self, inputs):
-        levels = ops.floor(inputs)
-        scaled = levels * (2.0 / (2**self.num_bits - 1)) - 1.0
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        integers = ops.floor(inputs)
+        scaled = integers * (2.0 / (2**self.num_bits - 1)) - 1.0
         if not self.mark_black:
             return ops.cast(scaled, self.compute_dtype)
-        black = ops.cast(levels <= 0.0, scaled.dtype)
+        black = ops.cast(integers <= 0.0, scaled.dtype)
         return ops.cast(ops.concatenate([scaled, black], axis=-1), self.compute_dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], input_shape[-1] * (2 if self.mark_black else 1))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_bits": self.num_bits, "mark_black": self.mark_black}

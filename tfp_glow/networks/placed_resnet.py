@@ -1,81 +1,104 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A residual network that knows where on the image it is."""
+"""`PlacedResNet`: a residual network with a learned position embedding."""
+
+from collections.abc import Callable
+from typing import Any
 
 import keras
+import tensorflow as tf
 
-from tfp_glow._checks import check_activation, check_int
-from tfp_glow.networks.mlp import as_attributes, shared_seed
+from tfp_glow._checks import check_activation, check_int, check_number
+from tfp_glow._tracking import set_layer_attributes
+from tfp_glow._types import PolicyLike, SeedLike, Shape
+from tfp_glow.networks._seeds import as_seed_generator
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class PlacedResNet(keras.Layer):
-    """Residual 3x3 convolutions over features that have a learned value for every place of the image.
+    """Applies residual blocks to an image, with a learned position embedding.
 
-    `h = conv3x3(x) + place`, then `h = h + second(act(conv3x3(act(h))))` for every block, and `conv1x1(act(h))` as the
-    output, which starts at zero, as `second` does in every block. `place` `[height, width, width_of_features]` is a
-    parameter: centred objects have borders and middles that are nothing alike.
+    The network computes
+
+    ```
+    h = conv3x3(x) + place
+    h = h + second(activation(conv3x3(activation(h))))    # for each block
+    output = conv1x1(activation(h))
+    ```
+
+    The parameter `place` is the position embedding, of shape `[height, width, features]`. It lets the network treat the
+    border and the middle of an image differently. The position embedding, the output layer and the convolutions
+    `second` start at zero.
 
     Args:
-      width: channels of the hidden layers.
-      out_channels: channels of the output.
-      num_blocks: how many residual blocks.
-      second_kernel: side of a block's second convolution, 1 or 3.
-      activation: name of a Keras activation.
-      seed: an int or `keras.random.SeedGenerator` for the kernels, or None for Keras's global seed.
-      dtype: dtype or policy of the layer (`"mixed_bfloat16"` computes in bfloat16 with float32 weights; the output
-        layer stays in float32).
+      width: an integer, the number of channels of the hidden layers.
+      out_channels: an integer, the number of output channels.
+      num_blocks: an integer, the number of residual blocks.
+      second_kernel: the height and width in pixels of the second kernel of each block, 1 or 3. Default: 1.
+      activation: name of a Keras activation or a callable. Default: `"relu"`.
+      seed: an integer or a `keras.random.SeedGenerator` for the kernels. Default: None, Keras's global seed.
+      dtype: dtype or dtype policy of the layer. `"mixed_bfloat16"` computes in bfloat16 with float32 weights, except in
+        the output layer, which computes in float32. Default: None, Keras's global policy.
       **kwargs: further arguments of `keras.Layer`.
 
-    Inputs `[batch, height, width, channels]`, outputs `[batch, height, width, out_channels]`.
+    Input shape:
+      `[batch, height, width, channels]`.
+
+    Output shape:
+      `[batch, height, width, out_channels]`.
 
     Raises:
-      ValueError: if a size is not a positive whole number, or there is no such activation.
+      ValueError: if `width`, `out_channels` or `num_blocks` is not an integer of at least 1, if `second_kernel` is
+        neither 1 nor 3, or if Keras has no activation of the given name.
 
-    Reference: He et al., *Identity mappings in deep residual networks*, 2016, for the order within a block.
+    References:
+      He et al., *Identity mappings in deep residual networks*, 2016, for the order of the layers in a block.
 
-    >>> PlacedResNet(width=8, out_channels=15, num_blocks=2)(keras.ops.zeros((1, 8, 8, 2))).shape
-    TensorShape([1, 8, 8, 15])
+    Example:
+      >>> PlacedResNet(width=8, out_channels=15, num_blocks=2)(keras.ops.zeros((1, 8, 8, 2))).shape
+      TensorShape([1, 8, 8, 15])
     """
 
-    def __init__(self, width, out_channels, num_blocks, second_kernel=1, activation="relu", seed=None, dtype=None,
-                 **kwargs):
+    def __init__(self, width: int, out_channels: int, num_blocks: int, second_kernel: int = 1,
+                 activation: str | Callable = "relu", seed: SeedLike = None, dtype: PolicyLike = None,
+                 **kwargs: Any) -> None:
         super().__init__(dtype=dtype, **kwargs)
-        self.width, self.out_channels = check_int("width", width), check_int("out_channels", out_channels)
-        self.num_blocks, self.second_kernel = check_int("num_blocks", num_blocks), second_kernel
-        if second_kernel not in (1, 3):
-            raise ValueError(f"Argument `second_kernel` must be 1 or 3; received {second_kernel!r}.")
+        self.width = check_int("width", width)
+        self.out_channels = check_int("out_channels", out_channels)
+        self.num_blocks = check_int("num_blocks", num_blocks)
+        self.second_kernel = int(check_number("second_kernel", second_kernel, "be 1 or 3", lambda size: size in (1, 3)))
         self.activation = check_activation("activation", activation)
-        self._he = keras.initializers.HeNormal(seed=shared_seed(seed))
-        self.conv_in = self._conv(width, 3, "conv_in")
-        self.blocks = [(self._conv(width, 3, f"conv_{index}_0"),
-                        self._conv(width, second_kernel, f"conv_{index}_1", kernel_initializer="zeros"))
-                       for index in range(num_blocks)]
-        as_attributes(self, [layer for block in self.blocks for layer in block])
-        self.conv_out = keras.layers.Conv2D(out_channels, 1, kernel_initializer="zeros", dtype=self.variable_dtype,
-                                            name="conv_out")
+        self._he_normal = keras.initializers.HeNormal(seed=as_seed_generator(seed))
+        self.conv_in = self._conv(self.width, 3, "conv_in")
+        self.blocks = [(self._conv(self.width, 3, f"conv_{index}_0"),
+                        self._conv(self.width, self.second_kernel, f"conv_{index}_1", kernel_initializer="zeros"))
+                       for index in range(self.num_blocks)]
+        set_layer_attributes(self, [layer for block in self.blocks for layer in block])
+        self.conv_out = keras.layers.Conv2D(self.out_channels, 1, kernel_initializer="zeros",
+                                            dtype=self.variable_dtype, name="conv_out")
 
-    def _conv(self, filters, kernel_size, name, kernel_initializer=None):
-        initializer = kernel_initializer or self._he
+    def _conv(self, filters: int, kernel_size: int, name: str,
+              kernel_initializer: str | None = None) -> keras.layers.Conv2D:
+        initializer = kernel_initializer or self._he_normal
         return keras.layers.Conv2D(filters, kernel_size, padding="same", kernel_initializer=initializer,
                                    dtype=self.dtype_policy, name=name)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         hidden_shape = (*input_shape[:-1], self.width)
         self.place = self.add_weight(name="place", shape=(*input_shape[1:-1], self.width), initializer="zeros")
         self.conv_in.build(input_shape)
         for layer in (*(layer for block in self.blocks for layer in block), self.conv_out):
             layer.build(hidden_shape)
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         hidden = self.conv_in(inputs) + self.place
         for first, second in self.blocks:
             hidden = hidden + second(self.activation(first(self.activation(hidden))))
         return self.conv_out(self.activation(hidden))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.out_channels)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "width": self.width, "out_channels": self.out_channels,
                 "num_blocks": self.num_blocks, "second_kernel": self.second_kernel,
                 "activation": keras.activations.serialize(self.activation)}

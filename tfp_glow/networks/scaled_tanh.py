@@ -1,49 +1,63 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RealNVP's log-scale: a learned factor times a hyperbolic tangent."""
+"""`ScaledTanh`: the bounded log-scale of RealNVP, a learned factor times a hyperbolic tangent."""
+
+from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from tfp_glow._checks import check_number
+from tfp_glow._types import PolicyLike, Shape
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class ScaledTanh(keras.Layer):
-    """Bounds the second half of the channels: `[shift, raw]` becomes `[shift, factor * tanh(raw)]`.
+    """Bounds the second half of the channels: maps `[shift, raw]` to `[shift, factor * tanh(raw)]`.
 
-    `factor` is one learned number, so a coupling's log-scale is bounded, but not by 1. The output fits
-    the elementwise rule `Affine("exp")`.
+    `factor` is one learned scalar, which bounds the log-scale of a coupling. The output fits the elementwise transform
+    `Affine("exp")`.
 
     Args:
-      factor: what the factor is before training.
-      regularizer: a Keras regulariser of the factor, or None.
-      dtype: dtype or policy of the layer.
+      factor: a number, the initial value of the learned factor. Default: 1.0.
+      regularizer: a Keras regularizer of the factor, or its name or config. Default: None, no regularization.
+      dtype: dtype or dtype policy of the layer. Default: None, Keras's global policy.
       **kwargs: further arguments of `keras.Layer`.
 
-    Inputs and outputs `[..., 2 * channels]`.
+    Input shape:
+      `[..., 2 * channels]`.
 
-    Reference: Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, section 4.1.
+    Output shape:
+      `[..., 2 * channels]`.
 
-    >>> ScaledTanh(factor=0.5)(keras.ops.ones((1, 2)))[0, 0].numpy().item()
-    1.0
+    Raises:
+      ValueError: if `factor` is not a real number.
+
+    References:
+      Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, section 4.1.
+
+    Example:
+      >>> ScaledTanh(factor=0.5)(keras.ops.array([[1.0, 100.0]])).numpy().tolist()
+      [[1.0, 0.5]]
     """
 
-    def __init__(self, factor=1.0, regularizer=None, dtype=None, **kwargs):
+    def __init__(self, factor: float = 1.0, regularizer: keras.Regularizer | str | dict | None = None,
+                 dtype: PolicyLike = None, **kwargs: Any) -> None:
         super().__init__(dtype=dtype, **kwargs)
         self.initial_factor = check_number("factor", factor)
         self.regularizer = keras.regularizers.get(regularizer)
 
-    def build(self, input_shape):
-        start = keras.initializers.Constant(self.initial_factor)
-        self.factor = self.add_weight(name="factor", shape=(), initializer=start, regularizer=self.regularizer)
+    def build(self, input_shape: Shape) -> None:
+        initializer = keras.initializers.Constant(self.initial_factor)
+        self.factor = self.add_weight(name="factor", shape=(), initializer=initializer, regularizer=self.regularizer)
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         shift, raw = ops.split(inputs, 2, axis=-1)
         return ops.concatenate([shift, self.factor * ops.tanh(raw)], axis=-1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "factor": self.initial_factor,
                 "regularizer": keras.regularizers.serialize(self.regularizer)}

@@ -1,64 +1,83 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A convolution whose kernel is a direction and a length."""
+"""`WeightNormConv2D`: a weight-normalized convolution, with separate parameters for direction and length."""
 
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from tfp_glow._checks import check_int
+from tfp_glow._checks import check_bool, check_int
+from tfp_glow._types import Shape
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class WeightNormConv2D(keras.Layer):
-    """A stride-1, zero-padded convolution with kernel `scale * direction / ||direction||`, a norm for each filter.
+    """Convolves an image with the weight-normalized kernel `scale * direction / ||direction||`.
+
+    Each filter has its own scale and its own norm. The convolution has stride 1 and zero padding.
 
     Args:
-      filters: channels of the output.
-      kernel_size: side of the kernel.
-      use_scale: whether the length is learned; if not it is 1, for use before a normalisation.
-      use_bias: whether a bias is added.
-      kernel_initializer: a Keras initialiser of the direction.
-      regularizer: a Keras regulariser of `scale`, or None.
-      **kwargs: further arguments of `keras.Layer`.
+      filters: an integer, the number of output channels.
+      kernel_size: an integer, the height and width of the kernel in pixels.
+      use_scale: a bool. If False, the scale is 1 instead of learned, which suffices before a normalization.
+        Default: True.
+      use_bias: a bool. If True, the layer adds a learned bias. Default: True.
+      kernel_initializer: a Keras initializer of the direction, or its name or config. Default: `"random_uniform"`.
+      regularizer: a Keras regularizer of `scale`, or its name or config. Default: None, no regularization.
+      **kwargs: further arguments of `keras.Layer`, for example `name` and `dtype`.
 
-    Inputs `[batch, height, width, channels]`, outputs the same with `filters` channels.
+    Input shape:
+      `[batch, height, width, channels]`.
 
-    Reference: Salimans and Kingma, *Weight normalization*, 2016; `scale` starts as in RealNVP's published code.
+    Output shape:
+      `[batch, height, width, filters]`.
 
-    >>> WeightNormConv2D(4, 3)(keras.ops.zeros((1, 8, 8, 2))).shape
-    TensorShape([1, 8, 8, 4])
+    Raises:
+      ValueError: if `filters` or `kernel_size` is not an integer of at least 1, or if `use_scale` or `use_bias` is not
+        a bool.
+
+    References:
+      Salimans and Kingma, *Weight normalization*, 2016. The initial value of `scale` is from the code of RealNVP's
+      authors.
+
+    Example:
+      >>> WeightNormConv2D(filters=4, kernel_size=3)(keras.ops.zeros((1, 8, 8, 2))).shape
+      TensorShape([1, 8, 8, 4])
     """
 
-    def __init__(self, filters, kernel_size, use_scale=True, use_bias=True, kernel_initializer="random_uniform",
-                 regularizer=None, **kwargs):
+    def __init__(self, filters: int, kernel_size: int, use_scale: bool = True, use_bias: bool = True,
+                 kernel_initializer: keras.Initializer | str | dict = "random_uniform",
+                 regularizer: keras.Regularizer | str | dict | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.filters, self.kernel_size = check_int("filters", filters), check_int("kernel_size", kernel_size)
-        self.use_scale, self.use_bias = use_scale, use_bias
+        self.filters = check_int("filters", filters)
+        self.kernel_size = check_int("kernel_size", kernel_size)
+        self.use_scale = check_bool("use_scale", use_scale)
+        self.use_bias = check_bool("use_bias", use_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.regularizer = keras.regularizers.get(regularizer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         shape = (self.kernel_size, self.kernel_size, input_shape[-1], self.filters)
         self.direction = self.add_weight(name="direction", shape=shape, initializer=self.kernel_initializer)
         if self.use_scale:
-            start = keras.initializers.Constant(math.sqrt(self.kernel_size**2 / 6.0))
-            self.scale = self.add_weight(name="scale", shape=(self.filters,), initializer=start,
+            initializer = keras.initializers.Constant(math.sqrt(self.kernel_size**2 / 6.0))
+            self.scale = self.add_weight(name="scale", shape=(self.filters,), initializer=initializer,
                                          regularizer=self.regularizer)
         if self.use_bias:
             self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         length = ops.rsqrt(ops.sum(ops.square(self.direction), axis=(0, 1, 2)))
         kernel = self.direction * (length * self.scale if self.use_scale else length)
         outputs = tf.nn.conv2d(inputs, kernel, strides=1, padding="SAME")
         return tf.nn.bias_add(outputs, self.bias) if self.use_bias else outputs
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "filters": self.filters, "kernel_size": self.kernel_size,
                 "use_scale": self.use_scale, "use_bias": self.use_bias,
                 "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),

@@ -1,2 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Elementwise transforms: what a coupling does to each changed element."""
+"""Elementwise transforms: what couplings and autoregressive bijectors do to each changed element."""
+
+from tfp_glow.transforms.additive import Additive
+from tfp_glow.transforms.affine import Affine
+from tfp_glow.transforms.elementwise import ElementwiseBijector, ElementwiseTransform, check_transform
+from tfp_glow.transforms.logistic_mixture import LogisticMixture
+
+__all__ = [
+    "Additive", "Affine", "ElementwiseBijector", "ElementwiseTransform", "LogisticMixture",
+    "check_transform",
+]
+
+AdditiveTransform, AffineTransform = Additive, Affine  # removed once all rooms use the short names

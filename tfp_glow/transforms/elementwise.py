@@ -1,91 +1,77 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The elementwise rules of coupling layers: what is done to `changed`, given what a network made of `kept`."""
+"""What an elementwise transform is, and its form as a TFP bijector."""
+
+from typing import Any, Protocol, runtime_checkable
 
 import tensorflow as tf
-import tensorflow_probability as tfp
-
-from tfp_glow._checks import check_choice
-
-tfb = tfp.bijectors
+from tensorflow_probability import bijectors as tfb
 
 
-class Additive:
-    """Adds a shift: forward `y = x + shift`, inverse `x = y - shift`, log-det 0.
+@runtime_checkable
+class ElementwiseTransform(Protocol):
+    """An invertible function of single numbers, whose parameters a conditioner computes.
 
-    Reference: Dinh, Krueger and Bengio, *NICE*, 2015, section 3.2.
+    A coupling and an autoregressive bijector apply it to each changed element. Any object with these members is an
+    elementwise transform; it needs no base class.
+
+    Attributes:
+      num_parameters: number of parameters per element. A conditioner returns `raw`, whose last axis holds
+        `num_parameters` blocks, each as wide as the last axis of the changed elements.
     """
 
-    num_parameters = 1
+    num_parameters: int
 
-    def forward(self, x, raw):
-        """Returns `(y, log_scale)`; `raw` is the network's output, of the shape of `x`; log_scale is None for 0."""
-        return x + raw, None
+    def forward(self, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Maps latents to data.
 
-    def inverse(self, y, raw):
-        """Returns `(x, log_scale)` of the inverse."""
-        return y - raw, None
+        Args:
+          x: floats `[..., size]`.
+          raw: output of the conditioner, `[..., num_parameters * size]`.
+
+        Returns:
+          `(y, log dy/dx)`, both `[..., size]`. None in place of the log-derivative means 0.
+        """
+
+    def inverse(self, y: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Maps data to latents.
+
+        Args:
+          y: floats `[..., size]`.
+          raw: output of the conditioner, `[..., num_parameters * size]`.
+
+        Returns:
+          `(x, log dx/dy)`, both `[..., size]`. None in place of the log-derivative means 0.
+        """
 
 
-class Affine:
-    """Scales and shifts: forward `y = x * exp(log_scale) + shift`, inverse `x = (y - shift) * exp(-log_scale)`.
+class ElementwiseBijector(tfb.Bijector):
+    """An elementwise transform with given parameters, as a `tfb.Bijector` over single numbers.
 
-    The log-det of the forward direction is the sum of `log_scale`. The network's output is `shift` and `raw` side by
-    side on the last axis, and `scale` says what becomes of `raw`:
-
-    * `"exp"`: `log_scale = raw` (RealNVP's, whose network ends in a learned factor times tanh);
-    * `"sigmoid"`: `log_scale = -log sigmoid(raw + 2)`, so that latents are images times a factor in (0, 1) (Glow's
-      published code);
-    * `"tanh"`: `log_scale = tanh(raw)`, bounded by 1.
-
-    Raises:
-      ValueError: if `scale` is none of these.
+    Args:
+      transform: an `ElementwiseTransform`.
+      raw: its parameters, `[..., num_parameters * size]`.
+      name: name of the bijector.
     """
 
-    num_parameters = 2
-
-    def __init__(self, scale="sigmoid"):
-        self.scale = check_choice("scale", scale, ("exp", "sigmoid", "tanh"))
-
-    def forward(self, x, raw):
-        """Returns `(y, log_scale)`; `raw` is the network's output, twice as wide as `x` on the last axis."""
-        shift, log_scale = self._parameters(raw)
-        return x * tf.exp(log_scale) + shift, log_scale
-
-    def inverse(self, y, raw):
-        """Returns `(x, -log_scale)`: the inverse and the log of its own scale."""
-        shift, log_scale = self._parameters(raw)
-        return (y - shift) * tf.exp(-log_scale), -log_scale
-
-    def _parameters(self, raw):
-        shift, raw = tf.split(raw, 2, axis=-1)
-        if self.scale == "sigmoid":
-            return shift, tf.nn.softplus(-(raw + 2.0))
-        return shift, tf.tanh(raw) if self.scale == "tanh" else raw
-
-
-class Elementwise(tfb.Bijector):
-    """A rule with its parameters, as TFP's machinery wants it: a bijector over single elements."""
-
-    def __init__(self, rule, raw, name="elementwise"):
+    def __init__(self, transform: ElementwiseTransform, raw: tf.Tensor, name: str = "elementwise"):
         parameters = dict(locals())
         super().__init__(forward_min_event_ndims=0, dtype=raw.dtype, parameters=parameters, name=name)
-        self._rule, self._raw = rule, raw
+        self._transform, self._raw = transform, raw
 
-    def _forward(self, x):
-        return self._rule.forward(x, self._raw)[0]
+    def _forward(self, x: tf.Tensor) -> tf.Tensor:
+        return self._transform.forward(x, self._raw)[0]
 
-    def _inverse(self, y):
-        return self._rule.inverse(y, self._raw)[0]
+    def _inverse(self, y: tf.Tensor) -> tf.Tensor:
+        return self._transform.inverse(y, self._raw)[0]
 
-    def _inverse_log_det_jacobian(self, y):
-        log_scale = self._rule.inverse(y, self._raw)[1]
-        return tf.zeros_like(y) if log_scale is None else log_scale
+    def _inverse_log_det_jacobian(self, y: tf.Tensor) -> tf.Tensor:
+        log_det = self._transform.inverse(y, self._raw)[1]
+        return tf.zeros_like(y) if log_det is None else log_det
 
 
-def check_rule(rule):
-    """Returns `rule`, or raises `ValueError` if it is no elementwise rule."""
-    parts = ("forward", "inverse", "num_parameters")
-    if isinstance(rule, type) or not all(hasattr(rule, part) for part in parts):
-        raise ValueError(f"Argument `rule` must be an elementwise rule such as Additive() or Affine(); "
-                         f"received {rule!r}.")
-    return rule
+def check_transform(transform: Any) -> ElementwiseTransform:
+    """Returns `transform`, or raises `ValueError` if it is no elementwise transform."""
+    if isinstance(transform, type) or not isinstance(transform, ElementwiseTransform):
+        raise ValueError("Argument `transform` must be an elementwise transform, such as Additive() or "
+                         f"Affine(); received {transform!r}.")
+    return transform

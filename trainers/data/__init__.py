@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data sets: `load` opens one by its SPEC, `dataset` makes batches of it. Images are read through TFDS."""
+"""Data sets: `load` opens the set that a spec names, `dataset` makes batches of it."""
 
-from trainers.data.image_data import ImageData, SPLITS
+from trainers.data.image_data import SPLITS, ImageData
 from trainers.data.pipeline import dataset, num_batches
 from trainers.data.specs import load, load_for_run
 from trainers.data.vector_data import VectorData

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`array:FILE`: a table of numbers, a row an example, from a `.npy` or `.csv` file."""
+"""`array:FILE`: a table of numbers from a `.npy` or `.csv` file, with one example per row."""
 
+import csv
 import pathlib
 
 import numpy as np
@@ -8,22 +9,26 @@ import numpy as np
 from trainers.data import prepared_sets
 from trainers.data.vector_data import VectorData
 
+_MIN_ROWS = 4  # Two for train, one for validation and one for test.
+
 
 def load(path: str) -> VectorData:
-    """Reads a table.
+    """Reads a table and splits its rows.
 
-    A `.csv` is separated by commas, with or without a line of titles. The rows are put into the order
-    `store.permutation`; its last tenth is the test split, and the last tenth of the rest validation.
+    The rows are put into the order `prepared_sets.fixed_permutation`. The last tenth is the test split, and the last
+    tenth of the remaining rows is the validation split.
 
     Args:
-      path: a `.npy` file of a real array `[rows, columns]`, or a `.csv` file.
+      path: path of a `.npy` file with a real array `[rows, columns]`, or of a `.csv` file in UTF-8. A `.csv` file
+        separates its columns by commas. Its first row may hold column titles.
 
     Returns:
-      A `VectorData` of rows as they are, in float32; the flow standardises them by the `statistics` of train.
+      A `VectorData` with the unscaled rows in float32. The flow standardizes them by the `statistics` of the training
+      split.
 
     Raises:
-      ValueError: in one line, if the file is missing or holds no such table, or a number in it is missing, NaN or
-        infinite, or a column does not vary.
+      ValueError: if the file is missing, corrupt or of another type; if it holds no table of finite numbers with at
+        least 4 rows; or if a column is constant.
     """
     file = pathlib.Path(path).expanduser()
     if not file.is_file():
@@ -40,12 +45,12 @@ def load(path: str) -> VectorData:
         row, column = np.argwhere(~np.isfinite(table))[0]
         raise ValueError(f"data: {path} must hold finite numbers only; row {row + 1}, column {column + 1} is "
                          f"{table[row, column]}")
-    shuffled = table[prepared_sets.permutation(len(table))].astype(np.float32)
+    if len(table) < _MIN_ROWS:
+        raise ValueError(f"data: {path} must have at least {_MIN_ROWS} rows; got {len(table)}")
+    shuffled = table[prepared_sets.fixed_permutation(len(table))].astype(np.float32)
     num_test = max(1, len(table) // 10)
     num_validation = max(1, (len(table) - num_test) // 10)
     num_train = len(table) - num_test - num_validation
-    if num_train < 2:
-        raise ValueError(f"data: {path} has too few rows to cut validation and test from: {len(table)}")
     train, validation, test = np.split(shuffled, [num_train, num_train + num_validation])
     data = VectorData(file.stem, {"train": train, "validation": validation, "test": test})
     for column, deviation in enumerate(data.statistics[1]):
@@ -55,32 +60,38 @@ def load(path: str) -> VectorData:
     return data
 
 
-def _read_npy(file):
+def _read_npy(file: pathlib.Path) -> np.ndarray:
     try:
         return np.asarray(np.load(file, allow_pickle=False))
     except (ValueError, EOFError) as error:
         raise ValueError(f"data: corrupt array file {file}: {error}") from error
 
 
-def _read_csv(file):
+def _read_csv(file: pathlib.Path) -> np.ndarray:
+    """Reads the numbers of a CSV file without blank lines and the row of titles; error messages count the others."""
     try:
-        lines = [line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except UnicodeDecodeError as error:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            rows = [row for row in csv.reader(lines, skipinitialspace=True, strict=True) if not _is_blank(row)]
+    except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"data: corrupt array file {file}: {error}") from error
-    rows = [line.split(",") for line in lines]
-    titled = bool(rows) and not any(map(_is_number, rows[0]))
-    rows = rows[titled:]
+    if rows and not any(map(_is_number, rows[0])):
+        del rows[0]
     for number, row in enumerate(rows, 1):
         if len(row) != len(rows[0]):
-            raise ValueError(f"data: rows of {file} must be of one length; row 1 has {len(rows[0])} numbers, "
+            raise ValueError(f"data: rows of {file} must have equal length; row 1 has {len(rows[0])} numbers, "
                              f"row {number} has {len(row)}")
-        wrong = next((cell for cell in row if not _is_number(cell)), None)
-        if wrong is not None:
-            raise ValueError(f"data: {file} must hold numbers only; row {number} has {wrong.strip()!r}")
-    return np.array(rows, dtype=np.float64)
+        for column, cell in enumerate(row, 1):
+            if not _is_number(cell):
+                raise ValueError(f"data: {file} must hold numbers only; row {number}, column {column} has "
+                                 f"{cell.strip()!r}")
+    return np.array([[float(cell) for cell in row] for row in rows], np.float64)
 
 
-def _is_number(cell):
+def _is_blank(row: list[str]) -> bool:
+    return not row or (len(row) == 1 and not row[0].strip())
+
+
+def _is_number(cell: str) -> bool:
     try:
         float(cell)
     except ValueError:

@@ -1,48 +1,82 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Crop and resize: images of all sizes become squares of one."""
+"""Central crop and resize, which give images of different sizes one size."""
 
 import dataclasses
+import numbers
 
 import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True)
-class Frame:
-    """What is kept of an image and how large: first a central crop, then a resize. With neither, all of it as it is.
+class CropAndResize:
+    """Cuts the central square out of an image, then resizes it.
+
+    Without `crop` and `resize` the image stays as it is.
 
     Attributes:
-      crop: side, in pixels, of the central square that is kept; None for all of the image or, if `resize` is given,
-        for the largest central square, so that nothing is squeezed.
-      resize: side, in pixels, that the square then gets: each new pixel is the mean of the area it stands for, rounded.
-        None to leave the size.
+      crop: int, side of the central square in pixels, at least 1. Default None: with `resize`, the largest central
+        square, so that the aspect ratio stays; without `resize`, the whole image.
+      resize: int, side of the result in pixels, at least 1. Each new pixel is the rounded mean of the area that it
+        covers. Default None: no resize.
 
     Raises:
-      ValueError: if one is not a whole number of at least 1.
+      ValueError: if `crop` or `resize` is neither None nor an integer of at least 1.
+
+    Example:
+
+    >>> CropAndResize(crop=4, resize=2)(tf.zeros([7, 10, 3], tf.uint8)).shape
+    TensorShape([2, 2, 3])
     """
 
     crop: int | None = None
     resize: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("crop", "resize"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ValueError(f"{name}: must be a whole number of at least 1; got {value!r}")
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+                raise ValueError(f"{name}: must be an integer of at least 1; got {value!r}")
+            object.__setattr__(self, name, int(value))
 
     @property
-    def side(self) -> int | None:
-        """Side of every image that comes out; None if images are left as they are."""
+    def output_side(self) -> int | None:
+        """Height and width of each result in pixels, or None if images keep their size."""
         return self.resize or self.crop
 
-    def size(self, height: int, width: int, what: str) -> tuple[int, int]:
-        """The size of an image of `height` x `width` after; raises `ValueError`, naming it, if the crop is larger."""
+    def output_size(self, height: int, width: int, image_name: str) -> tuple[int, int]:
+        """Computes the size of a result.
+
+        Args:
+          height: height of the image in pixels.
+          width: width of the image in pixels.
+          image_name: name of the image, for the error message.
+
+        Returns:
+          `(height, width)` of the result in pixels.
+
+        Raises:
+          ValueError: if the crop is larger than the image.
+        """
         if self.crop is not None and self.crop > min(height, width):
-            raise ValueError(f"crop: must not be larger than an image; {what} is {width}x{height}; got {self.crop}")
-        return (self.side, self.side) if self.side else (height, width)
+            raise ValueError(f"crop: must not be larger than an image; {image_name} is {width}x{height}; "
+                             f"got {self.crop}")
+        return (self.output_side, self.output_side) if self.output_side else (height, width)
 
     def __call__(self, image: tf.Tensor) -> tf.Tensor:
-        """The framed image: uint8 `[H, W, C]` to uint8 `[side, side, C]`."""
-        if self.side is None:
+        """Crops and resizes an image.
+
+        Args:
+          image: uint8 `[H, W, C]`.
+
+        Returns:
+          uint8 `[output_side, output_side, C]`, or `image` itself without crop and resize.
+
+        Raises:
+          tf.errors.InvalidArgumentError: if the crop is larger than the image.
+        """
+        if self.output_side is None:
             return image
         size = tf.shape(image)[:2]
         side = self.crop or tf.reduce_min(size)
@@ -55,4 +89,4 @@ class Frame:
         return image
 
 
-WHOLE = Frame()
+ORIGINAL_SIZE = CropAndResize()

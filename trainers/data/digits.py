@@ -1,45 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`digits`: the 1,797 handwritten digits, 8x8 pixels of 17 grey levels, that come with scikit-learn."""
+"""`digits`: the 1,797 handwritten digits of scikit-learn, 8x8 pixels with 17 gray levels."""
 
 import sklearn.datasets
 
 from trainers.data import prepared_sets
-from trainers.data.tfds_builders import from_builder
-from trainers.data.crop_and_resize import Frame, WHOLE
+from trainers.data.crop_and_resize import ORIGINAL_SIZE, CropAndResize
 from trainers.data.image_data import ImageData
+from trainers.data.tfds_builders import image_data_from_builder
 
 _NUM_TRAIN = 1500
 
 
-def load(data_dir: str | None = None, frame: Frame = WHOLE) -> ImageData:
+def load(data_dir: str | None = None, crop_and_resize: CropAndResize = ORIGINAL_SIZE) -> ImageData:
     """Opens scikit-learn's digits.
 
-    The fixed split: with `order = numpy.random.RandomState(0).permutation(1797)`, `order[:1350]` is
-    train, `order[1350:1500]` validation and `order[1500:]` (297 digits) test.
+    The splits are fixed. With `order = numpy.random.RandomState(0).permutation(1797)`, train is `order[:1350]`,
+    validation is `order[1350:1500]` and test is `order[1500:]` (297 digits).
 
     Args:
-      data_dir: directory of prepared sets, see `trainers.data.store`.
-      frame: how images are cropped and resized.
+      data_dir: directory of prepared sets. Default None: see `prepared_sets.cache_dir`.
+      crop_and_resize: crop and resize of each image. Default: none.
 
     Returns:
-      An `ImageData` with `image_shape` (8, 8, 1), unless framed, `num_levels` 17 and ten classes.
+      An `ImageData` with `num_levels` 17 and ten classes. Its `image_shape` is (8, 8, 1) without crop and resize.
+
+    Raises:
+      ValueError: if the crop is larger than an image, or `data_dir` is not writable.
     """
     bunch = sklearn.datasets.load_digits()
     images = bunch.images.astype("uint8")[..., None]
-    order = prepared_sets.permutation(len(images))
+    order = prepared_sets.fixed_permutation(len(images))
 
-    def splits():
-        parts = {"train": order[:_NUM_TRAIN], "test": order[_NUM_TRAIN:]}
+    def make_splits() -> dict[str, prepared_sets.KeyedExamples]:
+        indices = {"train": order[:_NUM_TRAIN], "test": order[_NUM_TRAIN:]}
         return {
-            split: prepared_sets.array_examples(images[part], bunch.target[part], 10, f"digits {split}")
-            for split, part in parts.items()
+            split: prepared_sets.keyed_examples(images[chosen], bunch.target[chosen], 10, f"digits {split}")
+            for split, chosen in indices.items()
         }
 
-    builder = prepared_sets.stored(
+    builder = prepared_sets.open_or_prepare(
         "digits",
-        prepared_sets.fingerprint([images.tobytes(), bunch.target.astype("int64").tobytes()]),
-        prepared_sets.features(images.shape[1:], [str(digit) for digit in range(10)]),
-        splits,
+        prepared_sets.content_fingerprint([images.tobytes(), bunch.target.astype("int64").tobytes()]),
+        prepared_sets.image_features(images.shape[1:], [str(digit) for digit in range(10)]),
+        make_splits,
         data_dir,
     )
-    return from_builder(builder, "digits", num_levels=17, frame=frame)
+    return image_data_from_builder(builder, "digits", num_levels=17, crop_and_resize=crop_and_resize)

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a SPEC, the text a user types after `--data=`, to an `ImageData` or `VectorData`."""
+"""Specs: the values of `--data`, such as `digits` or `tfds:cifar10`, and the data sets that they name."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from trainers.data import array_file, digits, idx_files, image_folder, tfds_catalog, toy_densities
-from trainers.data.crop_and_resize import Frame
+from trainers.data.crop_and_resize import CropAndResize
 from trainers.data.image_data import ImageData
 from trainers.data.vector_data import VectorData
 
-_IMAGES = {"tfds": tfds_catalog.load, "idx": idx_files.load, "folder": image_folder.load}
-_VECTORS = {"toy": toy_densities.load, "array": array_file.load}
+_IMAGE_LOADERS: dict[str, Callable[[str, str | None, CropAndResize], ImageData]] = {
+    "idx": idx_files.load, "folder": image_folder.load}
+_VECTOR_LOADERS: dict[str, Callable[[str], VectorData]] = {"toy": toy_densities.load, "array": array_file.load}
 _KNOWN = "digits, tfds:NAME, idx:DIR, folder:DIR, toy:NAME, array:FILE"
 
 
@@ -20,51 +22,64 @@ def load(
     crop: int | None = None,
     resize: int | None = None,
 ) -> ImageData | VectorData:
-    """Opens the set that `spec` names, preparing image sets on first use.
+    """Opens the data set that a spec names. The first use of an image set prepares it on disk.
 
     Args:
-      spec: `digits` (scikit-learn's 8x8 digits), `tfds:NAME` (a set of the TFDS catalogue, as in
-        `tfds:cifar10` or `tfds:downsampled_imagenet/32x32`), `idx:DIR` (MNIST's ubyte files, optionally
-        gzipped), `folder:DIR` (PNG and JPEG files, see `trainers.data.folder`), `toy:NAME` (a density in the
-        plane, see `trainers.data.densities`) or `array:FILE` (a table in a `.npy` or `.csv` file, see
-        `trainers.data.tabular`).
-      data_dir: directory of prepared sets. Default for `tfds:` is TFDS's own; for the other kinds it is
-        `$TFP_GLOW_DATA_DIR`, or `~/.cache/tfp_glow`.
-      download: whether a `tfds:` set that is not on disk may be downloaded.
-      crop: side of the central square that images are cut to first, see `trainers.data.frame`; None for no cut.
-      resize: side of the square that images are resized to then, or None.
+      spec: one of
+        - `digits`: the 8x8 digits of scikit-learn;
+        - `tfds:NAME`: a set of the TFDS catalog, such as `tfds:cifar10` or `tfds:downsampled_imagenet/32x32`;
+        - `idx:DIR`: files in the format of MNIST, plain or gzipped, see `trainers.data.idx_files`;
+        - `folder:DIR`: PNG and JPEG files, see `trainers.data.image_folder`;
+        - `toy:NAME`: a density in the plane, see `trainers.data.plane_densities`;
+        - `array:FILE`: a table in a `.npy` or `.csv` file, see `trainers.data.array_file`.
+      data_dir: directory of prepared sets. Default None: for `tfds:` the default of TFDS; for other images
+        `$TFP_GLOW_DATA_DIR`, or `~/.cache/tfp_glow` if that is not set.
+      download: whether TFDS may download a set that is not on disk. Default True.
+      crop: int, side in pixels of the central square that is cut out of each image first. Default None: no crop.
+      resize: int, side in pixels of the square to which each image is resized then. Default None: no resize.
 
     Returns:
-      An `ImageData`; for `toy:` and `array:` a `VectorData`.
+      An `ImageData`, or for `toy:` and `array:` a `VectorData`.
 
     Raises:
-      ValueError: in one line, if the spec is unknown or what it points to is missing, corrupt or not
-        one set of 8-bit images of one size, or of vectors of finite numbers; or if `crop` is larger than an image.
+      ValueError: with a one-line message: if the spec is unknown; if the data is missing or corrupt; if it is neither
+        a set of 8-bit images of one size nor a table of finite numbers; if `crop` is larger than an image; if `crop`
+        or `resize` is given for vectors.
 
-    #### Example
+    Example:
 
-    ```python
-    digits = load("digits")
-    digits.image_shape, digits.num_bits, digits.num_examples("train")   # (8, 8, 1), 5, 1350
-    ```
+    >>> images = load("digits")
+    >>> images.image_shape, images.num_bits, images.num_examples("train")
+    ((8, 8, 1), 5, 1350)
     """
     kind, colon, argument = spec.partition(":")
-    frame = Frame(crop, resize)
+    crop_and_resize = CropAndResize(crop, resize)
     if spec == "digits":
-        return digits.load(data_dir, frame)
-    if kind not in {*_IMAGES, *_VECTORS} or not colon:
+        return digits.load(data_dir, crop_and_resize)
+    if kind not in {"tfds", *_IMAGE_LOADERS, *_VECTOR_LOADERS} or not colon:
         raise ValueError(f"data: unknown kind of set {spec!r}; known are {_KNOWN}")
     if not argument:
         raise ValueError(f"data: nothing after the colon in {spec!r}; known are {_KNOWN}")
     if kind == "tfds":
-        return tfds_catalog.load(argument, data_dir, download, frame)
-    if kind in _IMAGES:
-        return _IMAGES[kind](argument, data_dir, frame)
-    if frame.side:
+        return tfds_catalog.load(argument, data_dir, download, crop_and_resize)
+    if kind in _IMAGE_LOADERS:
+        return _IMAGE_LOADERS[kind](argument, data_dir, crop_and_resize)
+    if crop_and_resize.output_side:
         raise ValueError(f"{'crop' if crop else 'resize'}: is for images; {spec} has vectors; got {crop or resize}")
-    return _VECTORS[kind](argument)
+    return _VECTOR_LOADERS[kind](argument)
 
 
-def load_for_run(spec: str, config: Mapping) -> ImageData | VectorData:
-    """Opens a set as a run of this configuration takes it: `load` with the run's crop and resize."""
+def load_for_run(spec: str, config: Mapping[str, Any]) -> ImageData | VectorData:
+    """Opens a data set with the crop and resize of a run.
+
+    Args:
+      spec: a spec, see `load`.
+      config: the configuration of the run; its entries `crop` and `resize` are used.
+
+    Returns:
+      An `ImageData` or a `VectorData`.
+
+    Raises:
+      ValueError: in the cases of `load`.
+    """
     return load(spec, crop=config.get("crop"), resize=config.get("resize"))

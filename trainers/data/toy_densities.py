@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`toy:NAME`: densities in the plane, drawn with fixed seeds; see `trainers.data.densities`."""
+"""`toy:NAME`: samples with fixed seeds from the densities of `trainers.data.plane_densities`."""
 
 import numpy as np
 
@@ -10,16 +10,16 @@ NUM_EXAMPLES = {"train": 100_000, "validation": 10_000, "test": 50_000}
 
 
 def load(name: str) -> VectorData:
-    """Draws the splits of a toy density.
+    """Samples the splits of a toy density.
 
-    Split number k of train, validation, test has the points of `numpy.random.RandomState(k)`, whose streams NumPy has
-    frozen, so they never change.
+    The train, validation and test splits use `numpy.random.RandomState(k)` for k = 0, 1, 2. NumPy guarantees that
+    these streams never change, so the points never change.
 
     Args:
-      name: one of `trainers.data.densities.DENSITIES`.
+      name: a key of `plane_densities.DENSITIES`.
 
     Returns:
-      A `VectorData` with `event_shape` (2,), and `true_entropy` where the density is known.
+      A `VectorData` with `event_shape` (2,). Its `true_entropy` is None if the density has no closed form.
 
     Raises:
       ValueError: if there is no such density.

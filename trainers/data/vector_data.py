@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a trainer knows of a set of vectors: float events, in three splits."""
+"""`VectorData`: the size, statistics and splits of a set of float vectors."""
 
 import dataclasses
 import functools
@@ -13,14 +13,24 @@ from trainers.data.image_data import SPLITS
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class VectorData:
-    """Vectors of one size, points of a continuous density, in three splits that never overlap.
+    """A set of vectors of one size from a continuous density, in three disjoint splits.
 
-    Stands where an `ImageData` does; what only images have is None.
+    It has the properties of `ImageData` that the trainers use; the ones that only images have are None.
 
     Attributes:
       name: short name, for titles and file names.
-      arrays: float32 `[N, size]` of each split.
-      entropy: gives the entropy of the density that the vectors were drawn from, in nats; None where it is not known.
+      arrays: float32 `[N, size]` per split.
+      entropy: callable that computes the entropy in nats of the density behind the vectors. Default None: the entropy
+        is unknown.
+      num_levels: None, as vectors have no gray levels.
+      num_bits: None, as vectors have no pixels.
+      label_names: None, as vectors have no labels.
+
+    Example:
+
+    >>> points = VectorData("points", {"train": np.array([[0.0, 1.0], [2.0, 1.0]], np.float32)})
+    >>> points.event_shape, points.statistics
+    ((2,), ((1.0, 1.0), (1.0, 0.0)))
     """
 
     name: str
@@ -33,30 +43,50 @@ class VectorData:
     @property
     def event_shape(self) -> tuple[int]:
         """`(size,)`."""
-        return self.arrays["train"].shape[1:]
+        return (self.arrays["train"].shape[1],)
 
     @property
     def description(self) -> str:
-        """The kind of example, for titles: `"vectors of 2 numbers"`."""
+        """The kind of example, for titles, such as `"vectors of 2 numbers"`."""
         return f"vectors of {self.event_shape[0]} numbers"
 
     @functools.cached_property
     def true_entropy(self) -> float | None:
-        """Entropy of the true density in nats, which no model's expected negative log-likelihood is below, or None."""
-        return self.entropy and self.entropy()
+        """Entropy of the true density in nats, or None if it is unknown.
+
+        It is the lower bound of the expected negative log-likelihood of every model.
+        """
+        return None if self.entropy is None else self.entropy()
 
     @functools.cached_property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of each number over the training split."""
+        """Mean and standard deviation of each column over the training split."""
         train = self.arrays["train"].astype(np.float64)
         return tuple(train.mean(axis=0).tolist()), tuple(train.std(axis=0).tolist())
 
     def num_examples(self, split: str) -> int:
-        """The number of vectors in `split`; raises `ValueError` if there is no such split."""
+        """Returns the number of vectors in a split.
+
+        Args:
+          split: `"train"`, `"validation"` or `"test"`.
+
+        Raises:
+          ValueError: if there is no such split.
+        """
         return int(self.examples(split).cardinality())
 
     def examples(self, split: str) -> tf.data.Dataset:
-        """The examples of `split` in stored order: (float32 `[size]`, int64 0)."""
+        """Returns the examples of a split in stored order.
+
+        Args:
+          split: `"train"`, `"validation"` or `"test"`.
+
+        Returns:
+          A `tf.data.Dataset` of pairs: a float32 vector `[size]` and the int64 label 0.
+
+        Raises:
+          ValueError: if there is no such split.
+        """
         if split not in self.arrays:
             raise ValueError(f"split: must be one of {', '.join(SPLITS)}; got {split!r}")
         vectors = self.arrays[split]

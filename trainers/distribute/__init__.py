@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Distribution strategies, and what several worker processes need."""
+"""Distribution strategies, and the coordination of several worker processes."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From `--strategy` to a `tf.distribute.Strategy`."""
+"""Creates the `tf.distribute.Strategy` that `--strategy` names."""
 
 import tensorflow as tf
 
@@ -8,35 +8,36 @@ from trainers.distribute import workers
 NAMES = ("auto", "none", "mirrored", "multi_worker")
 
 
-def choose(name, replicas=None):
-    """The strategy of this name.
+def choose(name: str, replicas: int | None = None) -> tf.distribute.Strategy:
+    """Returns the distribution strategy of a given name.
 
     Args:
-      name: `"none"` for one device, `"mirrored"` for copies of the model on several, `"multi_worker"` for copies in
-        the processes that `TF_CONFIG` names, or `"auto"`: multi_worker if it names several, else mirrored over all
-        GPUs if there are two or more, else none.
-      replicas: how many copies, for `"mirrored"` only; every GPU by default. If there are fewer GPUs, the processor
-        is divided into so many logical devices.
-
-    Returns:
-      A `tf.distribute.Strategy`.
+      name: one of
+        `"none"`: one device;
+        `"mirrored"`: one replica of the model on each of several devices of this process;
+        `"multi_worker"`: replicas in all processes that the environment variable `TF_CONFIG` lists;
+        `"auto"`: `"multi_worker"` if `TF_CONFIG` lists several processes; otherwise `"mirrored"` if there are two or
+        more GPUs; otherwise `"none"`.
+      replicas: number of replicas, for `"mirrored"` only; default one per GPU. With fewer GPUs than replicas, all
+        replicas run on logical devices of the CPU.
 
     Raises:
-      ValueError: if an argument or `TF_CONFIG` is not as said, or the processor was divided otherwise before.
-      ConnectionError: if the workers do not find each other.
+      ValueError: if the name is unknown, `replicas` is not positive or is given for another strategy, `"mirrored"`
+        finds no GPU and no `replicas`, `TF_CONFIG` is invalid, or the CPU can no longer be divided.
+      ConnectionError: if the workers cannot connect to each other.
     """
     if name not in NAMES:
         raise ValueError(f"strategy: must be one of {', '.join(NAMES)}; got {name!r}")
     if replicas is not None and (name != "mirrored" or replicas < 1):
-        raise ValueError(f"replicas: must be at least 1, and go with --strategy=mirrored; "
+        raise ValueError(f"replicas: must be at least 1, and requires --strategy=mirrored; "
                          f"got {replicas} with --strategy={name}")
-    if name == "multi_worker" or (name == "auto" and workers.place()[1] > 1):
+    if name == "multi_worker" or (name == "auto" and workers.worker_index_and_count()[1] > 1):
         return workers.connect()
     gpus = len(tf.config.list_physical_devices("GPU"))
     if name == "none" or (name == "auto" and gpus < 2):
         return tf.distribute.get_strategy()
     if replicas is None and not gpus:
-        raise ValueError("replicas: --strategy=mirrored needs --replicas=N on a machine without GPUs")
+        raise ValueError("replicas: --strategy=mirrored requires --replicas=N on a machine without GPUs")
     count = replicas or gpus
     if count > gpus:
         divide_cpu(count)
@@ -44,21 +45,35 @@ def choose(name, replicas=None):
     return tf.distribute.MirroredStrategy([f"/{kind}:{i}" for i in range(count)])
 
 
-def divide_cpu(count):
-    """Makes `count` logical devices of the processor; TensorFlow allows it once, before its first operation."""
+def divide_cpu(count: int) -> None:
+    """Divides the CPU into at least `count` logical devices.
+
+    TensorFlow allows this once per process, before its first operation.
+
+    Raises:
+      ValueError: if TensorFlow has already executed an operation.
+    """
     cpu = tf.config.list_physical_devices("CPU")[0]
-    have = tf.config.get_logical_device_configuration(cpu)
-    if have is not None and len(have) >= count:
+    logical_devices = tf.config.get_logical_device_configuration(cpu)
+    if logical_devices is not None and len(logical_devices) >= count:
         return
     try:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
     except RuntimeError as error:
-        raise ValueError(f"replicas: {count} need as many logical devices of the processor, which must be made before "
-                         "TensorFlow's first operation in a process") from error
+        raise ValueError(f"replicas: {count} replicas require as many logical CPU devices, which must be created "
+                         "before the first TensorFlow operation of the process") from error
 
 
-def check_batch(batch_size, strategy):
-    """Raises `ValueError` unless every replica of the strategy gets the same part of a batch."""
+def check_batch(batch_size: int, strategy: tf.distribute.Strategy) -> None:
+    """Checks that all replicas receive equal shares of a batch.
+
+    Args:
+      batch_size: examples per step, over all replicas.
+      strategy: the distribution strategy.
+
+    Raises:
+      ValueError: if the number of replicas does not divide the batch size.
+    """
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise ValueError(f"batch_size: must be divisible by the {replicas} replicas; got {batch_size}")

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers and latent paths computed from a trained model."""
+"""Evaluation of trained models: scores, baselines, latents by level, latent paths and nearest neighbors."""

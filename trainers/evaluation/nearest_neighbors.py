@@ -1,32 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The training images nearest to a model's samples: has it learned them by heart?"""
+"""Nearest neighbors of images, which show whether samples are copies of training images."""
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from tfp_glow._types import TensorLike
 
-def nearest(images, among, number):
-    """The images nearest to each of some others, by the Euclidean distance of their pixels.
+
+def find_nearest(images: TensorLike, candidates: TensorLike, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the candidates that are nearest to each image, by the Euclidean distance of pixels.
 
     Args:
-      images: `[N, H, W, C]`.
-      among: `[M, H, W, C]`, to be searched, all of them.
-      number: how many neighbours of each; at most `M`.
+      images: images `[N, height, width, channels]`.
+      candidates: images `[M, height, width, channels]`, which are searched exhaustively.
+      number: number of neighbors per image; at most `M`.
 
     Returns:
-      `(neighbours, distances)`: images `[N, number, H, W, C]`, the nearest first, and floats `[N, number]` in pixel
-      units.
+      A pair of the neighbors `[N, number, height, width, channels]`, nearest first, and their distances `[N, number]`.
 
-    >>> neighbours, distances = nearest(np.full((1, 1, 1, 1), 5), np.array([1, 4, 9]).reshape(3, 1, 1, 1), 2)
-    >>> neighbours.ravel(), distances.ravel()
-    (array([4, 1]), array([1., 4.]))
+    Example:
+      >>> candidates = np.array([1, 4, 9]).reshape(3, 1, 1, 1)
+      >>> neighbors, distances = find_nearest(np.full((1, 1, 1, 1), 5), candidates, 2)
+      >>> neighbors.ravel(), distances.ravel()
+      (array([4, 1]), array([1., 4.]))
     """
-    among = np.asarray(among)
-    search = NearestNeighbors(n_neighbors=number, algorithm="brute").fit(_flat(among))
-    distances, places = search.kneighbors(_flat(images))
-    return among[places], distances
+    candidates = np.asarray(candidates)
+    search = NearestNeighbors(n_neighbors=number, algorithm="brute").fit(_flatten(candidates))
+    distances, indices = search.kneighbors(_flatten(images))
+    return candidates[indices], distances
 
 
-def _flat(images):
+def _flatten(images: TensorLike) -> np.ndarray:
     images = np.asarray(images)
     return images.reshape(len(images), -1).astype(np.float32)

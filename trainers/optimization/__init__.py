@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Optimizers of the presets, averaged weights, and steps that are skipped because they are not finite."""
+"""Optimizers: learning rate schedules, averaged weights and the handling of non-finite gradients."""

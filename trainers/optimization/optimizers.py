@@ -1,37 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The optimizer of a preset, and the moving average of the weights that it keeps."""
+"""The optimizers of presets, with their learning rate schedules."""
 
-import contextlib
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 
-from trainers.optimization.nonfinite_steps import GuardedOptimizer
+from trainers.optimization.nonfinite_steps import SkippingOptimizer
 
 
-class _GuardedAdam(GuardedOptimizer, keras.optimizers.Adam):
+class _SkippingAdam(SkippingOptimizer, keras.optimizers.Adam):
     pass
 
 
-class _GuardedAdamax(GuardedOptimizer, keras.optimizers.Adamax):
+class _SkippingAdamax(SkippingOptimizer, keras.optimizers.Adamax):
     pass
 
 
-_CLASSES = {"adam": _GuardedAdam, "adamax": _GuardedAdamax}
+_CLASSES = {"adam": _SkippingAdam, "adamax": _SkippingAdamax}
 
 
-def make_optimizer(training, epochs, steps_per_epoch):
-    """A guarded Keras optimizer whose learning rate is a function of its step count alone.
+def make_optimizer(training: Mapping[str, Any], epochs: int, steps_per_epoch: int) -> SkippingOptimizer:
+    """Returns a Keras optimizer that skips non-finite steps and whose learning rate depends on the step count only.
 
     Args:
-      training: the fields of a `Preset`, as a dict.
-      epochs: how many epochs there will be; the cosine schedule ends with them.
-      steps_per_epoch: steps of one epoch.
-
-    Returns:
-      A `keras.optimizers.Optimizer`, and a `trainers.guard.GuardedOptimizer`.
+      training: fields of a `trainers.presets.Preset`: `optimizer`, `learning_rate`, `warmup_epochs`, `schedule`,
+        `clip_norm` and `ema_momentum`. Other entries are ignored.
+      epochs: number of epochs of the run; the cosine schedule ends with the last one.
+      steps_per_epoch: number of steps per epoch.
     """
     rate, warmup = training["learning_rate"], training["warmup_epochs"] * steps_per_epoch
-    # A cosine that falls to 1.0 of where it began is a constant.
+    # With alpha=1.0, the cosine decay ends at its initial value: it is constant.
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup else rate, warmup_target=rate if warmup else None, warmup_steps=warmup,
         decay_steps=max(1, epochs * steps_per_epoch - warmup), alpha=0.0 if training["schedule"] == "cosine" else 1.0)
@@ -39,19 +38,3 @@ def make_optimizer(training, epochs, steps_per_epoch):
     return _CLASSES[training["optimizer"]](
         schedule, global_clipnorm=training["clip_norm"],
         use_ema=momentum is not None, ema_momentum=0.99 if momentum is None else momentum)
-
-
-@contextlib.contextmanager
-def averaged_weights(model):
-    """A context in which the model has the optimizer's moving average as weights, if it keeps one."""
-    # Keras has a callback for this, SwapEMAWeights, but it swaps by adding and subtracting and so rounds the weights.
-    if not model.optimizer.use_ema:
-        yield
-        return
-    own = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
-    model.optimizer.finalize_variable_values(model.trainable_variables)
-    try:
-        yield
-    finally:
-        for variable, value in zip(model.trainable_variables, own, strict=True):
-            variable.assign(value)

@@ -1,25 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to train and how, under a name: the values behind `--preset`."""
+"""Presets, the values of `--preset`: each is a flow and its training, under a name."""
 
 import dataclasses
+from typing import Any
 
 from trainers.presets.preset import Preset
 from trainers.presets.published import GLOW, REALNVP
 from trainers.presets.small import DIGITS, FASHION_MNIST
-from trainers.presets.smoke import smoke
+from trainers.presets.smoke import smoke_preset
 from trainers.presets.toy import TOY
 
 __all__ = ["PRESETS", "Preset", "get"]
 
 _FULL = {**DIGITS, **FASHION_MNIST, **GLOW, **REALNVP, **TOY}
-PRESETS = {**_FULL, **{f"{name}_smoke": smoke(preset) for name, preset in _FULL.items()}}
+PRESETS: dict[str, Preset] = {**_FULL, **{f"{name}_smoke": smoke_preset(preset) for name, preset in _FULL.items()}}
 
 
-def get(name, **changes):
-    """The preset of this name, with the fields changed that are not None.
+def get(name: str, **changes: Any) -> Preset:
+    """Returns a preset, with some of its fields changed.
+
+    Args:
+      name: a key of `PRESETS`, such as `"digits_glow"`.
+      **changes: new values of fields of `Preset`. A value of None leaves the field as it is.
+
+    Returns:
+      A `Preset`.
 
     Raises:
-      ValueError: if there is no such preset, or a field's value is out of range.
+      ValueError: if there is no such preset, or the value of a field is out of range.
+
+    Example:
+
+    >>> get("digits_glow", epochs=3).epochs
+    3
     """
     if name not in PRESETS:
         raise ValueError(f"preset: must be one of {', '.join(PRESETS)}; got {name!r}")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a preset is: a flow and its training."""
+"""`Preset`: a flow and its training."""
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -10,33 +11,48 @@ class Preset:
     """A flow and its training.
 
     Attributes:
-      flow: name of a registered flow config, as `flow`, and its fields but for the event's shape, `num_bits`, `loc`,
-        `scale` and `seed`, which come from the data and the command line.
-      batch_size: examples a step, over all replicas; an epoch's last batch is left out if it is not full.
-      epochs: how many epochs.
-      optimizer: `"adam"` or `"adamax"`.
-      learning_rate: its highest value.
-      warmup_epochs: the learning rate grows linearly from 0 for so long.
-      schedule: what it does then: `"constant"`, or `"cosine"` to fall to 0 at the last step.
-      ema_momentum: keep a moving average of the weights with this momentum a step, and validate, sample and export
-        with it; None for the weights themselves.
-      clip_norm: bound of the gradient's global norm, or None.
-      init_batch_size: how many examples set the data-dependent parameters.
-      crop: side of the central square that images are cut to first; None for no cut.
-      resize: side of the square that they are resized to then, or None.
-      num_bits: bits that 8-bit pixels are reduced to; sets of fewer bits are taken as they are.
-      dequantization: what is added to pixels: `"uniform"` noise, or `"variational"` from a flow trained beside.
-      dequantizer: fields of that flow, a `tfp_glow.dequantizer`, but for shape and bits.
-      flip: whether to mirror half of the training images left to right.
-      pixel_noise: chance of a training pixel to be replaced by a random level. What Laplace's smoothing is to a
-        histogram: with few images, pixels that are black in all of them would get next to no density elsewhere.
-      steps_per_epoch: cuts epochs short, for trials; None is all of the training split.
-      temperature: of the samples drawn after each epoch.
-      class_conditional: whether the flow is conditioned on the data's labels, as `num_classes` of `tfp_glow.glow`.
-      weight_y: weight of a classifier's loss, see `tfp_glow.FlowModel`; 0 for no classifier.
+      flow: mapping from str to values. The entry `flow` is the name of a registered flow config; the other entries are
+        fields of this config. The event shape, `num_bits`, `num_classes`, `loc` and `scale` are left out: they come
+        from the data. The run sets `seed`. Required.
+      batch_size: int, examples per step over all replicas, at least 1. The last batch of an epoch is dropped if it is
+        not full. Required.
+      epochs: int, number of epochs, at least 1. Required.
+      optimizer: str, `"adam"` or `"adamax"`. Default `"adamax"`.
+      learning_rate: float, the highest learning rate, positive. Default 1e-3.
+      warmup_epochs: int, number of epochs in which the learning rate grows linearly from 0 to `learning_rate`. Default
+        1.
+      schedule: str, the learning rate after the warm-up: `"constant"`, or `"cosine"` for a decay to 0 at the last step.
+        Default `"constant"`.
+      ema_momentum: float in [0, 1), momentum per step of a moving average of the weights. Validation, samples and
+        export use the average. Default None: no average.
+      clip_norm: float, upper bound of the global norm of the gradient, positive. Default None: no clipping.
+      init_batch_size: int, number of examples for the data-dependent initialization, at least 1. Default 256.
+      crop: int, side in pixels of the central square that is cut out of each image first. Default None: no crop; 0 has
+        the same meaning.
+      resize: int, side in pixels of the square to which each image is resized then. Default None: no resize; 0 has the
+        same meaning.
+      num_bits: int, bits per pixel value to which 8-bit images are reduced. Images with fewer bits keep theirs.
+        Default 8.
+      dequantization: str, the noise that is added to integer pixels: `"uniform"`, or `"variational"` for noise from a
+        second flow that is trained with the first. Default `"uniform"`.
+      dequantizer: mapping from str to values, the fields of this second flow, which is a `tfp_glow.dequantizer`. The
+        image shape and `num_bits` are left out. Default: no entries, so the defaults of the flow apply.
+      flip: bool, whether to mirror half of the training images left to right, at random. Default False.
+      pixel_noise: float in [0, 1), probability that a training pixel is replaced by a random level. Like Laplace
+        smoothing of a histogram, it gives probability to pixel values that a small training set does not contain.
+        Default 0.0.
+      steps_per_epoch: int, upper bound of the steps per epoch, for short trials. Default None: the whole training
+        split.
+      temperature: float, temperature of the samples that are drawn after each epoch. Default 0.7.
+      class_conditional: bool, whether the labels of the data condition the flow. Default False.
+      weight_y: float, weight of the classifier's cross-entropy in the loss, see `tfp_glow.FlowModel`. Not negative; 0
+        if `class_conditional` is False. Default 0.0: no classifier.
+
+    Raises:
+      ValueError: if a field is out of range.
     """
 
-    flow: Mapping
+    flow: Mapping[str, Any]
     batch_size: int
     epochs: int
     optimizer: str = "adamax"
@@ -50,7 +66,7 @@ class Preset:
     resize: int | None = None
     num_bits: int = 8
     dequantization: str = "uniform"
-    dequantizer: Mapping = dataclasses.field(default_factory=dict)
+    dequantizer: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     flip: bool = False
     pixel_noise: float = 0.0
     steps_per_epoch: int | None = None
@@ -58,7 +74,7 @@ class Preset:
     class_conditional: bool = False
     weight_y: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("batch_size", "epochs", "init_batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be at least 1; got {getattr(self, name)}")

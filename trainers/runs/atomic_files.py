@@ -1,19 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that are there whole or not at all, even if the process is killed or the disk is full."""
+"""Atomic file writes: after a kill or on a full disk, a file is either complete or absent."""
 
 import contextlib
 import errno
 import json
 import os
 import pathlib
+from collections.abc import Iterator
+from typing import Any
 
-# What the system says of a disk, a quota or a largest size of files that is reached.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Error codes of a full disk, an exhausted quota and an exceeded limit of the file size.
+_DISK_FULL_CODES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
-def replacing(path):
-    """A context that yields a path beside `path` to write; at its end that file becomes `path`, at once."""
+def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Returns a context that yields a temporary path; when it ends, that file replaces `path` atomically.
+
+    The temporary file is in the directory of `path`. If the context raises, `path` stays as it is.
+
+    Args:
+      path: the file to write or replace.
+    """
     path = pathlib.Path(path)
     temporary = path.with_name(f".partial.{path.name}")
     try:
@@ -25,19 +33,26 @@ def replacing(path):
     sync_directory(path.parent)
 
 
-def reserve(path, size):
-    """Raises the system's `OSError` if a file of so many bytes has no room; leaves one, to be written over.
+def reserve(path: str | os.PathLike, size: int) -> None:
+    """Creates a file of `size` bytes, which the caller then overwrites.
 
-    For writers that do not take a full disk well: HDF5 then cannot close its file, and complains of it or crashes
-    whenever it tries again.
+    Call this before a writer that cannot handle a full disk. HDF5, for instance, cannot close its file on a full disk:
+    it prints errors or crashes at each further attempt.
+
+    Args:
+      path: the file to create.
+      size: size in bytes.
+
+    Raises:
+      OSError: if the disk has less than `size` bytes of free space.
     """
     with open(path, "wb") as file:
         if hasattr(os, "posix_fallocate"):  # not on macOS and Windows
             os.posix_fallocate(file.fileno(), 0, size)
 
 
-def sync_directory(path):
-    """Makes renames in a directory outlast a power cut."""
+def sync_directory(path: str | os.PathLike) -> None:
+    """Flushes a directory to disk, so that renames in it survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -45,46 +60,57 @@ def sync_directory(path):
         os.close(descriptor)
 
 
-def sync_tree(path):
-    """Makes all files in and below a directory outlast a power cut."""
-    for directory, _, names in os.walk(path):
+def sync_tree(path: str | os.PathLike) -> None:
+    """Flushes a directory, its subdirectories and all their files to disk."""
+    for directory, _, names in os.walk(os.fspath(path)):
         for name in names:
             _sync(os.path.join(directory, name))
         sync_directory(directory)
 
 
-def write_json(value, path):
-    """Writes JSON, whole or not at all."""
+def write_json(value: Any, path: str | os.PathLike) -> None:
+    """Writes a JSON file atomically.
+
+    Args:
+      value: an object that `json.dumps` accepts.
+      path: the file to write or replace.
+    """
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 @contextlib.contextmanager
-def room_in(directory):
-    """A context that tells, by an `OSError` that names `directory`, that the disk is full, whoever was writing.
+def room_in(directory: Any) -> Iterator[None]:
+    """Returns a context that turns every error of a full disk into one `OSError` that names the run directory.
 
-    HDF5 and TensorFlow raise classes of their own for it, with the system's words somewhere in their text.
+    HDF5 and TensorFlow raise errors of their own classes, whose text contains the message of the operating system.
+
+    Args:
+      directory: the run directory; its string is used in the message.
+
+    Raises:
+      OSError: if the body raises an error that a full disk caused. Other errors pass unchanged.
     """
     try:
         yield
     except Exception as error:
-        reason = _full_reason(error)
+        reason = _disk_full_message(error)
         if reason is None:
             raise
-        raise OSError(f"output_dir: {directory}: {reason}; what was saved there is whole: make room, then the same "
-                      "command goes on") from error
+        raise OSError(f"output_dir: {directory}: {reason}; all saved files are complete; free some space and run the "
+                      "same command to resume") from error
 
 
-def _full_reason(error):
-    """The system's words for a full disk, if an error or what it came from has them; else None."""
+def _disk_full_message(error: BaseException | None) -> str | None:
+    """Returns the operating system's message if a full disk caused the error, otherwise None."""
     while error is not None:
-        for code in _FULL:
+        for code in _DISK_FULL_CODES:
             if getattr(error, "errno", None) == code or os.strerror(code) in str(error):
                 return os.strerror(code)
         error = error.__cause__ or error.__context__
     return None
 
 
-def _sync(path):
+def _sync(path: str | os.PathLike) -> None:
     with open(path, "rb") as file:
         os.fsync(file.fileno())

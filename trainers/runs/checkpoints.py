@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints that survive a kill at any moment, a full disk, and a damaged file.
+"""Checkpoints that survive a kill at any moment, a full disk and damaged files.
 
-A checkpoint is Keras's `epoch_0007.weights.h5`, of the model and its optimizer, and `epoch_0007.json`, which is written
-after it and names the hashes of it and of itself: without the record, or with another hash, it does not count. One
-within an epoch is called `epoch_0007_step_000120`, seven whole epochs and 120 steps; its record has the metrics, too.
+A checkpoint consists of two files. `epoch_0007.weights.h5` holds the weights of the model and its optimizer, in Keras's
+format. `epoch_0007.json`, the record, is written after it and holds the hashes of both files. A checkpoint without a
+record, or with a hash that does not match, is not used.
+
+The name of a checkpoint within an epoch is `epoch_0007_step_000120`: seven complete epochs and 120 steps. Its record
+holds the values of the metrics as well.
 """
 
 import hashlib
 import json
 import math
+import os
 import pathlib
 import warnings
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -19,134 +25,163 @@ from trainers.runs.atomic_files import replacing, reserve, write_json
 
 
 class Checkpoints:
-    """The last few checkpoints of a run and the best by validation bits per dimension.
+    """The last checkpoints of a run, and the one with the fewest validation bits per dimension.
 
-    A record is a dict of `epoch`, whole epochs done; `step`, steps of the next; `val_bits_per_dim`, None within an
-    epoch; `metrics`, within an epoch the values of the metrics' variables, else empty; and `sha256`, of the weights.
+    The record of a checkpoint is a dict:
+
+    - `epoch`: number of complete epochs.
+    - `step`: number of complete steps of the next epoch.
+    - `val_bits_per_dim`: bits per dimension of the validation split; None within an epoch.
+    - `metrics`: within an epoch, the values of the metrics' variables; otherwise an empty list.
+    - `sha256`: hash of the weights file.
 
     Args:
-      directory: where they are; it exists.
-      keep: how many of the last ones to keep.
+      directory: an existing directory for the checkpoints.
+      keep: number of recent checkpoints to keep; default 3.
     """
 
-    def __init__(self, directory, keep=3):
+    def __init__(self, directory: str | os.PathLike, keep: int = 3):
         self._directory = pathlib.Path(directory)
         self._keep = keep
 
-    def records(self):
-        """The whole records on disk, oldest first; a damaged one is left out, with a warning."""
+    def records(self) -> list[dict[str, Any]]:
+        """Returns the intact records, oldest first; warns about each damaged record and ignores it."""
         found = []
         for path in self._directory.glob("epoch_*.json"):
             record = _read(path)
             if record is None:
-                warnings.warn(f"checkpoint record {path} is damaged; left out", stacklevel=2)
+                warnings.warn(f"checkpoint record {path} is damaged and is ignored", stacklevel=2)
             else:
                 found.append(record)
         return sorted(found, key=_age)
 
-    def save(self, model, epoch, val_bits_per_dim=None, step=0):
-        """Writes a checkpoint of a compiled model, then drops those that are no longer needed.
+    def save(self, model: keras.Model, epoch: int, val_bits_per_dim: float | None = None, step: int = 0) -> None:
+        """Writes a checkpoint of a compiled model, then deletes checkpoints that are no longer needed.
 
         Args:
-          model: the model, with an optimizer.
-          epoch: how many epochs are done.
-          val_bits_per_dim: bits per dimension on the validation split after them; None within an epoch.
-          step: steps of the next epoch that are done.
+          model: the model, compiled with an optimizer.
+          epoch: number of complete epochs.
+          val_bits_per_dim: bits per dimension of the validation split after these epochs; None within an epoch.
+          step: number of complete steps of the next epoch; 0 at the end of an epoch.
         """
-        record = {"epoch": epoch, "step": step, "val_bits_per_dim": val_bits_per_dim,
-                  "metrics": [v.numpy().tolist() for v in model.metrics_variables] if step else []}
-        path = self._weights(record)
-        self._record(record).unlink(missing_ok=True)
+        record: dict[str, Any] = {"epoch": epoch, "step": step, "val_bits_per_dim": val_bits_per_dim,
+                                  "metrics": [v.numpy().tolist() for v in model.metrics_variables] if step else []}
+        path = self._weights_path(record)
+        self._record_path(record).unlink(missing_ok=True)
         with replacing(path) as temporary:
             reserve(temporary, _generous_size(model))
             model.save_weights(temporary)
-        record["sha256"] = _hash(path)
-        write_json({**record, "record_sha256": _seal(record)}, self._record(record))
+        record["sha256"] = _file_hash(path)
+        write_json({**record, "record_sha256": _record_hash(record)}, self._record_path(record))
         records = self.records()
         kept = {path for r in [*records[-self._keep:], min(records, key=_badness)]
-                for path in (self._weights(r), self._record(r))}
-        for path in sorted({*self._directory.glob("*epoch_*")} - kept):  # Records first; hidden ones are of a kill.
+                for path in (self._weights_path(r), self._record_path(r))}
+        # Sorted order deletes a record before its weights. Hidden files are left by a kill.
+        for path in sorted({*self._directory.glob("*epoch_*")} - kept):
             path.unlink()
 
-    def restore_last(self, model):
-        """Loads the newest whole checkpoint into a compiled model, with a warning for every damaged one before it.
+    def restore_last(self, model: keras.Model) -> dict[str, Any] | None:
+        """Loads the newest intact checkpoint into a compiled model; warns about each damaged checkpoint after it.
+
+        Args:
+          model: the model, compiled with an optimizer.
 
         Returns:
-          Its record, or None if there is no checkpoint yet.
+          The record of the checkpoint, or None if there is no checkpoint yet.
 
         Raises:
-          ValueError: if there are checkpoints, but all are damaged.
+          ValueError: if all existing checkpoints are damaged.
         """
         return self._restore(model, self.records()[::-1])
 
-    def restore_best(self, model):
-        """As `restore_last`, for the fewest validation bits per dimension, which only whole epochs have."""
+    def restore_best(self, model: keras.Model) -> dict[str, Any] | None:
+        """Loads the intact checkpoint with the fewest validation bits per dimension into a compiled model.
+
+        Only checkpoints at the end of an epoch have validation bits. Without any, this is `restore_last`.
+
+        Args:
+          model: the model, compiled with an optimizer.
+
+        Returns:
+          The record of the checkpoint, or None if there is no checkpoint yet.
+
+        Raises:
+          ValueError: if all existing checkpoints are damaged.
+        """
         records = self.records()
         return self._restore(model, sorted([r for r in records if not r["step"]], key=_badness) or records[::-1])
 
-    def last_good(self):
-        """Path of the newest checkpoint on which validation, where there was one, gave a finite number; or None."""
+    def last_good(self) -> pathlib.Path | None:
+        """Returns the path of the newest weights without a non-finite validation result, or None if there are none."""
         good = [r for r in self.records() if r["val_bits_per_dim"] is None or math.isfinite(r["val_bits_per_dim"])]
-        return self._weights(good[-1]) if good else None
+        return self._weights_path(good[-1]) if good else None
 
-    def _restore(self, model, records):
+    def _restore(self, model: keras.Model, records: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
         for record in records:
-            path = self._weights(record)
-            if path.is_file() and _hash(path) == record["sha256"]:
+            path = self._weights_path(record)
+            if path.is_file() and _file_hash(path) == record["sha256"]:
                 model.load_weights(path)
                 return record
-            warnings.warn(f"checkpoint {path} is damaged or missing; trying another", stacklevel=3)
+            warnings.warn(f"checkpoint {path} is damaged or missing; trying another one", stacklevel=3)
         damaged = len(list(self._directory.glob("epoch_*.json")))
         if damaged:
-            raise ValueError(f"checkpoints: all {damaged} in {self._directory} are damaged")
+            raise ValueError(f"checkpoints: all {damaged} checkpoints in {self._directory} are damaged")
         return None
 
-    def _weights(self, record):
+    def _weights_path(self, record: dict[str, Any]) -> pathlib.Path:
         return self._directory / f"{_name(record)}.weights.h5"
 
-    def _record(self, record):
+    def _record_path(self, record: dict[str, Any]) -> pathlib.Path:
         return self._directory / f"{_name(record)}.json"
 
 
-def restore_metrics(model, record):
-    """Gives a model's metrics the values that they had at a checkpoint within an epoch."""
+def restore_metrics(model: keras.Model, record: dict[str, Any]) -> None:
+    """Sets the metrics of a model to their values at a checkpoint within an epoch.
+
+    Args:
+      model: the model whose metrics are set.
+      record: the record of the checkpoint, see `Checkpoints`.
+    """
     for variable, value in zip(model.metrics_variables, record["metrics"], strict=True):
         variable.assign(keras.ops.convert_to_tensor(value, dtype=variable.dtype))
 
 
-def _generous_size(model):
-    """More bytes than the weights file of a compiled model has: numbers, and what HDF5 notes about each variable."""
+def _generous_size(model: keras.Model) -> int:
+    """Returns an upper bound, in bytes, of the size of a compiled model's weights file.
+
+    It counts the values of the variables, and 2 KiB of HDF5 headers per variable.
+    """
     variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
     return sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size + 2**11 for v in variables)
 
 
-def _name(record):
+def _name(record: dict[str, Any]) -> str:
     return f"epoch_{record['epoch']:04d}" + (f"_step_{record['step']:06d}" if record["step"] else "")
 
 
-def _age(record):
+def _age(record: dict[str, Any]) -> tuple[int, int]:
     return record["epoch"], record["step"]
 
 
-def _badness(record):
+def _badness(record: dict[str, Any]) -> tuple[float, int, int]:
     value = record["val_bits_per_dim"]
     return (math.inf if value is None or not math.isfinite(value) else value, *_age(record))
 
 
-def _read(path):
-    """The record in a file, or None if it is not what was written."""
+def _read(path: pathlib.Path) -> dict[str, Any] | None:
+    """Returns the record in a file, or None if the file is damaged."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        seal = record.pop("record_sha256")
+        stored_hash = record.pop("record_sha256")
     except (ValueError, TypeError, AttributeError, LookupError):
         return None
-    return record if seal == _seal(record) else None
+    return record if stored_hash == _record_hash(record) else None
 
 
-def _seal(record):
+def _record_hash(record: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def _hash(path):
+def _file_hash(path: pathlib.Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,37 +1,52 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The classes that a class-conditional run's model is conditioned on: by name, and in turn."""
+"""Class labels of class-conditional runs: by name, for samples, and as the condition of a model."""
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+import tfp_glow
+from tfp_glow._types import TensorLike
+from trainers.data import ImageData, VectorData
 
-def of_data(preset, data):
-    """What a run's configuration says of classes: their names, if the preset is class-conditional; else nothing."""
-    return {"label_names": list(data.label_names)} if preset.class_conditional else {}
 
-
-def are_conditions(config):
-    """Whether a run's model is conditioned on labels, by its configuration."""
+def are_conditions(config: Mapping[str, Any]) -> bool:
+    """Returns whether a run's configuration is that of a class-conditional model."""
     return "label_names" in config
 
 
-def given(model, labels):
-    """Labels as the `condition` of a model's queries: None for a model that takes none."""
+def given(model: tfp_glow.FlowModel, labels: TensorLike) -> TensorLike | None:
+    """Returns `labels` if the model has a condition, otherwise None: the `condition` argument of its methods."""
     return None if model.condition_spec is None else labels
 
 
-def in_turn(model, number):
-    """Labels for so many samples, the classes in turn; None for a model without classes."""
+def in_turn(model: tfp_glow.FlowModel, number: int) -> np.ndarray | None:
+    """Returns the labels `0, 1, ..., num_classes - 1, 0, 1, ...` for samples of a class-conditional model.
+
+    Args:
+      model: the model.
+      number: number of labels.
+
+    Returns:
+      An int64 array of shape `[number]`, or None if the model has no classes.
+    """
     num_classes = model.functions.condition.num_classes
     return None if num_classes is None else np.arange(number) % num_classes
 
 
-def columns(model, number):
-    """Columns of a grid of so many images, classes in turn: each column has one class, where there are enough images.
+def columns(model: tfp_glow.FlowModel, number: int) -> int | None:
+    """Returns the number of columns of a grid of samples with the labels of `in_turn`.
+
+    It is a multiple of the number of classes, so that each column shows one class, and makes the grid about square.
+
+    Args:
+      model: the model.
+      number: number of images in the grid.
 
     Returns:
-      An int that makes the grid about square; None, for the grid's own choice, where there are no classes, or too many.
+      The number of columns, or None if the model has no classes or more classes than there are images.
     """
     num_classes = model.functions.condition.num_classes
     if num_classes is None or num_classes > number:
@@ -39,28 +54,42 @@ def columns(model, number):
     return num_classes * max(1, round(math.sqrt(number) / num_classes))
 
 
-def named(name, config, run):
-    """The label of a class by its name.
+def named(name: str, config: Mapping[str, Any], run: Any) -> int:
+    """Returns the label of the class with a given name.
+
+    Args:
+      name: name of the class.
+      config: the run's configuration.
+      run: the run directory, for error messages.
 
     Raises:
-      ValueError: if the run's model has no classes, or none of this name.
+      ValueError: if the run's model is not class-conditional or has no class of this name.
     """
     if not are_conditions(config):
-        raise ValueError(f"label: is for class-conditional models; that of {run} is not; got {name!r}")
+        raise ValueError(f"label: is for class-conditional models; the model of {run} has no classes; got {name!r}")
     names = config["label_names"]
     if name not in names:
-        raise ValueError(f"label: must be one of {shown(names)}; got {name!r}")
+        raise ValueError(f"label: must be one of {_in_one_line(names)}; got {name!r}")
     return names.index(name)
 
 
-def check_same(config, data, run):
-    """Raises `ValueError` unless `data` has the classes that a class-conditional run was trained on."""
+def check_same(config: Mapping[str, Any], data: ImageData | VectorData, run: Any) -> None:
+    """Checks that a data set has the classes that a class-conditional run was trained on.
+
+    Args:
+      config: the run's configuration.
+      data: the data set.
+      run: the run directory, for error messages.
+
+    Raises:
+      ValueError: if the run is class-conditional and the names of the classes differ.
+    """
     if are_conditions(config) and list(data.label_names or ()) != config["label_names"]:
-        have = f"the classes {shown(data.label_names)}" if data.label_names else "no labels"
-        raise ValueError(f"data: {data.name} has {have}; the model in {run} was trained on "
-                         f"{shown(config['label_names'])}")
+        found = f"the classes {_in_one_line(data.label_names)}" if data.label_names else "no labels"
+        raise ValueError(f"data: {data.name} has {found}; the model in {run} was trained on "
+                         f"{_in_one_line(config['label_names'])}")
 
 
-def shown(names):
-    """Names of classes in a line, the first of many."""
+def _in_one_line(names: Sequence[str]) -> str:
+    """Returns up to 20 names, separated by commas, and the number of the other names."""
     return ", ".join(names) if len(names) <= 20 else f"{', '.join(names[:20])} and {len(names) - 20} more"

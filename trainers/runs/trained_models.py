@@ -1,37 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model of a run, from its configuration and its files."""
+"""The model of a run: build, compile, load and export it."""
 
 import os
 import shutil
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 
 import tfp_glow
 from tfp_glow.flows import config_from_dict
-from trainers.runs.checkpoints import Checkpoints
-from trainers.runs.atomic_files import replacing, sync_tree
 from trainers.optimization.optimizers import make_optimizer
+from trainers.runs.atomic_files import replacing, sync_tree
+from trainers.runs.checkpoints import Checkpoints
+from trainers.runs.run_directory import RunDirectory
 
 
-def build(config, model_class=tfp_glow.FlowModel):
-    """A model of a run's configuration, with fresh weights: a `FlowModel`, or of a class made of it."""
-    flow, dequantizer = (fields and config_from_dict({**fields, "seed": config["seed"]}).build()
-                         for fields in (config["flow"], config.get("dequantizer")))
+def build(
+    config: Mapping[str, Any], model_class: type[tfp_glow.FlowModel] = tfp_glow.FlowModel,
+) -> tfp_glow.FlowModel:
+    """Builds the model of a run's configuration, with initial weights.
+
+    Args:
+      config: the run's configuration, see `trainers.runs.configuration.configure`.
+      model_class: `tfp_glow.FlowModel`, the default, or a subclass.
+
+    Raises:
+      ValueError: if the value of an argument of the flow is invalid.
+    """
+    flow, dequantizer = (
+        arguments and config_from_dict({**arguments, "seed": config["seed"]}).build()
+        for arguments in (config["flow"], config.get("dequantizer")))
     return model_class(flow, num_bits=config["num_bits"], seed=config["seed"], dequantizer=dequantizer,
                        weight_y=config["training"].get("weight_y", 0.0))
 
 
-def compile_model(model, config, jit_compile=False):
-    """Gives a model the optimizer of a run's configuration."""
+def compile_model(model: tfp_glow.FlowModel, config: Mapping[str, Any], jit_compile: bool = False) -> None:
+    """Compiles a model with the optimizer of a run's configuration.
+
+    Args:
+      model: the model.
+      config: the run's configuration.
+      jit_compile: whether XLA compiles the training step; default False.
+    """
     optimizer = make_optimizer(config["training"], config["epochs"], config["steps_per_epoch"])
     model.compile(optimizer, jit_compile=jit_compile)
 
 
-def load_best(model, run):
-    """Loads the best checkpoint by validation into a compiled model; its moving average becomes the weights.
+def load_best(model: tfp_glow.FlowModel, run: RunDirectory) -> dict[str, Any] | None:
+    """Loads the best checkpoint by validation; with a moving average of the weights, the weights are set to it.
+
+    Args:
+      model: a model of the run, compiled by `compile_model`.
+      run: the run directory.
 
     Returns:
-      The checkpoint's record, or None if the run has no checkpoint yet.
+      The record of the checkpoint, or None if the run has no checkpoint yet.
+
+    Raises:
+      ValueError: if all checkpoints are damaged.
     """
     record = Checkpoints(run.checkpoints).restore_best(model)
     if record:
@@ -39,22 +66,28 @@ def load_best(model, run):
     return record
 
 
-def load(run):
-    """The trained model of a run, and where it is from, in words.
+def load(run: RunDirectory) -> tuple[tfp_glow.FlowModel, str]:
+    """Loads the trained model of a run.
 
-    A finished run gives `model.keras`, which has the weights of the best epoch; one that is not finished gives its best
-    checkpoint so far.
+    For a finished run, this is `model.keras`, with the weights of the best epoch. Otherwise it is the best checkpoint.
+
+    Args:
+      run: the run directory.
+
+    Returns:
+      The model, and a phrase that names its source, such as `"model.keras, epoch 3 of 5"`.
 
     Raises:
-      ValueError: if the run has neither, or what it has is damaged.
+      ValueError: if the run has neither `model.keras` nor a checkpoint, or its files are damaged.
     """
     config = run.config()
-    if run.is_finished():
+    result = run.result()
+    if result is not None and run.is_finished():
         try:
             model = keras.saving.load_model(run.model_path, compile=False)
-        except Exception as error:  # zip, HDF5 and JSON readers have a class each for a damaged file
+        except Exception as error:  # The readers of zip, HDF5 and JSON raise different classes for a damaged file.
             raise ValueError(f"run_dir: {run.model_path} cannot be loaded: {error}") from error
-        return model, f"model.keras, epoch {run.result()['best_epoch']} of {config['epochs']}"
+        return model, f"model.keras, epoch {result['best_epoch']} of {config['epochs']}"
     model = build(config)
     compile_model(model, config)
     record = load_best(model, run)
@@ -63,30 +96,30 @@ def load(run):
     return model, f"training is not finished; its best checkpoint, epoch {record['epoch']} of {config['epochs']}"
 
 
-def save(model, config, run, record):
-    """Writes what a finished run leaves: `saved_model/N/`, `model.keras`, `result.json`; each whole or not at all.
+def save(model: tfp_glow.FlowModel, config: Mapping[str, Any], run: RunDirectory, record: Mapping[str, Any]) -> None:
+    """Writes the final files of a run atomically: `saved_model/N/`, `model.keras` and, last, `result.json`.
 
-    `saved_model/` is ready for TensorFlow Serving under the preset's name, see `trainers.serving`.
+    TensorFlow Serving can serve `saved_model/` under the name of the preset; see `trainers.serving`.
 
     Args:
-      model: a model that has the final weights.
+      model: a model with the final weights.
       config: the run's configuration.
-      run: its `RunDir`.
-      record: of the checkpoint that the weights are from.
+      run: the run directory.
+      record: the record of the checkpoint that holds the final weights.
     """
-    # Without optimizer, and on one device.
+    # A new model has no optimizer and is on one device.
     final = build(config)
     final.set_weights(model.get_weights())
     version = (run.result() or {"saved_model": 0})["saved_model"] + 1
     temporary, path = run.saved_models / ".partial", run.saved_models / str(version)
-    for leftover in (temporary, path):  # of a finish that was killed: no result speaks of it
+    for leftover in (temporary, path):  # An export that was killed leaves them; result.json does not name them.
         shutil.rmtree(leftover, ignore_errors=True)
     run.saved_models.mkdir(exist_ok=True)
     tfp_glow.export_saved_model(final, temporary)
     try:
         tfp_glow.write_warmup_requests(temporary)
     except ImportError as error:
-        print(f"{path}: without warm-up requests for TensorFlow Serving; {error}", flush=True)
+        print(f"{path}: exported without warm-up requests for TensorFlow Serving: {error}", flush=True)
     sync_tree(temporary)
     os.replace(temporary, path)
     if not (run.saved_models / "model.config").exists():

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""This package's flows: `python -m benchmarks.programs.our_flow TASK SETTINGS`, see `benchmarks.programs.system`."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tfp_glow
+from benchmarks.programs.system import System, main
+from tfp_glow.flows import config_from_dict
+from trainers.optimization.optimizers import averaged_weights, make_optimizer
+from trainers.presets import Preset
+
+# Options of presets that change images or noise; the peers do not have them.
+SAME_IMAGES = {"num_bits": 8, "dequantization": "uniform", "flip": False, "pixel_noise": 0.0, "class_conditional": False,
+               "crop": None, "resize": None}
+
+
+def check(preset: Preset) -> Preset:
+    """Returns a preset, or raises `ValueError` if it has other images, other noise or labels than the peers."""
+    for name, value in SAME_IMAGES.items():
+        if getattr(preset, name) != value:
+            raise ValueError(f"preset: {name} must be {value}, as the peers have it; received {getattr(preset, name)}")
+    return preset
+
+
+def build(first: np.ndarray, seed: int = 0, num_parts: int = 1, preset: Mapping[str, Any] | None = None,
+          **glow: Any) -> System:
+    """Returns the system of a preset, or of a Glow under Adamax.
+
+    Args:
+      first: images that initialize the flow.
+      seed: random seed of the weights.
+      num_parts: parts of the batch for `tfp_glow.in_parts`; each operation should then have one thread.
+      preset: fields of a `Preset`, or None.
+      **glow: fields of a `GlowConfig`, without a preset.
+    """
+    chosen = check(Preset(**preset) if preset else Preset({"flow": "glow", "learn_top": False, **glow}, 1, 1))
+    keras.utils.set_random_seed(seed)
+    flow = {**chosen.flow, "image_shape": first.shape[1:], "num_bits": chosen.num_bits, "seed": seed}
+    model = tfp_glow.FlowModel(config_from_dict(flow).build(), seed=seed)
+    model.initialize(first)
+    bijector, rate = model.distribution.bijector, tf.Variable(0.0)
+    optimizer = make_optimizer({**dataclasses.asdict(chosen), "warmup_epochs": 0, "schedule": "constant"}, 1, 1)
+    optimizer.learning_rate = rate.read_value
+    model.compile(optimizer)
+
+    def in_parts(function: Any, x: tf.Tensor, combine: str = "concat") -> Any:
+        return tfp_glow.in_parts(function, x, math.gcd(num_parts, len(x)), combine)  # The parts must be equal.
+
+    def loss_and_gradients(images: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        with tf.GradientTape() as tape:
+            log_prob = model(images, training=True)
+            loss = optimizer.scale_loss(model.compute_loss(y_pred=log_prob))
+        return tf.reduce_mean(log_prob), tape.gradient(loss, model.trainable_variables)
+
+    @tf.function
+    def update(images: tf.Tensor) -> tf.Tensor:
+        log_prob, gradients = in_parts(loss_and_gradients, images, "mean")
+        optimizer.apply(gradients)
+        return log_prob
+
+    def step(images: tf.Tensor, multiplier: float) -> float:
+        rate.assign(multiplier * chosen.learning_rate)
+        return update(images).numpy()
+
+    log_prob = tf.function(lambda images: in_parts(model.distribution.log_prob, images))
+    sample = tf.function(lambda number: in_parts(bijector.forward, model.distribution.distribution.sample(number)))
+    variables = model.trainable_variables
+    return System(
+        sum(math.prod(v.shape) for v in variables), tf.constant, step, lambda images: log_prob(images).numpy(),
+        lambda number: sample(number).numpy(),
+        lambda x: float(tf.reduce_max(tf.abs(bijector.forward(tf.identity(bijector.inverse(x))) - x))) / 256.0,
+        lambda: sum(v.numpy().nbytes for v in [*variables, *optimizer.variables]), lambda: optimizer.skipped.numpy(),
+        lambda: averaged_weights(model))
+
+
+if __name__ == "__main__":
+    main(build)

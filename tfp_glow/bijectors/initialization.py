@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Data-dependent initialization: sets parameters from one batch of data."""
+
+from typing import Any
+
+import tensorflow as tf
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
+
+from tfp_glow._compat_tfp import WRAPPERS, Blockwise, Chain, Invert, Mixture, TransformedDistribution
+from tfp_glow._types import TensorLike
+from tfp_glow.bijectors._single_pass import flow_bijectors_in, inverse_and_log_det
+from tfp_glow.bijectors.flow_bijector import FlowBijector
+
+
+def initialize(flow: tfb.Bijector | tfd.Distribution, batch: TensorLike, **conditions: Any) -> tf.Tensor:
+    """Sets the data-dependent parameters of a flow from one batch, in one eager pass from data to latents.
+
+    Each `ActNorm` on the way, and each actnorm inside a conditioner, is set so that its output has mean 0 and standard
+    deviation 1 in every channel. An actnorm that is already set, or was restored from a checkpoint, is left unchanged.
+
+    Args:
+      flow: a `tfb.Bijector` or a `tfd.Distribution`. The pass goes through flow bijectors, `tfb.Chain`,
+        `tfb.Blockwise`, nested `tfd.TransformedDistribution`s, the components of a `tfd.Mixture` (each receives the
+        whole batch), and `tfd.Independent`, `Sample`, `BatchReshape` and `Masked`. Other bijectors and distributions
+        have no data-dependent parameters.
+      batch: floats `[batch, *event_shape]`, in the units of the data.
+      **conditions: `context`, if the flow requires one.
+
+    Returns:
+      The latents of the batch; for a mixture, the batch itself.
+
+    Raises:
+      ValueError: if `flow` is neither a bijector nor a distribution, or `batch` is not finite or does not have the
+        event shape of the flow. Also if the pass does not reach a part that is not yet set, for example one inside
+        `tfb.Invert`.
+
+    Example:
+
+    >>> flow = tfp_glow.bijectors.ActNorm((3,))
+    >>> latents = tfp_glow.initialize(flow, tf.random.normal((100, 3), mean=5.0))
+    >>> abs(float(tf.reduce_mean(latents))) < 1e-5
+    True
+    """
+    if not isinstance(flow, (tfb.Bijector, tfd.Distribution)):
+        raise ValueError(f"Argument `flow` must be a tfb.Bijector or a tfd.Distribution; received {flow!r}.")
+    latents = initialize_part(flow, batch, **conditions)
+    left = [part.name for part in flow_bijectors_in(flow) if not part.is_initialized]
+    if left:
+        raise ValueError("Argument `flow` must have its data-dependent parameters where a pass from data to latents "
+                         f"reaches them; received {flow.name!r}, in which {', '.join(map(repr, left[:3]))} could not "
+                         "be initialized. Call `initialize` for these parts before.")
+    return latents
+
+
+def initialize_part(flow: tfb.Bijector | tfd.Distribution, batch: TensorLike, **conditions: Any) -> tf.Tensor:
+    """Initializes a part of a flow and returns its latents.
+
+    It does not report bijectors that it could not initialize; `initialize` does.
+    """
+    if isinstance(flow, FlowBijector):
+        batch = flow._checked("batch", batch, flow.event_shape)
+        if not bool(tf.reduce_all(tf.math.is_finite(batch))):
+            raise ValueError(f"{flow.name}: argument `batch` must be finite; received NaN or infinity.")
+        return flow._initialize(batch, **conditions)
+    if isinstance(flow, Chain):
+        for bijector in flow.bijectors:
+            batch = initialize_part(bijector, batch, **conditions)
+        return batch
+    if isinstance(flow, Blockwise):
+        blocks = tf.split(batch, flow.inverse_block_sizes, axis=-1)
+        return tf.concat([initialize_part(bijector, block, **conditions)
+                          for bijector, block in zip(flow.bijectors, blocks, strict=True)], axis=-1)
+    if isinstance(flow, Invert):
+        return inverse_and_log_det(flow, batch, flow.inverse_min_event_ndims, **conditions)[0]
+    if isinstance(flow, tfb.Bijector):
+        return flow.inverse(batch)
+    if isinstance(flow, TransformedDistribution):
+        latents = initialize_part(flow.bijector, batch, **conditions)
+        return initialize_part(flow.distribution, latents, **conditions)
+    if isinstance(flow, WRAPPERS):
+        return initialize_part(flow.distribution, batch, **conditions)
+    for component in flow.components if isinstance(flow, Mixture) else ():
+        initialize_part(component, batch, **conditions)
+    return batch

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The arguments that all flows over vectors share, and the bijectors between data and the flow itself."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+from tensorflow_probability import bijectors as tfb
+
+from tfp_glow import bijectors as tfgb
+from tfp_glow._checks import check_bool, check_choice, check_num_bits, check_shape
+from tfp_glow._types import DTypeLike, PolicyLike, Shape, ShapeLike
+from tfp_glow.flows._shared import check_common
+
+_DEFAULT_LOC, _DEFAULT_SCALE = 0.0, 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VectorData:
+    """The data of a flow over vectors, or over images as flat vectors: its shape, units and numbers.
+
+    The density is over data as it is given; the flow standardizes it inside.
+
+    Args:
+      event_shape: `(size,)` or an int for vectors; `(height, width, channels)` for images, which are flattened.
+      pixels: for images, the map from pixel units to real numbers: `"logit"` (the default) or `"affine"`; see
+        `tfp_glow.bijectors.LogitPixels` and `AffinePixels`. Vectors are continuous.
+      num_bits: for images, bits of a pixel, from 1 to 16; images are in `[0, 2**num_bits)`. Default: 8.
+      loc: for vectors, a number or one number per element that is subtracted from data first. Default: 0.
+      scale: for vectors, a positive number or one number per element that data is then divided by. Default: 1.
+      act_norm: whether data then passes an `ActNorm`, which is initialized from the first batch. Default: False.
+      seed: an int for reproducible weights, or None (the default).
+      dtype: float32 (the default) or float64, of data, latents, densities and parameters.
+      network_dtype: dtype or Keras dtype policy of the networks. None (the default) is `dtype`.
+
+    Raises:
+      ValueError: if an argument is out of range, or `loc` or `scale` is given for images.
+    """
+
+    event_shape: ShapeLike
+    pixels: str = "logit"
+    num_bits: int = 8
+    loc: float | tuple[float, ...] = _DEFAULT_LOC
+    scale: float | tuple[float, ...] = _DEFAULT_SCALE
+    act_norm: bool = False
+    seed: int | None = None
+    dtype: DTypeLike = "float32"
+    network_dtype: PolicyLike = None
+
+    def __post_init__(self) -> None:
+        shape = self.shape
+        check_choice("pixels", self.pixels, ("logit", "affine"))
+        check_num_bits(self.num_bits)
+        check_bool("act_norm", self.act_norm)
+        check_common(self.dtype, self.network_dtype, self.seed)
+        for argument, default in (("loc", _DEFAULT_LOC), ("scale", _DEFAULT_SCALE)):
+            value = getattr(self, argument)
+            if len(shape) == 3 and np.asarray(value).tolist() != default:
+                raise ValueError(f"Argument `{argument}` is for vectors, not images; received {value!r}.")
+
+    @property
+    def shape(self) -> Shape:
+        """The event shape as a tuple of ints."""
+        return check_shape("event_shape", self.event_shape, ranks=(1, 3))
+
+    @property
+    def size(self) -> int:
+        """Number of elements of one event."""
+        return math.prod(self.shape)
+
+    @property
+    def policy(self) -> Any:
+        """The dtype or dtype policy of the networks."""
+        return self.network_dtype or self.dtype
+
+    def entrance(self) -> list[tfb.Bijector]:
+        """Returns the bijectors between data and vectors of about unit size, listed from the data side."""
+        if len(self.shape) == 1:
+            entrance = [tfgb.Standardize(self.shape, self.loc, self.scale, dtype=self.dtype)]
+        else:
+            pixels = tfgb.LogitPixels if self.pixels == "logit" else tfgb.AffinePixels
+            entrance = [pixels(self.shape, self.num_bits, dtype=self.dtype), tfgb.Flatten(self.shape, dtype=self.dtype)]
+        if self.act_norm:
+            entrance.append(tfgb.ActNorm((self.size,), dtype=self.dtype))
+        return entrance
+
+    def batch_norm(self) -> list[tfb.Bijector]:
+        """Returns batch normalization with a learned scale and shift, as between the layers of MAF."""
+        shape = (self.size,)
+        return [tfgb.BatchNorm(shape, dtype=self.dtype),
+                tfgb.ActNorm(shape, data_dependent=False, dtype=self.dtype, name="batch_norm_affine")]

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""IAF (Kingma, Salimans, Jozefowicz, Chen, Sutskever and Welling, 2016)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
+
+from tfp_glow._types import ShapeLike
+from tfp_glow.flows._config import register_flow
+from tfp_glow.flows._vector_flow import VectorData
+from tfp_glow.flows.maf import autoregressive_flow
+
+
+@register_flow("iaf", shared=VectorData)
+def iaf(event_shape: ShapeLike, num_layers: int = 5, hidden_sizes: Sequence[int] = (512, 512), *,
+        activation: str = "relu", batch_norm: bool = False, log_scale: str = "linear",
+        **data: Any) -> tfd.TransformedDistribution:
+    """Builds an inverse autoregressive flow: `tfp_glow.maf` with each autoregressive layer inverted.
+
+    Sampling evaluates each network once. `log_prob` computes one element after the other. To score the flow's own
+    samples in one pass, use `distribution.experimental_sample_and_log_prob`.
+
+    Args:
+      event_shape: `(size,)` or an int, for vectors; or `(height, width, channels)`, for images.
+      num_layers: number of autoregressive layers.
+      hidden_sizes: sizes of the hidden layers of each MADE, ints.
+      activation: name of the Keras activation of the hidden layers. Default: `"relu"`.
+      batch_norm: whether batch normalization follows each layer. Default: False.
+      log_scale: `"linear"` (the default) or `"tanh"`, as for `tfp_glow.maf`.
+      **data: see `VectorData`.
+
+    Returns:
+      A `tfd.TransformedDistribution` with event shape `event_shape` and no batch shape. `log_prob` is in nats per
+      event, the log-density over data as it is given.
+
+    Raises:
+      ValueError: if an argument is out of range.
+
+    References:
+      Kingma, Salimans, Jozefowicz, Chen, Sutskever and Welling, *Improving variational inference with inverse
+      autoregressive flow*, 2016, section 3.
+
+    Example:
+
+    >>> tfp_glow.iaf(3, num_layers=2, hidden_sizes=(16, 16)).sample(5).shape
+    TensorShape([5, 3])
+    """
+    return autoregressive_flow("iaf", tfb.Invert, event_shape, num_layers, hidden_sizes, activation, batch_norm,
+                               log_scale, data)

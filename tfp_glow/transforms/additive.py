@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The additive elementwise transform of NICE."""
+
+import tensorflow as tf
+
+
+class Additive:
+    """Adds a shift that the conditioner computes; the log-determinant is 0.
+
+    * forward: `y = x + shift`;
+    * inverse: `x = y - shift`.
+
+    References:
+      Dinh, Krueger and Bengio, *NICE*, 2015, section 3.2.
+
+    Example:
+
+    >>> tfp_glow.transforms.Additive().forward(tf.constant([1.0, 2.0]), tf.constant([0.5, 0.5]))[0].numpy()
+    array([1.5, 2.5], dtype=float32)
+    """
+
+    num_parameters = 1
+
+    def forward(self, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, None]:
+        """Returns `(x + raw, None)`; `raw` has the shape of `x`."""
+        return x + raw, None
+
+    def inverse(self, y: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, None]:
+        """Returns `(y - raw, None)`; `raw` has the shape of `y`."""
+        return y - raw, None

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A callback that draws samples of the model after every epoch."""
+
+from typing import Any
+
+import keras
+
+from trainers.optimization.averaged_weights import averaged_weights
+from trainers.reporting import png_files
+from trainers.runs import class_labels
+from trainers.runs.run_directory import RunDirectory
+
+
+class SamplePictures(keras.callbacks.Callback):
+    """Writes samples to `samples/epoch_0001.png` and so on: 64 images, or 2,000 points.
+
+    Samples of a class-conditional model cycle through the classes. The samples come from the moving average of the
+    weights, if the optimizer keeps one.
+
+    Args:
+      run: the run directory.
+      num_levels: number of gray levels of the data; None for vectors.
+      temperature: sampling temperature.
+      seed: random seed, the same for every epoch.
+    """
+
+    def __init__(self, run: RunDirectory, num_levels: int | None, temperature: float, seed: int):
+        super().__init__()
+        self._run, self._num_levels = run, num_levels
+        self._number = 64 if num_levels else 2000
+        self._temperature, self._seed = temperature, seed
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        with averaged_weights(self.model):
+            events = self.model.sample(self._number, temperature=self._temperature, seed=self._seed,
+                                       condition=class_labels.in_turn(self.model, self._number))
+        columns = class_labels.columns(self.model, self._number)
+        png_files.save_events(events, self._num_levels, self._run.sample_path(epoch + 1), columns)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PNG files of image grids, of vectors and of Matplotlib figures."""
+
+import io
+import math
+import pathlib
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from matplotlib.figure import Figure
+
+from tfp_glow._types import TensorLike
+from trainers.reporting import charts
+from trainers.runs.atomic_files import replacing
+
+_MIN_SIDE = 512  # smaller grids are enlarged to about this number of pixels
+_BORDER_GRAY = 90
+
+
+def image_grid(images: TensorLike, num_levels: int, columns: int | None = None) -> PIL.Image.Image:
+    """Tiles images row by row, with gray lines between them, and enlarges small images by an integer factor.
+
+    Args:
+      images: integer images `[N, height, width, channels]` with one or three channels.
+      num_levels: number of gray levels. Value 0 becomes black; `num_levels - 1` and greater values become white.
+      columns: number of images per row. None makes the grid about square.
+
+    Raises:
+      ValueError: if the number of channels is not 1 or 3.
+    """
+    images = np.asarray(images)
+    number, height, width, channels = images.shape
+    if channels not in (1, 3):
+        raise ValueError(f"Argument `images` must have 1 or 3 channels; received {channels} channels.")
+    columns = columns or math.ceil(math.sqrt(number))
+    rows = math.ceil(number / columns)
+    # Each tile has its line above and to the left; the last row and column get theirs from the padding.
+    tiles = np.full((rows * columns, height + 1, width + 1, channels), _BORDER_GRAY, np.uint8)
+    tiles[:number, 1:, 1:] = np.round(images.clip(0, num_levels - 1) * (255.0 / (num_levels - 1)))
+    tiles = tiles.reshape(rows, columns, height + 1, width + 1, channels).swapaxes(1, 2)
+    tiles = tiles.reshape(rows * (height + 1), columns * (width + 1), channels)
+    tiles = np.pad(tiles, ((0, 1), (0, 1), (0, 0)), constant_values=_BORDER_GRAY)
+    picture = PIL.Image.fromarray(tiles[..., 0] if channels == 1 else tiles)
+    factor = max(1, _MIN_SIDE // max(picture.size))
+    return picture.resize((picture.width * factor, picture.height * factor), PIL.Image.Resampling.NEAREST)
+
+
+def save_events(events: TensorLike, num_levels: int | None, path: pathlib.Path | str,
+                columns: int | None = None) -> None:
+    """Draws events to a PNG file: images as a grid, vectors as a chart.
+
+    Args:
+      events: integer images `[N, height, width, channels]`, or float vectors `[N, size]`.
+      num_levels: number of gray levels; None for vectors.
+      path: path of the file.
+      columns: number of images per row, see `image_grid`.
+    """
+    save_png(charts.vector_chart(events) if num_levels is None else image_grid(events, num_levels, columns), path)
+
+
+def save_png(picture: Figure | PIL.Image.Image, path: pathlib.Path | str) -> None:
+    """Writes a figure or an image to a PNG file atomically."""
+    with replacing(path) as temporary:
+        _write(picture, temporary)
+
+
+def png_bytes(picture: Figure | PIL.Image.Image) -> bytes:
+    """Returns the content of a PNG file of a figure, or of an image at the best compression."""
+    file = io.BytesIO()
+    _write(picture, file, optimize=True)
+    return file.getvalue()
+
+
+def _write(picture: Figure | PIL.Image.Image, file: Any, optimize: bool = False) -> None:
+    if isinstance(picture, Figure):
+        picture.savefig(file, dpi=120, format="png")
+    else:
+        picture.save(file, format="png", optimize=optimize)

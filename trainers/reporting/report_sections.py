@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The numbers, table rows and pictures that the template `report.html.jinja` shows, by section of the page."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import PIL.Image
+
+from trainers.evaluation import latent_paths, nearest_neighbors
+from trainers.reporting import charts, plane_figure, png_files
+from trainers.reporting.report_model import ReportedModel
+from trainers.runs import class_labels
+
+_TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+_NUM_SAMPLES = 36  # per temperature; rounded down to full rows
+_INTERPOLATION_ROWS, _INTERPOLATION_STEPS = 8, 9
+_NEIGHBOR_ROWS, _NUM_NEIGHBORS = 8, 8
+_MAX_CANDIDATES = 5000  # training images that are searched for neighbors
+_NUM_DISTANCES = 100  # samples and test images whose distance to the nearest training image is measured
+_NUM_VECTORS = 4000
+
+
+def all_sections(reported: ReportedModel) -> dict[str, dict[str, Any]]:
+    """Computes the template's variables: for each section of the page, a dict of its contents.
+
+    A model over images has the sections `samples`, `interpolations` and `neighbors`. A model over vectors has the
+    section `vectors` instead. Pictures are Matplotlib figures or images.
+    """
+    of_events = {"vectors": _vectors(reported)} if reported.num_levels is None else {
+        "samples": _samples(reported), "interpolations": _interpolations(reported), "neighbors": _neighbors(reported)}
+    return {
+        "results": _results(reported),
+        "learning_curve": {"chart": charts.learning_curve(reported.history)},
+        **of_events,
+        "latents": {"chart": charts.latents_and_normal_density(reported.latents_and_log_dets[0])},
+        "levels": _levels(reported),
+        "train_and_test": _train_and_test(reported),
+        "configuration": {"rows": list(_flatten(reported.config))},
+    }
+
+
+def _results(reported: ReportedModel) -> dict[str, Any]:
+    history = reported.history
+    return {
+        "num_parameters": sum(math.prod(variable.shape) for variable in reported.model.trainable_variables),
+        "source": reported.source,
+        "num_epochs": len(history),
+        "steps_per_epoch": reported.config["steps_per_epoch"],
+        "seconds": sum(line["seconds"] for line in history),
+        "num_skipped": history[-1].get("skipped_steps") if history else None,
+        "true_entropy": reported.data.true_entropy,
+        "rows": [(split, f"{len(bits):,} of {reported.data.num_examples(split):,}", f"{bits.mean():.4f}",
+                  f"{reported.to_nats(bits.mean()):.3f}") for split, bits in reported.bits_per_dim.items()],
+    }
+
+
+def _samples(reported: ReportedModel) -> dict[str, Any]:
+    columns = class_labels.columns(reported.model, _NUM_SAMPLES) or 6
+    number = _NUM_SAMPLES // columns * columns
+    return {"grids": [(temperature, png_files.image_grid(
+        reported.sample(number, temperature), reported.num_levels, columns)) for temperature in _TEMPERATURES]}
+
+
+def _interpolations(reported: ReportedModel) -> dict[str, Any]:
+    images, labels = reported.examples("test", 2 * _INTERPOLATION_ROWS)
+    if len(images) < 2:
+        return {"grid": None}
+    first, second = slice(0, len(images) // 2 * 2, 2), slice(1, None, 2)
+    rows = latent_paths.interpolate(
+        reported.model, images[first], images[second], _INTERPOLATION_STEPS, (labels[first], labels[second]))
+    return {"grid": _grid_of_rows(rows, reported.num_levels)}
+
+
+def _neighbors(reported: ReportedModel) -> dict[str, Any]:
+    train, _ = reported.examples("train", _MAX_CANDIDATES)
+    test, _ = reported.examples("test", _NUM_DISTANCES)
+    samples = reported.sample(_NUM_DISTANCES)
+    neighbors, distances = nearest_neighbors.find_nearest(samples, train, min(_NUM_NEIGHBORS, len(train)))
+    _, test_distances = nearest_neighbors.find_nearest(test, train, 1)
+    rows = np.concatenate([samples[:, None], neighbors], axis=1)[:_NEIGHBOR_ROWS]
+    return {"num_candidates": len(train), "sample_distance": np.median(distances[:, 0]),
+            "test_distance": np.median(test_distances), "grid": _grid_of_rows(rows, reported.num_levels)}
+
+
+def _vectors(reported: ReportedModel) -> dict[str, Any]:
+    test, _ = reported.examples("test", _NUM_VECTORS)
+    in_plane = reported.model.event_shape == (2,)
+    return {"in_plane": in_plane, "chart": (
+        plane_figure.figure(reported.model, test, _NUM_VECTORS, reported.seed) if in_plane
+        else charts.data_and_samples(test, reported.sample(_NUM_VECTORS)))}
+
+
+def _levels(reported: ReportedModel) -> dict[str, Any]:
+    latents, log_dets = reported.latents_and_log_dets
+    base_bits = {name: (0.5 * z**2 + 0.5 * math.log(2.0 * math.pi)).sum(axis=1).mean() / reported.to_nats(1.0)
+                 for name, z in latents.items()}
+    changes = {name: -values.mean() for name, values in log_dets.items()}
+    base_total, change_total = sum(base_bits.values()), sum(changes.values())
+    rows = [(name, f"{base_bits[name]:.4f}" if name in base_bits else "", f"{change:+.4f}")
+            for name, change in changes.items()]
+    return {"bits_per_dim": base_total + change_total,
+            "rows": [*rows, ("total", f"{base_total:.4f}", f"{change_total:+.4f}")]}
+
+
+def _train_and_test(reported: ReportedModel) -> dict[str, Any]:
+    bits = {split: reported.bits_per_dim[split] for split in ("train", "test")}
+    return {"difference": bits["test"].mean() - bits["train"].mean(), "chart": charts.bits_histogram(bits)}
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yields dotted keys and JSON values."""
+    for key, value in config.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, json.dumps(value)
+
+
+def _grid_of_rows(rows: np.ndarray, num_levels: int) -> PIL.Image.Image:
+    """Draws images `[rows, columns, height, width, channels]`."""
+    return png_files.image_grid(rows.reshape(-1, *rows.shape[2:]), num_levels, columns=rows.shape[1])
