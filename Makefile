@@ -7,25 +7,26 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .DEFAULT_GOAL := help
 .PHONY: help setup train test lint bench clean
 
-help:  ## this list
+help:  ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-setup: .venv/.stamp  ## the environment in .venv, from constraints.txt
+setup: .venv/.stamp  ## create the environment in .venv, from constraints.txt
 
-train: .venv/.stamp  ## train the small Glow on digits, or resume it, into runs/digits; then its bits/dim on the test split
+train: .venv/.stamp  ## train a small Glow on digits into runs/digits, or resume it, and evaluate it on the test split
 	$(BIN)/python -m trainers.train --preset=digits_glow --data=digits --output_dir=$(RUN)
 	$(BIN)/python -m trainers.evaluate --run_dir=$(RUN) --data=digits --split=test
 
-test: .venv/.stamp  ## the test suite (the slow ones: .venv/bin/pytest -m slow)
+test: .venv/.stamp  ## run the test suite (the slow tests: .venv/bin/pytest -m slow)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-lint: .venv/.stamp  ## ruff
+lint: .venv/.stamp  ## ruff and mypy
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
-bench: .venv/.stamp  ## step time, memory, first step and sampling, beside the peers
+bench: .venv/.stamp  ## measure step time, memory, first step and sampling of this package and its peers
 	$(BIN)/python -m benchmarks.run
 
-clean:  ## build products and caches; keeps .venv and runs/
+clean:  ## delete build products and caches; keeps .venv and runs/
 	rm -rf .build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . \( -path ./.venv -o -path ./runs \) -prune -o -name __pycache__ -prune -exec rm -rf {} +
 

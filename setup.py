@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metadata: `pip install .` brings what `tfp_glow` needs, `.[train]` what the trainers add, `.[serving]` what
-TensorFlow Serving's warm-up requests need, `.[test]` all.
+"""Metadata of the package.
+
+`pip install .` installs the requirements of `tfp_glow`, `.[train]` also those of the trainers, `.[serving]` those of
+warm-up requests for TensorFlow Serving, and `.[test]` all of them and the test tools.
 """
 from pathlib import Path
 
@@ -11,15 +13,16 @@ RUNTIME = [
     "numpy",
     "tensorflow>=2.21,<2.22",
     "tensorflow-probability>=0.25,<0.26",
-    "tf-keras>=2.21,<2.22",  # only because tensorflow-probability 0.25 imports it; tfp_glow never does
+    "tf-keras>=2.21,<2.22",  # tensorflow-probability 0.25 imports it; tfp_glow does not
 ]
 TRAIN = [
     "absl-py",
     "importlib_resources",  # tensorflow-datasets 4.9.10 imports it without declaring it
+    "jinja2",
     "matplotlib",
     "pillow",
     "scikit-learn",
-    "tensorboard>=2.21,<2.22",  # TensorFlow's summaries are written by it
+    "tensorboard>=2.21,<2.22",  # writes TensorFlow's summaries
     "tensorflow-datasets>=4.9.10,<5",
     "tqdm",
 ]
@@ -28,6 +31,7 @@ TEST = TRAIN + SERVING + [
     "build",
     "h5py",
     "hypothesis",
+    "mypy",
     "psutil",
     "pytest",
     "pytest-xdist",
@@ -53,9 +57,10 @@ setup(
     python_requires=">=3.11",
     packages=[*find_packages(include=["tfp_glow", "tfp_glow.*", "trainers", "trainers.*"]), "tfp_glow.pretrained_runs"],
     package_dir={"tfp_glow.pretrained_runs": "pretrained"},
-    package_data={"tfp_glow.pretrained_runs": ["*/*"]},
+    package_data={"tfp_glow": ["py.typed"], "tfp_glow.pretrained_runs": ["*/*"],
+                  "trainers.reporting": ["*.jinja"]},
     install_requires=RUNTIME,
     extras_require={"train": TRAIN, "serving": SERVING, "test": TEST},
-    # `build/` and `BUILD` would be one name on a case-insensitive file system.
+    # On a case-insensitive file system `build/` and `BUILD` are the same name.
     options={"build": {"build_base": ".build"}},
 )

@@ -102,19 +102,6 @@ def setting() -> str:
             f"TensorFlow {importlib.metadata.version('tensorflow')}.")
 
 
-def show(name: str, value: float) -> None:
-    """Prints a measured figure, one per line: `measured_in` reads it."""
-    print(name, value, flush=True)
-
-
-def timed(name: str, function: Callable[[], Any]) -> Any:
-    """Returns the result of a function and shows its seconds."""
-    start = time.perf_counter()
-    result = function()
-    show(name, time.perf_counter() - start)
-    return result
-
-
 def median_seconds(function: Callable[[], Any], calls: int, budget: float = 20.0) -> float:
     """Returns the median time of up to `calls` calls, or of at least 3 if they take more than `budget` seconds."""
     times: list[float] = []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ours and the peers in one run: `python -m benchmarks.run [--full]`; see the README beside this file.
+"""Speed and memory of Glow in three libraries: `python -m benchmarks.run [--full]`; see the README beside this file.
 
 Each measurement is a process of its own. TensorFlow is not imported here, nor anything else that would take memory or
 processor time from what is measured.
@@ -7,127 +7,111 @@ processor time from what is measured.
 
 import argparse
 import json
-import os
-import platform
 import shlex
-import subprocess
 import sys
 import time
-from datetime import date
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from benchmarks import environments
-from benchmarks.plan import PROGRAMS, cases_of_round
-from benchmarks.report import BEGIN, END, markdown, put_between_markers
-from benchmarks.results import Results
-
-HERE = Path(__file__).resolve().parent
+from benchmarks import harness, report
+from benchmarks.speed_tables import MAIN_DEPTH, markdown
 
 
-def parse_arguments(argv=None):
-    def numbers(text):
-        return sorted(int(part) for part in text.split(","))
+class Program(NamedTuple):
+    """A program to measure: its environment, its module and its settings."""
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="width 512 too, and every program at every depth")
-    parser.add_argument("--rounds", type=int, default=3, help="how often the programs take turns")
-    parser.add_argument("--widths", type=numbers, help="widths, by default 128, with --full 128,512")
-    parser.add_argument("--depths", type=numbers, default=[4, 8, 16, 32], help="values of K")
-    parser.add_argument("--batch", type=int, default=32, help="batch size")
-    parser.add_argument("--programs", nargs="+", choices=PROGRAMS, default=list(PROGRAMS), help="only these")
-    parser.add_argument("--normflows_python", help="the interpreter of an environment that has the peer already")
-    parser.add_argument("--tfp_python", help="likewise; that of this package will do")
-    parser.add_argument("--prefix", default="", help="put before every command, such as 'taskset -c 0,1'")
-    parser.add_argument("--add", action="store_true", help="keep what results.json has, and add rounds to it")
-    parser.add_argument("--report_only", action="store_true", help="measure nothing: results.json into table and plot")
-    parser.add_argument("--out", type=Path, default=HERE, help="where results.json, README.md and depth.png are")
-    return parser.parse_args(argv)
+    environment: str
+    module: str
+    settings: dict[str, Any] = {}
 
 
-def measure(case, python, prefix, batch):
-    """Starts a process for a case and returns what it printed, as a dict of numbers, or the error it ended with."""
-    command = [*prefix, python, "-m", *case.command(batch)]
-    done = subprocess.run(command, cwd=HERE.parent, capture_output=True, text=True)
+_KINDS = {"stored": {}, "reversible": {"backprop": "reversible"}, "bfloat16": {"network_dtype": "mixed_bfloat16"}}
+PROGRAMS = {
+    **{f"ours, {kind}": Program("ours", "our_flow", settings) for kind, settings in _KINDS.items()},
+    **{f"ours, {kind}, in parts": Program("ours", "our_flow", {**settings, "num_parts": 2})
+       for kind, settings in _KINDS.items()},
+    "normflows": Program("normflows", "normflows_glow"),
+    "normflows, channels last": Program("normflows", "normflows_glow", {"channels_last": True}),
+    "tfb.Glow": Program("tfp", "tfb_glow"),
+}
+
+
+class Case(NamedTuple):
+    """A process to start: a program with K steps of flow per level and a width."""
+
+    program: str
+    depth: int
+    width: int
+
+
+def cases_of_round(number: int, widths: Sequence[int], depths: Sequence[int], full: bool) -> list[Case]:
+    """Returns the cases of a round, which alternates between programs so that all share a slow minute of the machine.
+
+    Each round measures all programs at the main depth. The first one measures the other depths too; without `full`, it
+    leaves out what takes very long there, deep `tfb.Glow`, and what adds little, the variants of settings.
+    """
+    main = MAIN_DEPTH if MAIN_DEPTH in depths else depths[0]
+    return [Case(name, depth, width) for width in widths for depth in (depths if number == 0 else [main])
+            for name in PROGRAMS if full or depth == main or not (
+                name.endswith(("in parts", "channels last")) or name == "tfb.Glow" and depth > main)]
+
+
+def measure(case: Case, args: argparse.Namespace) -> dict[str, Any]:
+    """Runs a case in a process of its own and returns its figures and versions, or its error."""
+    program = PROGRAMS[case.program]
+    settings = {"num_steps": case.depth, "width": case.width, "batch_size": args.batch, **program.settings}
+    done = harness.run_module(
+        harness.python_of(program.environment, args), f"programs.{program.module}", "speed", json.dumps(settings),
+        prefix=shlex.split(args.prefix), threads="1" if "num_parts" in settings else None, capture_output=True)
     if done.returncode:
-        return {}, f"exit code {done.returncode}: {done.stderr.strip()[-2000:]}"
-    return {name: float(value) for name, value in (line.split() for line in done.stdout.splitlines())}, None
+        return {"figures": {}, "error": f"exit code {done.returncode}: {done.stderr.strip()[-2000:]}"}
+    return json.loads(done.stdout)
 
 
-def machine():
-    """What the measurements were made on."""
-    info = Path("/proc/cpuinfo")
-    models = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-              ] if info.exists() else [platform.processor()]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return {"processor": models[0] if models else platform.machine(), "cores": os.cpu_count(),
-            "memory_gib": round(memory), "system": platform.system(), "python": platform.python_version(),
-            "date": date.today().isoformat()}
-
-
-def setting_of(record):
-    """The machine and the versions in a paragraph."""
-    m = record["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    return (f"{m['date']}, {m['processor']}, {m['cores']} cores, {m['memory_gib']} GiB, {m['system']}, "
-            f"Python {m['python']}; {versions}. Batch {record['batch']}, 32x32x3 images, 3 levels. Medians over "
-            f"{record['rounds']} rounds; in brackets the ratio of each round.")
-
-
-def versions_of(pythons):
-    names = {"ours": ("tensorflow", "tensorflow-probability", "keras"), "normflows": ("torch", "normflows"),
-             "tfp": ("tf-keras",)}
-    return {name: version for environment, python in pythons.items()
-            for name, version in environments.versions(python, names[environment]).items()}
-
-
-def measure_all(args, record, save):
-    """Runs every case of every round, and saves after each."""
-    wanted = {PROGRAMS[name].environment for name in args.programs}
-    given = {"ours": sys.executable, "normflows": args.normflows_python, "tfp": args.tfp_python}
-    pythons = {name: given[name] or environments.python_of(name) for name in given if name in wanted}
-    record.update(machine=machine(), batch=args.batch, versions={**record["versions"], **versions_of(pythons)})
+def measure_all(args: argparse.Namespace, record: dict[str, Any]) -> None:
+    """Measures all rounds and adds them to the record."""
     start, first = time.time(), record["rounds"]
     for number in range(args.rounds):
         cases = [case for case in cases_of_round(number, args.widths, args.depths, args.full)
                  if case.program in args.programs]
         for index, case in enumerate(cases):
-            figures, error = measure(case, pythons[PROGRAMS[case.program].environment], shlex.split(args.prefix),
-                                     args.batch)
-            record["measurements"].append({**case._asdict(), "round": first + number, "figures": figures,
-                                           **({"error": error} if error else {})})
+            measured = measure(case, args)
+            record["versions"].update(measured.pop("versions", {}))
+            record["measurements"].append({**case._asdict(), "round": first + number, **measured})
             record["rounds"] = first + number + 1
-            save()
-            told = error or ", ".join(f"{name} {value:.3g}" for name, value in figures.items() if name.endswith("_s"))
+            seconds = [f"{name} {value:.3g}" for name, value in measured["figures"].items() if name.endswith("_s")]
             print(f"[{time.time() - start:.0f} s, round {number + 1}/{args.rounds}, {index + 1}/{len(cases)}] "
-                  f"{case.program}, {case.task}, K={case.depth}, width {case.width}: {told}", flush=True)
+                  f"{', '.join(map(str, case))}: {measured.get('error') or ', '.join(seconds)}", flush=True)
 
 
-def main(argv=None):
-    args = parse_arguments(argv)
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    def numbers(text: str) -> list[int]:
+        return sorted(map(int, text.split(",")))
+
+    parser = harness.parser_of(__doc__, "speed.json")
+    parser.add_argument("--full", action="store_true", help="measure width 512 too, and all programs at all depths")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds in which the programs take turns")
+    parser.add_argument("--widths", type=numbers, help="widths; None for 128, or with --full 128,512")
+    parser.add_argument("--depths", type=numbers, default=[4, 8, 16, 32], help="values of K")
+    parser.add_argument("--batch", type=int, default=32, help="images per batch")
+    parser.add_argument("--programs", nargs="+", choices=PROGRAMS, default=list(PROGRAMS), help="programs to measure")
+    parser.add_argument("--prefix", default="", help="command before each program, such as 'taskset -c 0,1'")
+    parser.add_argument("--add", action="store_true", help="add the rounds to those of --results; 0 rounds only report")
+    args = parser.parse_args(argv)
     args.widths = args.widths or ([128, 512] if args.full else [128])
-    args.out.mkdir(parents=True, exist_ok=True)
-    path, readme = args.out / "results.json", args.out / "README.md"
-    record = {"machine": {}, "versions": {}, "batch": args.batch, "rounds": 0, "measurements": []}
-    if args.add or args.report_only:
-        if not path.exists():
-            sys.exit(f"There is no {path} to take measurements from.")
-        record = json.loads(path.read_text())
-        if args.add and record["batch"] != args.batch:
-            sys.exit(f"{path} is of batch size {record['batch']}; received --batch={args.batch}.")
-    if not args.report_only:
-        # The last run's results stay until this one is complete.
-        partial = path.with_name("results.partial.json")
-        measure_all(args, record, lambda: partial.write_text(json.dumps(record, indent=1) + "\n"))
-        partial.replace(path)
-    results = Results(record["measurements"])
-    text = readme.read_text() if readme.exists() else f"{BEGIN}\n{END}\n"
-    readme.write_text(put_between_markers(text, markdown(results, setting_of(record))))
-    from benchmarks.plot import save_plot  # Not before the measurements are done.
-    save_plot(results, args.out / "depth.png")
-    print(markdown(results, setting_of(record)))
-    failed = [m for m in record["measurements"] if "error" in m]
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse_arguments(argv)
+    record = {"machine": harness.machine(), "versions": {}, "batch": args.batch, "rounds": 0, "measurements": []}
+    if args.add:
+        record = json.loads(args.results.read_text())
+    measure_all(args, record)
+    report.publish(args, record, markdown(record), "measured")
+    failed = sorted({m["program"] for m in record["measurements"] if "error" in m})
     if failed:
-        sys.exit(f"{len(failed)} measurements failed: {sorted({m['program'] for m in failed})}; see {path}.")
+        sys.exit(f"These programs have errors, see {args.results}: {', '.join(failed)}.")
 
 
 if __name__ == "__main__":

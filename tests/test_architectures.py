@@ -40,7 +40,7 @@ def test_glow_has_the_papers_steps(side, num_levels, level_sizes):
     assert sorted((r.event_shape for r in repeats), reverse=True) == [
         (size, size, 6 * side // size) for size in sizes]
     for repeat in repeats:
-        norm, convolution, coupling = repeat._template.bijector.bijectors
+        norm, convolution, coupling = repeat._template.value.bijectors
         channels = repeat.event_shape[-1]
         assert repeat.num_steps == 2 and type(norm) is tfgb.ActNorm and type(convolution) is tfgb.InvertibleConv1x1
         assert type(coupling) is tfgb.AffineCoupling and coupling.parameters["mask"] == "channel"
@@ -89,13 +89,12 @@ CHANNELS = ["channel", "channel_reversed", "channel"]
 def test_realnvp_has_the_papers_couplings(num_scales, level_sizes, monkeypatch):
     seen = []
 
-    def evaluate(coupling, kept, **conditions):
-        network = coupling.network
-        seen.append((coupling.event_shape, coupling.parameters["mask"], network.width))
-        return tf.zeros((*kept.shape[:-1], network.out_channels), kept.dtype)
+    def identity(coupling, y, **conditions):
+        seen.append((coupling.event_shape, coupling.parameters["mask"], coupling.network.width))
+        return y, tf.zeros(y.shape[:1], y.dtype)
 
     distribution = tfp_glow.realnvp((32, 32, 3), num_scales, num_blocks=1, width=2)
-    monkeypatch.setattr(tfgb.Coupling, "_evaluate", evaluate)
+    monkeypatch.setattr(tfgb.Coupling, "_inverse_and_log_det", identity)
     latents = distribution.bijector.inverse(tf.fill((1, 32, 32, 3), 100.0))
     expected, shape, width = [], (32, 32, 3), 2
     for _ in range(num_scales - 1):

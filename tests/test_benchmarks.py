@@ -1,86 +1,78 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The benchmarks' arithmetic and tables, from made-up measurements; nothing is timed."""
+"""Tables and cases of the speed benchmark from made-up measurements, and the README's markers. Nothing is timed."""
 
-import math
+import argparse
+import json
+import sys
 
 import pytest
 
-from benchmarks import report, targets, work
-from benchmarks.plan import OURS, PEERS, WHOLE, cases_of_round
-from benchmarks.results import Results, fraction_of, net_of, ratio_of
+from benchmarks import harness, report
+from benchmarks.run import PROGRAMS, cases_of_round
+from benchmarks.speed_tables import by_round, markdown, median, ratio
+
+RESULTS = harness.ROOT / "benchmarks" / "results"
 
 
-def measurement(program, figures, depth=8, round=0, task="speed", width=128):
-    return {"program": program, "task": task, "depth": depth, "width": width, "round": round, "figures": figures}
+def measurement(program, figures, depth=8, round=0, width=128):
+    return {"program": program, "depth": depth, "width": width, "round": round, "figures": figures}
 
 
 @pytest.fixture(scope="module")
-def results():
-    steps = [("ours, stored", (0.2, 0.1, 0.3)), ("ours, stored, in parts", (0.2, 0.1, 0.3)),
-             ("normflows", (0.4, 0.32, 0.3)), ("tfb.Glow", (0.4, 0.4, 0.4))]
-    rows = [measurement(program, {"train_step_s": s, "params": 1e6}, round=r)
+def record():
+    steps = [("ours, stored", (0.2, 0.1, 0.3)), ("normflows", (0.4, 0.32, 0.3)), ("tfb.Glow", (0.4, 0.4, 0.4))]
+    rows = [measurement(program, {"train_step_s": s, "params_m": 1.5}, round=r)
             for program, times in steps for r, s in enumerate(times)]
-    rows += [measurement("rates", {"ideal_step_gflop": 20.0, "conv_float32_training": 125.0}, round=0)]
-    rows += [measurement("ours, reversible", {"peak_rss_gb": peak, "state_gb": state, "base_rss_gb": 0.5}, depth,
-                         task="memory") for depth, peak, state in [(4, 1.1, 0.1), (32, 1.9, 0.8)]]
     rows += [measurement("ours, stored", {"first_step_s": seconds}, depth) for depth, seconds in [(4, 3.0), (32, 6.0)]]
-    rows += [measurement("gradients", {"reversible_against_stored_float32": math.nan,
-                                       "reversible_against_stored_float64": 1e-15}, 32)]
-    return Results([*rows, measurement("normflows, channels last", {})])  # That one failed.
+    rows += [measurement("normflows, channels last", {})]  # That one failed.
+    return {"machine": {"date": "2026-01-01", "processor": "a processor", "cores": 2, "memory_gib": 4, "system": "Linux",
+                        "python": "3.11"}, "versions": {"torch": "1"}, "batch": 32, "rounds": 3, "measurements": rows}
 
 
-def test_ratios_are_of_medians_and_of_each_round(results):
-    ratio = ratio_of(*(results.by_round("train_step_s", program, 8, 128) for program in ("normflows", "ours, stored")))
-    assert ratio.value == pytest.approx(1.6)
-    assert ratio.rounds == pytest.approx((2.0, 3.2, 1.0))
-    assert str(ratio) == "1.60 (2.00, 3.20, 1.00)"
-    assert ratio_of({}, {0: 1.0}) is None
+def test_ratios_are_of_medians_and_of_each_round(record):
+    above, below = (by_round(record, "train_step_s", program, 8, 128) for program in ("normflows", "ours, stored"))
+    assert median(above) == pytest.approx(0.32) and median({}) is None
+    assert ratio(above, below) == "1.60 (2.00, 3.20, 1.00)"
+    assert ratio({0: 1.0}, {0: 2.0, 1: 2.0}) == "0.50"
+    assert ratio({}, {0: 1.0}) == "-"
 
 
-def test_memory_is_net_of_state_and_rate_a_share(results):
-    assert net_of(results, "ours, reversible", 32, 128) == pytest.approx({0: 1.1})
-    assert net_of(results, "ours, reversible", 32, 128, ("state_gb", "base_rss_gb")) == pytest.approx({0: 0.6})
-    assert fraction_of(results, "ours, stored", 8, 128) == pytest.approx({0: 0.8})
-
-
-def test_verdicts(results):
-    verdicts = {t.name: t.verdict for t in targets.targets(results)}
-    assert verdicts["training step, normflows / ours, stored, in parts"] == "met"
-    assert verdicts["training step, normflows, channels last / ours, stored, in parts"] == "not measured"
-    assert verdicts["training step, tfb.Glow / ours, stored, in parts"] == "**missed**"
-    assert verdicts["first step, ours, stored, K=32 / K=4"] == "**missed**"
-    assert verdicts["peak memory less parameters and slots, ours, reversible, K=32 / K=4"] == "met"
-    assert verdicts["gradients, reversible against stored, float32"] == "**missed**"
-    assert verdicts["gradients, reversible against stored, float64"] == "met"
-
-
-def test_tables_are_rectangular_and_in_their_place(results):
-    text = report.markdown(results, "A machine.")
-    assert "| ours, stored | 1 | - | - | 0.2 | - | - | - | - |" in text
+def test_tables_have_a_row_per_measured_program(record):
+    text = markdown(record)
+    assert "| ours, stored | - / 1.5 / - | 3 / - / 6 | - / 0.2 / - | - | - | - | - | - |" in text
     assert "| training step | ours, stored | 1.60 (2.00, 3.20, 1.00) | - | 2.00 (2.00, 4.00, 1.33) |" in text
-    assert "| first step, s | ours, stored | 3 | - | 6 | 2.00 |" in text
+    assert "\n| normflows, channels last" not in text
     for block in text.split("\n\n"):
         assert len({line.count("|") for line in block.splitlines()}) == 1
-    readme = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
-    assert report.put_between_markers(readme, "new") == readme.replace("old", "new")
+
+
+def test_text_goes_between_markers():
+    readme = "before\n<!-- speed: begin -->\nold\n<!-- speed: end -->\nafter\n"
+    assert report.put_between_markers(readme, "new", "speed") == readme.replace("old", "new")
     with pytest.raises(ValueError, match="once each"):
-        report.put_between_markers("no markers", "new")
+        report.put_between_markers("no markers", "new", "speed")
 
 
-def test_work_of_a_step():
-    network = 9 * 6 * 128 + 128 * 128 + 9 * 128 * 12  # multiply-adds a pixel of the largest level
-    assert work.levels() == [(16, 12), (8, 24), (4, 48)]
-    assert work.forward_flops(16, 12, 128, 32) == 2 * network * 16 * 16 * 32
-    assert work.step_flops(8, 128, 32) == pytest.approx(22.7e9, rel=2e-3)
-
-
-def test_every_round_times_all_at_the_main_depth():
+def test_every_round_measures_all_programs_at_the_main_depth():
     for full in (False, True):
         for number in range(2):
             cases = cases_of_round(number, (128, 512), (4, 8, 32), full)
             assert len(cases) == len(set(cases))
             for width in (128, 512):
-                assert {c.program for c in cases if c[1:] == ("speed", 8, width)} == {"rates", *OURS, *PEERS}
+                assert {c.program for c in cases if c[1:] == (8, width)} == set(PROGRAMS)
     deep = {c.program for c in cases_of_round(0, (128,), (4, 8, 32), False) if c.depth == 32}
-    assert deep == {*WHOLE, "normflows", "gradients"}
-    assert "tfb.Glow" in {c.program for c in cases_of_round(1, (128,), (4, 8, 32), True) if c.depth == 32}
+    assert deep == {"ours, stored", "ours, reversible", "ours, bfloat16", "normflows"}
+    assert "tfb.Glow" in {c.program for c in cases_of_round(0, (128,), (4, 8, 32), True) if c.depth == 32}
+
+
+def test_environments_are_this_one_or_a_given_one():
+    args = argparse.Namespace(normflows_python="python-of-normflows", tfp_python=None)
+    assert harness.python_of("ours", args) == sys.executable
+    assert harness.python_of("normflows", args) == "python-of-normflows"
+
+
+def test_the_readmes_show_the_results_and_describe_each_file():
+    text = (harness.ROOT / "benchmarks" / "README.md").read_text()
+    assert markdown(json.loads((RESULTS / "speed.json").read_text())) in text
+    described = (RESULTS / "README.md").read_text()
+    assert all(f"`{path.name}`" in described for path in RESULTS.glob("*.json"))

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The comparison under equal minutes: its loop with a made-up system and clock, its table, and our own system."""
+"""The benchmark of equal minutes: its loop with a made-up system and clock, its table, and the system of this package."""
 
+import dataclasses
 import json
 import math
 
 import numpy as np
 import pytest
 
-from benchmarks.budget import __main__ as budget
-from benchmarks.budget import loop, ours, table
-from benchmarks.trained import ROOT
+from benchmarks import budget, harness
+from benchmarks import timed_training as loop
+from benchmarks.programs import our_flow
+from benchmarks.programs.system import System
 from trainers.presets import PRESETS, Preset
 
 RNG = np.random.RandomState(0)
@@ -34,9 +36,10 @@ class FakeTime:
         return -16 * math.log(2.0) * np.floor(images).mean(axis=(1, 2, 3))
 
     def train(self, minutes, **changes):
-        system = loop.System(7, **{"step": self.step, "log_prob": self.log_prob, **changes})
+        functions = {"prepare": lambda images: images, "step": self.step, "log_prob": self.log_prob, **changes}
+        system = System(7, **functions, sample=None, round_trip=None, state_bytes=None)
         clock = loop.Clock(lambda: self.now, lambda: 2.0 * self.now)
-        return loop.train(lambda first: system, IMAGES, minutes, 16, clock=clock, say=lambda line: None)
+        return loop.train(lambda first: system, IMAGES, minutes, 16, clock=clock)
 
 
 def test_clock_leaves_out_tracing_pauses_and_validation():
@@ -84,7 +87,7 @@ def test_weights_that_are_gone_end_the_training():
     fake = FakeTime([1.0] * 1000)
     result = fake.train(20, step=lambda images, rate: fake.step(images, rate) if len(fake.rates) < 130 else math.nan,
                         log_prob=lambda images: np.full(len(images), np.nan))
-    assert (result["not_finite"], result["steps"], result["gave_up"]) == (loop.HOPELESS, 180, True)
+    assert (result["not_finite"], result["steps"], result["gave_up"]) == (loop.MAX_NOT_FINITE, 180, True)
     assert result["test"] is None and "NaN" not in json.dumps(result)
 
 
@@ -95,24 +98,24 @@ def test_ours_learns_and_averages_its_weights(num_parts):
     preset = Preset({"flow": "glow", "num_levels": 1, "num_steps": 2, "width": 4}, batch_size=8, epochs=1,
                     learning_rate=1e-2, ema_momentum=0.9, clip_norm=10.0, optimizer="adam")
     first = next(loop.batches(images["train"], 8, 0))
-    system = ours.build(first, 0, preset, num_parts)
+    system = our_flow.build(first, 0, num_parts, dataclasses.asdict(preset))
     before = loop.evaluate(system, images["test"], "test")
     assert system.step(first, 0.0) == pytest.approx(system.log_prob(first).mean(), rel=1e-5)
     for batch, _ in zip(loop.batches(images["train"], 8, 0), range(30), strict=False):
         system.step(batch, 1.0)
     last = system.log_prob(first)
     assert loop.evaluate(system, images["test"], "test") < before - 0.05
-    with system.judged():
+    with system.evaluated_weights():
         assert np.abs(system.log_prob(first) - last).max() > 1e-3
     np.testing.assert_array_equal(system.log_prob(first), last)
-    assert not np.isfinite(system.step(first * np.nan, 1.0)) and system.skipped() == 1
+    assert not np.isfinite(system.step(first * np.nan, 1.0)) and system.num_skipped() == 1
     np.testing.assert_array_equal(system.log_prob(first), last)
 
 
 @pytest.mark.parametrize("preset", ["digits_glow", "digits_glow_classes", "glow_cifar10"])
 def test_ours_has_no_other_images_than_the_peers(preset):
     with pytest.raises(ValueError, match="as the peers have it"):
-        ours.check(PRESETS[preset])
+        our_flow.check(PRESETS[preset])
 
 
 def record_of(**changes):
@@ -125,50 +128,53 @@ def record_of(**changes):
 
 
 def test_table():
-    text = table.markdown(record_of())
+    text = budget.markdown(record_of())
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 4 and len({line.count("|") for line in rows}) == 1
     assert "after 4 min" in rows[0]
     assert rows[2].startswith("| normflows | 3.500 |")
     assert rows[3].startswith("| ours, plain, `some_preset` | **3.250** |")
     assert "no finite loss" not in text and "5 minutes of training each" in text
-    assert "normflows: 3 steps had no finite loss, and left the weights" in table.markdown(
+    assert "normflows: 3 steps had no finite loss, and left the weights" in budget.markdown(
         record_of(not_finite=3, skipped=3))
-    assert "| normflows | - |" in table.markdown(record_of(test=None, not_finite=50, gave_up=True))
+    assert "| normflows | - |" in budget.markdown(record_of(test=None, not_finite=50, gave_up=True))
 
 
 def test_done_is_kept_for_the_same_settings_only(tmp_path):
-    arguments = [f"--work={tmp_path}", "--systems", "normflows", f"--results={tmp_path / 'results.json'}",
+    arguments = [f"--runs={tmp_path}", "--systems", "normflows", f"--results={tmp_path / 'results.json'}",
                  f"--readme={tmp_path / 'README.md'}"]
     args = budget.parse_arguments(arguments)
-    result = record_of()["measured"]["normflows"]
-    result["settings"] = budget.settings_of(args, budget.SYSTEMS["normflows"])
-    budget.result_path(tmp_path, "normflows").write_text(json.dumps(result))
+    result = {**record_of()["measured"]["normflows"], "settings": budget.settings_of(args, "normflows")}
+    args.work.mkdir()
+    budget.result_path(args, "normflows").write_text(json.dumps(result))
     (tmp_path / "README.md").write_text("<!-- budget: begin -->\n<!-- budget: end -->\n")
     budget.main(arguments)  # Trains nothing.
     record = json.loads((tmp_path / "results.json").read_text())
-    assert table.markdown(record) in (tmp_path / "README.md").read_text()
+    assert budget.markdown(record) in (tmp_path / "README.md").read_text()
     assert list(budget.finished(args)) == ["normflows"]
     assert not budget.finished(budget.parse_arguments([*arguments, "--minutes=21"]))
 
 
-def test_ours_is_told_its_preset_as_json():
+def test_each_system_has_settings_of_its_own():
     args = budget.parse_arguments([])
-    for entry in budget.SYSTEMS.values():
-        if entry.environment == "ours":
-            settings = budget.settings_of(args, entry)
-            preset = Preset(**json.loads(json.dumps(settings))["fields"])
-            ours.check(preset)
-            assert preset.batch_size == PRESETS[entry.preset].batch_size
+    settings = {name: budget.settings_of(args, name) for name in budget.SYSTEMS}
+    for name, (preset, _) in budget.OURS.items():
+        assert our_flow.check(Preset(**settings[name]["system"]["preset"])) == PRESETS[preset]
+        assert settings[name]["batch_size"] == PRESETS[preset].batch_size
+    assert settings["normflows, Adam"]["system"] == {**settings["normflows"]["system"], "optimizer": "Adam"}
+    assert len({budget.result_path(args, name) for name in budget.SYSTEMS}) == len(budget.SYSTEMS)
 
 
-def test_an_optimizer_is_part_of_the_settings():
-    args = budget.parse_arguments([])
-    plain, adam = (budget.settings_of(args, budget.SYSTEMS[name]) for name in ("normflows", "normflows, Adam"))
-    assert adam == {**plain, "optimizer": "Adam"}
-    assert len({budget.result_path(args.work, name) for name in budget.SYSTEMS}) == len(budget.SYSTEMS)
+@pytest.mark.slow
+def test_a_system_is_trained_in_a_process_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setitem(budget.OURS, "ours, plain", ("fashion_mnist_glow_smoke", True))
+    (tmp_path / "README.md").write_text("<!-- budget: begin -->\n<!-- budget: end -->\n")
+    budget.main([f"--runs={tmp_path}", "--systems", "ours, plain", f"--results={tmp_path / 'results.json'}",
+                 f"--readme={tmp_path / 'README.md'}", "--minutes=0.01", "--data=digits", "--limit=20"])
+    result = json.loads((tmp_path / "results.json").read_text())["measured"]["ours, plain"]
+    assert result["steps"] > 1 and 1.0 < result["test"] < 20.0
 
 
-def test_readme_shows_what_was_measured():
-    record = json.loads((ROOT / "benchmarks" / "budget.json").read_text())
-    assert table.markdown(record) in (ROOT / "benchmarks" / "README.md").read_text()
+def test_the_readme_shows_the_results():
+    record = json.loads((harness.ROOT / "benchmarks" / "results" / "budget.json").read_text())
+    assert budget.markdown(record) in (harness.ROOT / "benchmarks" / "README.md").read_text()

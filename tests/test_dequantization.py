@@ -208,15 +208,15 @@ OWN = tfd.TransformedDistribution(tfd.Sample(tfd.Normal(0.0, 1.0), SHAPE), tfp_g
     (lambda m: tfp_glow.dequantizer((4, 4)), r"`image_shape` must be \(height, width, channels\)"),
     (lambda m: tfp_glow.dequantizer((4, 4, 1), num_steps=0), "`num_steps` must be .* of at least 1"),
     (lambda m: tfp_glow.dequantizer((4, 4, 1), num_bits=17), "`num_bits` must be at most 16"),
-    (lambda m: m.importance_weighted_bits(BITS + 0.5, 2), "`x` must be whole numbers, which get noise"),
+    (lambda m: m.importance_weighted_bits(BITS + 0.5, 2), "`x` must be integers"),
     (lambda m: m.importance_weighted_bits(BITS, 0), "`num_samples` must be .* of at least 1"),
-    (lambda m: m.log_prob(BITS, noise=np.zeros((3, *SHAPE), "float32")), "`noise` must be of the shape of `x`"),
-    (lambda m: m.log_prob(BITS + 0.5, noise=np.zeros_like(BITS, "float32")), "and `x` of whole numbers"),
+    (lambda m: m.log_prob(BITS, noise=np.zeros((3, *SHAPE), "float32")), "`noise` must have the shape of `x`"),
+    (lambda m: m.log_prob(BITS + 0.5, noise=np.zeros_like(BITS, "float32")), "and `x` must be integers"),
     (lambda m: tfp_glow.bijectors.MapContext(tfp_glow.bijectors.ActNorm((3,)), keras.layers.Dense(2), (2,)),
      "`bijector` must be a FlowBijector with a `context_shape`"),
     (lambda m: tfp_glow.bijectors.MapContext(tfp_glow.bijectors.AdditiveCoupling(
         (4,), tfp_glow.networks.MLP(2), context_shape=(8,)), keras.layers.Dense(7), (3,)),
-     r"`network` must map contexts of shape \(3,\) to outputs of shape \(8,\); received one with outputs"),
+     r"`network` must map contexts of shape \(3,\) to outputs of shape \(8,\); received a network with outputs"),
 ])
 def test_wrong_arguments_raise(trained, call, message):
     with pytest.raises(ValueError, match=message):

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The presets: densities, training, sampling, saving, bad arguments; test_architectures.py has what they consist of."""
 
+import dataclasses
+import inspect
 import json
 import math
+import re
 
 import keras
 import numpy as np
@@ -12,7 +15,7 @@ import tensorflow_probability as tfp
 
 import tfp_glow
 from tfp_glow import bijectors as tfgb
-from tfp_glow.flows import GlowConfig, MAFConfig, NICEConfig, RealNVPConfig, config_from_dict, config_to_dict
+from tfp_glow.flows import FlowConfig, config_from_dict, config_of, config_to_dict
 from tfp_glow.networks import MADE
 
 IMAGE = (4, 4, 2)
@@ -85,7 +88,7 @@ def test_trains_three_steps_and_saves_whole(name, tmp_path):
     assert all(np.any(v.numpy() != b) for v, b in zip(model.trainable_variables, before, strict=True))
     model.save(tmp_path / "model.keras")
     other = keras.models.load_model(tmp_path / "model.keras")
-    assert other.distribution.config == distribution.config
+    assert config_of(other.distribution) == config_of(distribution)
     np.testing.assert_array_equal(other.log_prob(data), model.log_prob(data))
     sample = model.sample(2, seed=1)
     np.testing.assert_array_equal(other.sample(2, seed=1), sample)
@@ -94,7 +97,7 @@ def test_trains_three_steps_and_saves_whole(name, tmp_path):
 
 @every_preset
 def test_config_survives_json(name):
-    config = PRESETS[name](seed=3).config
+    config = config_of(PRESETS[name](seed=3))
     assert config_from_dict(json.loads(json.dumps(config_to_dict(config)))) == config
 
 
@@ -175,7 +178,7 @@ def test_shuffles_differ_between_steps_and_survive_checkpoints():
     (lambda: tfp_glow.realnvp((6, 6, 1), 3), "`image_shape` must have height and width divisible by .* = 4"),
     (lambda: tfp_glow.realnvp((2, 2, 1), 2), "`image_shape`"),
     (lambda: tfp_glow.realnvp((8, 8)), "`image_shape` must be"),
-    (lambda: tfp_glow.realnvp(IMAGE, num_blocks=0), "`num_blocks` must be a whole number of at least 1; received 0"),
+    (lambda: tfp_glow.realnvp(IMAGE, num_blocks=0), "`num_blocks` must be an integer of at least 1; received 0"),
     (lambda: tfp_glow.realnvp(IMAGE, width=1.5), "`width`"),
     (lambda: tfp_glow.realnvp(IMAGE, alpha=0.5), "`alpha` must be between 0 and 1/2; received 0.5"),
     (lambda: tfp_glow.realnvp(IMAGE, l2=-1.0), "`l2` must not be negative; received -1.0"),
@@ -203,7 +206,7 @@ def test_shuffles_differ_between_steps_and_survive_checkpoints():
     (lambda: tfgb.MaskedAutoregressive((3,), print), "`network` must be a Keras 3 layer"),
     (lambda: tfgb.MaskedAutoregressive((3,), keras.layers.Dense(3)), "`network` must map vectors of shape"),
     (lambda: tfgb.MaskedAutoregressive((3, 3, 3), MADE(3)), "`shape` must be"),
-    (lambda: MADE(0), "`size` must be a positive whole number; received 0"),
+    (lambda: MADE(0), "`size` must be an integer of at least 1; received 0"),
     (lambda: tfp_glow.networks.MLP(4, (8, -1)), "`hidden_sizes`"),
     (lambda: tfp_glow.networks.ResNet(4, 3, 1), "`out_channels` must be even; received 3"),
 ])
@@ -212,11 +215,39 @@ def test_bad_arguments(build, message):
         build()
 
 
-def test_configs_are_frozen_and_default_to_the_papers():
-    assert (GlowConfig((32, 32, 3)).num_steps, GlowConfig((32, 32, 3)).width) == (32, 512)
-    realnvp = RealNVPConfig((32, 32, 3))
-    assert (realnvp.num_scales, realnvp.num_blocks, realnvp.width, realnvp.alpha, realnvp.l2) == (2, 8, 64, 0.05, 5e-5)
-    assert NICEConfig(event_shape=784).hidden_sizes == (1000,) * 5
-    assert MAFConfig(event_shape=6).event_shape == (6,)
-    with pytest.raises(AttributeError):
-        realnvp.width = 3
+def test_defaults_are_those_of_the_papers():
+    def defaults(flow, **required):
+        return config_from_dict({"flow": flow, **required}).arguments
+
+    glow, realnvp = defaults("glow", image_shape=(32, 32, 3)), defaults("realnvp", image_shape=(32, 32, 3))
+    assert (glow["num_levels"], glow["num_steps"], glow["width"]) == (3, 32, 512)
+    assert [realnvp[name] for name in ("num_scales", "num_blocks", "width", "alpha", "l2")] == [2, 8, 64, 0.05, 5e-5]
+    assert defaults("nice", event_shape=784)["hidden_sizes"] == (1000,) * 5
+
+
+def test_configs_hold_plain_data_and_are_frozen():
+    flow = tfp_glow.maf(np.int64(3), np.int32(1), [np.int64(8)], loc=np.arange(3.0), dtype=tf.float64)
+    config = config_of(flow)
+    assert isinstance(config, FlowConfig) and config.flow == "maf"
+    assert [config.arguments[name] for name in ("event_shape", "num_layers", "hidden_sizes", "loc", "dtype")] == [
+        3, 1, (8,), (0.0, 1.0, 2.0), "float64"]
+    assert config_from_dict(json.loads(json.dumps(config_to_dict(config)))).build().event_shape == (3,)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.flow = "iaf"
+
+
+def test_shared_arguments_are_documented_and_in_the_signature():
+    parameters = inspect.signature(tfp_glow.nice).parameters
+    assert parameters["num_bits"].default == 8 and parameters["loc"].kind is inspect.Parameter.KEYWORD_ONLY
+    entries = re.findall(r"^      (\w+):", tfp_glow.nice.__doc__, re.MULTILINE)
+    assert entries == list(parameters)
+
+
+@pytest.mark.parametrize(("values", "message"), [
+    ({"flow": "glow", "image_shape": (8, 8, 1), "depth": 3}, "entries among .*; received \\['depth'\\] in addition"),
+    ({"flow": "glow"}, "must have the entries \\['image_shape'\\]"),
+    ({"image_shape": (8, 8, 1)}, "`flow` must be one of .*; received None"),
+])
+def test_wrong_configs_are_named(values, message):
+    with pytest.raises(ValueError, match=message):
+        config_from_dict(values)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mixtures of logistics as an elementwise rule, and the pyramid made of them."""
+"""Mixtures of logistics as an elementwise transform, and the pyramid made of them."""
 
 import math
 
@@ -53,34 +53,34 @@ def reference(y, raw, size, num_bits):
 
 @pytest.mark.parametrize("num_bits", [1, 3, 8])
 def test_agrees_with_float64_in_numpy(num_bits):
-    rule, rng = tfgb.LogisticMixture(3, num_bits), np.random.RandomState(0)
+    mixture, rng = tfgb.LogisticMixture(3, num_bits), np.random.RandomState(0)
     for y in rng.random(8) * 2**num_bits:
         raw = rng.standard_normal(9)
-        x, log_det = rule.inverse(tf.constant([y]), tf.constant(raw))
+        x, log_det = mixture.inverse(tf.constant([y]), tf.constant(raw))
         expected = reference(y, raw, 3, num_bits)
         np.testing.assert_allclose([x[0], log_det[0]], expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_probabilities_of_all_levels_sum_to_one_however_sharp_the_mixture(dtype):
-    rule = tfgb.LogisticMixture(2, 8)
+    mixture = tfgb.LogisticMixture(2, 8)
     y = tf.reshape(tf.range(256, dtype=dtype), (256, 1)) + 0.5
     for raw in ([0.0] * 6, [5.0, -5.0, -3.0, 3.0, -20.0, -20.0], [0.0, 0.0, -90.0, 90.0, 9.0, -9.0]):
-        x, log_det = rule.inverse(y, tf.broadcast_to(tf.constant(raw, dtype), (256, 6)))
+        x, log_det = mixture.inverse(y, tf.broadcast_to(tf.constant(raw, dtype), (256, 6)))
         probabilities = tf.exp(log_det - 0.5 * tf.square(x) - 0.5 * math.log(2.0 * math.pi))
         np.testing.assert_allclose(tf.reduce_sum(probabilities), 1.0, rtol=1e-4)
         assert np.all(np.isfinite(x)) and np.all(np.diff(x[:, 0]) > 0.0)
 
 
 def test_both_ends_of_the_range_are_finite_and_beyond_is_not():
-    rule = tfgb.LogisticMixture(2, 8)
-    x, log_det = rule.inverse(tf.constant([0.0, 255.99998, -1.0, 257.0]), tf.zeros(24))
+    mixture = tfgb.LogisticMixture(2, 8)
+    x, log_det = mixture.inverse(tf.constant([0.0, 255.99998, -1.0, 257.0]), tf.zeros(24))
     assert np.all(np.isfinite(x[:2])) and np.all(np.isfinite(log_det[:2])) and np.all(np.isnan(x[2:]))
 
 
 def test_white_rounded_up_to_the_end_is_white():
-    rule = tfgb.LogisticMixture(2, 8)
-    x, log_det = rule.inverse(tf.constant([255.5, 256.0]), tf.zeros(12))
+    mixture = tfgb.LogisticMixture(2, 8)
+    x, log_det = mixture.inverse(tf.constant([255.5, 256.0]), tf.zeros(12))
     log_prob = log_det - 0.5 * tf.square(x)
     np.testing.assert_allclose(log_prob[0], log_prob[1], rtol=1e-5)
 
@@ -133,16 +133,16 @@ def test_learns():
 
 
 def test_refusals():
-    rule = tfgb.LogisticMixture()
+    mixture = tfgb.LogisticMixture()
     with pytest.raises(ValueError, match="num_components.*received 0"):
         tfgb.LogisticMixture(0)
     with pytest.raises(ValueError, match="num_bits.*received 17"):
         tfgb.LogisticMixture(num_bits=17)
     with pytest.raises(ValueError, match="networks.*3 of 4"):
-        tfgb.ChannelAutoregressive((4, 4, 4), [PlacedResNet(4, 15, 1)], rule, num_kept=1)
+        tfgb.ChannelAutoregressive((4, 4, 4), [PlacedResNet(4, 15, 1)], mixture, num_kept=1)
     with pytest.raises(ValueError, match="outputs of shape"):
-        tfgb.ChannelAutoregressive((4, 4, 2), [PlacedResNet(4, 14, 1)], rule, num_kept=1)
-    with pytest.raises(ValueError, match="rule.*elementwise rule"):
+        tfgb.ChannelAutoregressive((4, 4, 2), [PlacedResNet(4, 14, 1)], mixture, num_kept=1)
+    with pytest.raises(ValueError, match="transform.*elementwise transform"):
         tfgb.ChannelAutoregressive((4, 4, 2), [PlacedResNet(4, 14, 1)], tfgb.LogisticMixture, num_kept=1)
     with pytest.raises(ValueError, match="num_kept.*received 2"):
         tfgb.Multiscale(tfgb.ActNorm((2, 2, 2)), tfgb.Multiscale(tfgb.ActNorm((2, 2, 2))), num_kept=2)

@@ -29,15 +29,16 @@ ROOT = Path(__file__).resolve().parents[1]
     (["--epochs=0"], "epochs: must be at least 1; got 0"),
     (["--learning_rate=nan"], "learning_rate: must be positive; got nan"),
     (["--seed=-1"], "flag --seed=-1: -1 is not a non-negative integer"),
-    (["--preset=glow_cifar10", "--data=idx:{tmp}"], "divisible by 2**num_levels = 8; received (12, 12, 1)"),
-    (["--strategy=mirrored"], "replicas: --strategy=mirrored needs --replicas=N on a machine without GPUs"),
-    (["--replicas=2"], "replicas: must be at least 1, and go with --strategy=mirrored; got 2 with --strategy=auto"),
-    (["--output_dir={tmp}/file"], "{tmp}/file is a file"),
-    (["--output_dir={tmp}/other"], "{tmp}/other is no run directory, but holds notes.txt; choose another"),
+    (["--preset=glow_cifar10", "--data=idx:{tmp}", "--batch_size=8"],
+     "divisible by 2**num_levels = 8; received (12, 12, 1)"),
+    (["--strategy=mirrored"], "replicas: --strategy=mirrored requires --replicas=N on a machine without GPUs"),
+    (["--replicas=2"], "replicas: must be at least 1 and requires --strategy=mirrored; got 2 with --strategy=auto"),
+    (["--output_dir={tmp}/file"], "{tmp}/file is a file; choose another directory"),
+    (["--output_dir={tmp}/other"], "{tmp}/other is not a run directory, but contains notes.txt; choose another directory"),
     (["--output_dir={run}", "--seed=3", "--batch_size=8"],
      "{run} holds a run of another configuration: seed 0 (now 3); training.batch_size 16 (now 8)"),
     (["--output_dir={run}", "--epochs=9"], "another configuration: epochs 2 (now 9)"),
-    (["--output_dir={run}", "--resume=false"], "{run} holds a run already, and --resume=false; choose another"),
+    (["--output_dir={run}", "--resume=false"], "{run} already holds a run, and --resume=false; choose another directory"),
 ])
 def test_train_reports_errors(flags, message, digits_run, tmp_path):
     names = {"tmp": tmp_path, "run": digits_run}
@@ -66,7 +67,7 @@ def test_evaluate_and_sample_report_errors(digits_run, tmp_path):
     (broken / "model.keras").write_bytes(b"PK")
     out = f"--out={tmp_path / 'grid.png'}"
     for main, flags, message in [
-            (evaluate.main, [f"--run_dir={tmp_path}", "--data=digits"], "is no run directory: it has no config.json"),
+            (evaluate.main, [f"--run_dir={tmp_path}", "--data=digits"], "is not a run directory: it has no config.json"),
             (evaluate.main, [f"--run_dir={empty}", "--data=digits"], "has neither model.keras nor a checkpoint yet"),
             (evaluate.main, [f"--run_dir={broken}", "--data=digits"], "model.keras cannot be loaded"),
             (evaluate.main, [f"--run_dir={digits_run}", f"--data=idx:{tmp_path}"],
@@ -75,7 +76,7 @@ def test_evaluate_and_sample_report_errors(digits_run, tmp_path):
             (interpolate.main, [f"--run_dir={digits_run}", "--data=digits", out, "--attribute=ten"],
              "attribute: must be a label of digits, one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; got 'ten'"),
             (interpolate.main, [f"--run_dir={digits_run}", "--data=digits", out, "--num=149"],
-             "num: 149 rows need 298 images; test of digits has 297"),
+             "num: 149 rows need 298 images; the test split of digits has 297"),
             (sample.main, [f"--run_dir={empty}", out], "has neither model.keras nor a checkpoint yet"),
             (sample.main, [f"--run_dir={digits_run}", out, "--num=0"], "flag --num=0"),
             (sample.main, [f"--run_dir={digits_run}", out, "--temperature=-1"], "flag --temperature=-1"),

@@ -109,7 +109,7 @@ def run(exported, tmp_path, monkeypatch):
     run.path.mkdir()
     write_json({"preset": "tiny", "epochs": 1}, run.path / "config.json")
     run.add_history({"epoch": 1, "skipped_steps": 0})
-    flow = exported[0].distribution.config.build()
+    flow = tfp_glow.flows.config_of(exported[0].distribution).build()
     monkeypatch.setattr(trained_models, "build", lambda config: tfp_glow.FlowModel(flow))
     return run
 

@@ -105,8 +105,8 @@ def test_presets_are_the_published_ones(name):
     # The flow takes images of the paper's size, and so does the small one.
     images = data.ImageData(name, (side, side, 3), 256, None, {})
     for each in (name, f"{name}_smoke"):
-        config = config_from_dict(fit_flow(each, presets.get(each), images)[0])
-        assert (config.image_shape, config.num_bits) == ((side, side, 3), num_bits)
+        arguments = config_from_dict(fit_flow(each, presets.get(each), images)[0]).arguments
+        assert (arguments["image_shape"], arguments["num_bits"]) == ((side, side, 3), num_bits)
 
 
 def test_presets_are_complete_and_checked():

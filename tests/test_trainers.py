@@ -15,6 +15,7 @@ import tensorflow_datasets as tfds
 from small_runs import program_lines, train_digits, write_idx
 
 from tfp_glow.export import serving_layout
+from tfp_glow.flows import config_of
 from trainers import data, evaluate, interpolate, sample, train
 from trainers.evaluation import latent_paths
 from trainers.optimization.averaged_weights import averaged_weights
@@ -145,7 +146,7 @@ def test_digits_runs_of_the_other_systems(system, tmp_path, capsys):
     assert train.main(["train", f"--preset=digits_{system}_smoke", "--data=digits", f"--output_dir={run}",
                        "--epochs=1"]) == 0
     model = check_files(run, epochs=1)
-    assert (model.distribution.config.flow_name, model.event_shape, model.num_bits) == (system, (8, 8, 1), 5)
+    assert (config_of(model.distribution).name, model.event_shape, model.num_bits) == (system, (8, 8, 1), 5)
     result = evaluated_and_sampled(run, "digits", tmp_path / "grid.png", capsys, "validation")
     # Evaluation uses other noise than validation in training.
     assert result["bits_per_dim"] == pytest.approx(run.result()["val_bits_per_dim"], abs=0.1)

@@ -17,16 +17,16 @@ MAX_NUM_BITS = 16
 
 
 def check_int(argument: str, value: Any, minimum: int = 1) -> int:
-    """Returns `value` as an int, or raises `ValueError` if it is not a whole number of at least `minimum`."""
+    """Returns `value` as an int, or raises `ValueError` if it is not an integer of at least `minimum`."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral) or value < minimum:
-        raise ValueError(f"Argument `{argument}` must be a whole number of at least {minimum}; received {value!r}.")
+        raise ValueError(f"Argument `{argument}` must be an integer of at least {minimum}; received {value!r}.")
     return int(value)
 
 
 def check_ints(argument: str, values: Any, minimum: int = 1) -> tuple[int, ...]:
     """Returns `values` as a tuple of ints, or raises `ValueError` unless each is at least `minimum`."""
     if not isinstance(values, (list, tuple, np.ndarray)):
-        raise ValueError(f"Argument `{argument}` must be a sequence of whole numbers of at least {minimum}; "
+        raise ValueError(f"Argument `{argument}` must be a sequence of integers of at least {minimum}; "
                          f"received {values!r}.")
     return tuple(check_int(argument, value, minimum) for value in values)
 
@@ -66,7 +66,7 @@ def check_shape(argument: str, shape: Any, ranks: Collection[int]) -> tuple[int,
     if not positive or len(shape) not in ranks:
         names = {1: "(size,)", 3: "(height, width, channels)"}
         rule = " or ".join(names.get(rank, f"{rank} sizes") for rank in ranks)
-        raise ValueError(f"Argument `{argument}` must be {rule} of positive whole numbers; received {shape!r}.")
+        raise ValueError(f"Argument `{argument}` must be {rule} of positive integers; received {shape!r}.")
     return tuple(int(size) for size in shape)
 
 
@@ -108,7 +108,7 @@ def check_num_bits(num_bits: Any) -> int:
 
 
 def check_seed(seed: Any) -> int | None:
-    """Returns `seed` as an int or None, or raises `ValueError` if it is neither None nor a whole number from 0."""
+    """Returns `seed` as an int or None, or raises `ValueError` if it is neither None nor an integer from 0."""
     return None if seed is None else check_int("seed", seed, minimum=0)
 
 

@@ -55,8 +55,8 @@ def flag_values() -> flags.FlagValues:
                       "Devices for training. none: one device. mirrored: one replica per device. multi_worker: one "
                       "replica per process in TF_CONFIG. auto: multi_worker if TF_CONFIG lists several processes, "
                       "otherwise mirrored if there are several GPUs, otherwise none.", flag_values=values)
-    flags.DEFINE_integer("replicas", None, "Number of replicas for --strategy=mirrored. Logical CPU devices replace "
-                         "GPUs if there are fewer GPUs. Default: the number of GPUs.", flag_values=values)
+    flags.DEFINE_integer("replicas", None, "Number of replicas for --strategy=mirrored. They run on logical CPU devices "
+                         "if there are fewer GPUs. Default: the number of GPUs.", flag_values=values)
     flags.DEFINE_bool("jit_compile", False, "Whether to compile the training step with XLA.", flag_values=values)
     flags.DEFINE_float("checkpoint_minutes", 30.0, "Minutes between checkpoints within an epoch; 0 for one checkpoint "
                        "per step. Each epoch also ends with a checkpoint.", lower_bound=0.0, flag_values=values)

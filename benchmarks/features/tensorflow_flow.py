@@ -23,7 +23,7 @@ class TensorFlowFlow:
     """A flow, made of a `tfb.Bijector` or a `tfd.TransformedDistribution`, with keyword arguments for its methods."""
 
     unit = 1.0
-    assign = staticmethod(tf.Variable.assign)
+    assign = staticmethod(lambda variable, value: variable.assign(value))
 
     def __init__(self, flow: Any, **conditions: Any) -> None:
         self.flow, self.conditions = flow, conditions

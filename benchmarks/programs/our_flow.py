@@ -17,7 +17,8 @@ import tensorflow as tf
 import tfp_glow
 from benchmarks.programs.system import System, main
 from tfp_glow.flows import config_from_dict
-from trainers.optimization.optimizers import averaged_weights, make_optimizer
+from trainers.optimization.averaged_weights import averaged_weights
+from trainers.optimization.optimizers import make_optimizer
 from trainers.presets import Preset
 
 # Options of presets that change images or noise; the peers do not have them.
@@ -50,7 +51,8 @@ def build(first: np.ndarray, seed: int = 0, num_parts: int = 1, preset: Mapping[
     model = tfp_glow.FlowModel(config_from_dict(flow).build(), seed=seed)
     model.initialize(first)
     bijector, rate = model.distribution.bijector, tf.Variable(0.0)
-    optimizer = make_optimizer({**dataclasses.asdict(chosen), "warmup_epochs": 0, "schedule": "constant"}, 1, 1)
+    training = {**dataclasses.asdict(chosen), "warmup_epochs": 0, "schedule": "constant"}
+    optimizer = make_optimizer(training, 1, 1) if preset else keras.optimizers.Adamax()
     optimizer.learning_rate = rate.read_value
     model.compile(optimizer)
 
@@ -66,7 +68,7 @@ def build(first: np.ndarray, seed: int = 0, num_parts: int = 1, preset: Mapping[
     @tf.function
     def update(images: tf.Tensor) -> tf.Tensor:
         log_prob, gradients = in_parts(loss_and_gradients, images, "mean")
-        optimizer.apply(gradients)
+        optimizer.apply(gradients, model.trainable_variables)
         return log_prob
 
     def step(images: tf.Tensor, multiplier: float) -> float:

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The interface of the measured systems, and the command line of their programs.
 
-`python -m benchmarks.programs.our_flow speed '{"num_steps": 8, "width": 128}'` prints one figure per line. `memory`
-instead of `speed` only trains, so that the peak memory is that of training. `train IMAGES RESULT SETTINGS` trains for
-some minutes, see `benchmarks.timed_training`. Only NumPy is imported, as the environments of the peers have little more.
+`python -m benchmarks.programs.our_flow speed '{"num_steps": 8, "width": 128}'` prints figures as JSON.
+`train IMAGES RESULT SETTINGS` trains for some minutes, see `benchmarks.timed_training`. Only NumPy is imported, as the
+environments of the peers have little more.
 """
 
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
@@ -46,32 +47,34 @@ class System(NamedTuple):
     evaluated_weights: Callable[[], AbstractContextManager] = contextlib.nullcontext
 
 
-def measure(build: Callable[..., System], task: str, batch_size: int = 32, **settings: Any) -> None:
-    """Builds a system and shows its figures.
+def measure(build: Callable[..., System], batch_size: int = 32, **settings: Any) -> dict[str, float]:
+    """Returns the figures of a system.
 
     Args:
       build: from the first batch of images and settings to a system.
-      task: "speed", or "memory" to train only.
-      batch_size: images per step.
+      batch_size: images per batch.
       **settings: of `build`.
     """
-    harness.show("base_rss_gb", harness.peak_rss_gb())
+    figures = {"base_rss_gb": harness.peak_rss_gb()}
+
+    def timed(name: str, function: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        result = function()
+        figures[name] = time.perf_counter() - start
+        return result
+
     images = np.random.default_rng(0).random((batch_size, *SHAPE), np.float32) * np.float32(255.0)
-    system = harness.timed("build_s", lambda: build(images, num_levels=3, **settings))
+    system = timed("build_s", lambda: build(images, **settings))
     batch = system.prepare(images)
-    harness.show("params", system.num_parameters)
-    harness.timed("first_step_s", lambda: system.step(batch, 1.0))
-    if task == "memory":
-        for _ in range(3):
-            system.step(batch, 1.0)
-    else:
-        harness.show("train_step_s", harness.median_seconds(lambda: system.step(batch, 1.0), 10))
-        for name, call in (("log_prob_s", lambda: system.log_prob(batch)), ("sample_s", lambda: system.sample(batch_size))):
-            call()
-            harness.show(name, harness.median_seconds(call, 7))
-        harness.show("round_trip_max_abs", system.round_trip(batch))
-    harness.show("peak_rss_gb", harness.peak_rss_gb())
-    harness.show("state_gb", system.state_bytes() / 1e9)
+    timed("first_step_s", lambda: system.step(batch, 1.0))
+    figures["train_step_s"] = harness.median_seconds(lambda: system.step(batch, 1.0), 10)
+    figures["peak_rss_gb"] = harness.peak_rss_gb()
+    for name, call in (("log_prob_s", lambda: system.log_prob(batch)), ("sample_s", lambda: system.sample(batch_size))):
+        call()  # Traces.
+        figures[name] = harness.median_seconds(call, 7)
+    state_gb = system.state_bytes() / 1e9
+    return {**figures, "round_trip_max_abs": system.round_trip(batch), "params_m": system.num_parameters / 1e6,
+            "state_gb": state_gb, "net_gb": figures["peak_rss_gb"] - state_gb}
 
 
 def main(build: Callable[..., System]) -> None:
@@ -82,4 +85,5 @@ def main(build: Callable[..., System]) -> None:
 
         timed_training.run(build, *paths, **json.loads(settings))
     else:
-        measure(build, task, **json.loads(settings))
+        figures = measure(build, **json.loads(settings))
+        print(json.dumps({"figures": figures, "versions": harness.versions()}))

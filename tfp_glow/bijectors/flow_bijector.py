@@ -85,8 +85,8 @@ class FlowBijector(tfb.Bijector):
     def _add_network(self, network: keras.Layer) -> keras.Layer:
         """Registers a built Keras layer whose variables are parameters of this bijector."""
         self._layers.append(network)
-        # Checkpoints follow this list of variables, as they do not follow lists inside a layer.
-        self._network_variables = [*getattr(self, "_network_variables", ()), *network.variables]
+        # Checkpoints follow this list, as they do not follow lists inside a layer; they know it by this name.
+        self._saved = [*getattr(self, "_saved", ()), *network.variables]
         show_variables(self, network.variables)
         return network
 

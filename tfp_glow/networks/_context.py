@@ -53,6 +53,6 @@ def shape_with_context(input_shape: InputShape) -> Shape:
         return tuple(input_shape)
     kept, context = map(tuple, input_shape)
     if len(context) not in (2, len(kept)):
-        raise ValueError("Argument `inputs` must be `[kept, context]` with a context of shape `[batch, size]` or of "
-                         f"the rank of `kept`; received shapes {kept} and {context}.")
+        raise ValueError("Argument `inputs` must be `[kept, context]` with a context `[batch, size]` or of the rank of "
+                         f"`kept`; received shapes {kept} and {context}.")
     return (*kept[:-1], kept[-1] + context[-1])

@@ -47,8 +47,8 @@ class PlacedResNet(keras.Layer):
       `[batch, height, width, out_channels]`.
 
     Raises:
-      ValueError: if `width`, `out_channels` or `num_blocks` is not an integer of at least 1, if `second_kernel` is
-        neither 1 nor 3, or if Keras has no activation of the given name.
+      ValueError: if `width`, `out_channels` or `num_blocks` is not an integer of at least 1.
+      ValueError: if `second_kernel` is neither 1 nor 3, or if Keras has no activation of the given name.
 
     References:
       He et al., *Identity mappings in deep residual networks*, 2016, for the order of the layers in a block.

@@ -61,9 +61,9 @@ class ResNet(keras.Layer):
       `[batch, height, width, out_channels]`.
 
     Raises:
-      ValueError: if `width`, `out_channels` or `num_blocks` is not an integer of at least 1, if `out_channels` is odd,
-        if `mask` is not an array `[height, width, 1]` of numbers, if `batch_norm` is not a bool, or if `factor` is not
-        a real number.
+      ValueError: if `width`, `out_channels` or `num_blocks` is not an integer of at least 1, or `out_channels` is odd.
+      ValueError: if `mask` is not an array `[height, width, 1]` of numbers.
+      ValueError: if `batch_norm` is not a bool, or if `factor` is not a real number.
 
     References:
       Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, section 4.1. The initial values are

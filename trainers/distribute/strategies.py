@@ -29,7 +29,7 @@ def choose(name: str, replicas: int | None = None) -> tf.distribute.Strategy:
     if name not in NAMES:
         raise ValueError(f"strategy: must be one of {', '.join(NAMES)}; got {name!r}")
     if replicas is not None and (name != "mirrored" or replicas < 1):
-        raise ValueError(f"replicas: must be at least 1, and requires --strategy=mirrored; "
+        raise ValueError(f"replicas: must be at least 1 and requires --strategy=mirrored; "
                          f"got {replicas} with --strategy={name}")
     if name == "multi_worker" or (name == "auto" and workers.worker_index_and_count()[1] > 1):
         return workers.connect()

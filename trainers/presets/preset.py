@@ -11,9 +11,9 @@ class Preset:
     """A flow and its training.
 
     Attributes:
-      flow: mapping from str to values. The entry `flow` is the name of a registered flow config; the other entries are
-        fields of this config. The event shape, `num_bits`, `num_classes`, `loc` and `scale` are left out: they come
-        from the data. The run sets `seed`. Required.
+      flow: mapping from str to values. The entry `flow` is the name of a registered flow; the other entries are its
+        arguments. The image or event shape, `num_bits`, `num_classes`, and for vectors `loc` and `scale`, are left
+        out: they come from the data. The run sets `seed`. Required.
       batch_size: int, examples per step over all replicas, at least 1. The last batch of an epoch is dropped if it is
         not full. Required.
       epochs: int, number of epochs, at least 1. Required.
@@ -35,7 +35,7 @@ class Preset:
         Default 8.
       dequantization: str, the noise that is added to integer pixels: `"uniform"`, or `"variational"` for noise from a
         second flow that is trained with the first. Default `"uniform"`.
-      dequantizer: mapping from str to values, the fields of this second flow, which is a `tfp_glow.dequantizer`. The
+      dequantizer: mapping from str to values, the arguments of this second flow, a `tfp_glow.dequantizer`. The
         image shape and `num_bits` are left out. Default: no entries, so the defaults of the flow apply.
       flip: bool, whether to mirror half of the training images left to right, at random. Default False.
       pixel_noise: float in [0, 1), probability that a training pixel is replaced by a random level. Like Laplace

@@ -6,7 +6,7 @@ from typing import Any
 
 from trainers.presets.preset import Preset
 
-# Fields that make the flows small. Two levels or scales are the fewest with a split between them. A RealNVP of more
+# Arguments that make the flows small. Two levels or scales are the fewest with a split between them. A RealNVP of more
 # than two scales gets one scale: it has one graph per coupling, and the presets of two scales test the split.
 _SMALL: dict[str, dict[str, Any]] = {
     "glow": {"num_levels": 2, "num_steps": 2, "width": 8},
