@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several flows, the same images and the same minutes of training: `python -m benchmarks.budget`.
 
-Each system is a process in its own environment, one after the other, on all cores. `RUNS/budget` keeps what is done, and
-the same command does not train it again.
+Each system is a process in its own environment, one after the other, on all cores. `RUNS/budget` keeps the results, and
+the command does not repeat them.
 """
 
 import os
@@ -12,6 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import argparse
 import dataclasses
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -71,7 +72,8 @@ def result_path(args: argparse.Namespace, name: str) -> Path:
 
 def finished(args: argparse.Namespace) -> dict[str, dict]:
     """Returns the results of these settings that exist, by system."""
-    found = {name: json.loads(result_path(args, name).read_text()) for name in SYSTEMS if result_path(args, name).exists()}
+    paths = {name: result_path(args, name) for name in SYSTEMS}
+    found = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.exists()}
     return {name: result for name, result in found.items() if result["settings"] == settings_of(args, name)}
 
 
@@ -105,15 +107,16 @@ def midway(result: Mapping[str, Any]) -> dict[int, float]:
 
 
 def remark(name: str, result: Mapping[str, Any]) -> str:
-    end = (f"; after {result['seconds'] / 60:.1f} minutes no step had one, which ended the training." if result["gave_up"]
-           else ", and left the weights unchanged." if result["skipped"] else ".")
+    """Returns a sentence on the steps without a finite loss."""
+    end = (f"; after {result['seconds'] / 60:.1f} minutes there were no others, which ended the training."
+           if result["gave_up"] else ", and left the weights unchanged." if result["skipped"] else ".")
     return f"{name}: {result['not_finite']} steps had no finite loss{end}"
 
 
 def markdown(record: Mapping[str, Any]) -> str:
     """Returns the table with a row per system, remarks on steps that failed, and the setting."""
-    measured, here = record["measured"], record["machine"]
-    best = min((r["test"] for r in measured.values() if r["test"] is not None), default=None)
+    measured = record["measured"]
+    best = min((r["test"] for r in measured.values() if r["test"] is not None), default=math.inf)
     times = sorted({minute for result in measured.values() for minute in midway(result)})
     rows = []
     for name, result in measured.items():
@@ -127,10 +130,9 @@ def markdown(record: Mapping[str, Any]) -> str:
     settings = next(iter(measured.values()))["settings"]
     images = f"{settings['limit']:,}" if settings["limit"] else "all"
     versions = {name: version for result in measured.values() for name, version in result["versions"].items()}
-    setting = (f"{max(result['date'] for result in measured.values())}, {here['processor']}, {here['cores']} cores, without "
-               f"GPU; {', '.join(f'{name} {version}' for name, version in versions.items())}. {settings['minutes']:g} "
-               f"minutes of training each, seed {settings['seed']}; {images} images of validation and test at the end, the "
-               f"first {NUM_MIDWAY:,} of validation midway.")
+    setting = (f"{harness.describe(record['machine'], versions)} {settings['minutes']:g} minutes of training each, "
+               f"seed {settings['seed']}; {images} images of validation and test at the end, the first {NUM_MIDWAY:,} "
+               "of validation midway.")
     remarks = [remark(name, result) for name, result in measured.items() if result["not_finite"]]
     return "\n\n".join([table(head, rows), *remarks, setting])
 

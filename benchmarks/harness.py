@@ -7,7 +7,6 @@ The peers' environments import this module: it needs nothing outside the standar
 import argparse
 import datetime
 import importlib.metadata
-import json
 import os
 import platform
 import re
@@ -16,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,11 +94,11 @@ def machine() -> dict[str, Any]:
             "date": datetime.date.today().isoformat()}
 
 
-def setting() -> str:
-    """Returns date, machine and version of TensorFlow, as a sentence."""
-    here = machine()
-    return (f"{here['date']}, {here['processor']}, {here['cores']} cores, without GPU; "
-            f"TensorFlow {importlib.metadata.version('tensorflow')}.")
+def describe(here: Mapping[str, Any], packages: Mapping[str, str]) -> str:
+    """Returns a machine and versions as a sentence."""
+    listed = ", ".join(f"{name} {version}" for name, version in packages.items())
+    return (f"{here['date']}, {here['processor']}, {here['cores']} cores, {here['memory_gib']} GiB, {here['system']}, "
+            f"Python {here['python']}; {listed}.")
 
 
 def median_seconds(function: Callable[[], Any], calls: int, budget: float = 20.0) -> float:

@@ -32,7 +32,7 @@ def distance(model: Any, target: str) -> dict[str, float]:
 
     Returns:
       A dict: `nats`, the mean of `-log q(x)`; `gap`, that minus the true entropy; `kl`, the mean of
-      `log p(x) - log q(x)`, which has the expectation of `gap` and a much smaller error; and the standard errors of both.
+      `log p(x) - log q(x)`, which has the expectation of `gap` and a much smaller error; and both standard errors.
     """
     source = data.load(f"toy:{target}")
     points = source.arrays["test"]
@@ -101,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             _, model, seconds = finished_run(args, preset, f"toy:{target}", f"plane/{target}_{preset}")
             measured.append({"target": target, "preset": preset, **distance(model, target), "seconds": seconds})
             models.setdefault(target, {})[PRESETS.get(preset, preset)] = model
-        record = {"setting": harness.setting(), "measured": measured}
+        record = {"setting": harness.describe(harness.machine(), harness.versions()), "measured": measured}
         publish(args, record, markdown(record), "plane")
         png_files.save_png(figure_of(models), args.figure)
 

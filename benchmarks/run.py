@@ -108,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.add:
         record = json.loads(args.results.read_text())
     measure_all(args, record)
-    report.publish(args, record, markdown(record), "measured")
+    report.publish(args, record, markdown(record), "speed")
     failed = sorted({m["program"] for m in record["measurements"] if "error" in m})
     if failed:
         sys.exit(f"These programs have errors, see {args.results}: {', '.join(failed)}.")

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.harness import describe
 from benchmarks.report import show, table
 
 MAIN_DEPTH = 8
@@ -41,13 +42,10 @@ def markdown(record: Mapping[str, Any]) -> str:
     def by(key: str) -> list:
         return list(dict.fromkeys(m[key] for m in record["measurements"]))
 
-    here = record["machine"]
     programs = sorted(by("program"), key=lambda name: (not name.startswith("ours"), "in parts" in name))
     peers = [name for name in programs if not name.startswith("ours")]
-    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
-    sections = [f"{here['date']}, {here['processor']}, {here['cores']} cores, {here['memory_gib']} GiB, {here['system']}, "
-                f"Python {here['python']}; {versions}. Batch {record['batch']}, 32x32x3 images, 3 levels. Medians over "
-                f"{record['rounds']} rounds; in brackets the ratio of each round."]
+    sections = [f"{describe(record['machine'], record['versions'])} Batch {record['batch']}, 32x32x3 images, 3 levels. "
+                f"Medians over {record['rounds']} rounds; in brackets the ratio of each round."]
     for width in sorted(by("width")):
         depths = sorted({m["depth"] for m in record["measurements"] if m["width"] == width})
         main = MAIN_DEPTH if MAIN_DEPTH in depths else depths[0]

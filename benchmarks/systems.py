@@ -55,9 +55,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             "val_bits_per_dim": result["val_bits_per_dim"], "best_epoch": result["best_epoch"],
             "epochs": config["epochs"], "training_seconds": seconds,
             "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
-            "sampling_seconds": harness.median_seconds(lambda: model.sample(NUM_SAMPLES, seed=0).numpy(), 9)}
+            "sampling_seconds": harness.median_seconds(
+                lambda model=model: model.sample(NUM_SAMPLES, seed=0).numpy(), 9)}
         histogram = histogram_baseline.histogram_bits_per_dim(train, test, digits.image_shape, config["num_levels"])
-        record = {"setting": harness.setting(), "histogram": histogram, "measured": measured}
+        record = {"setting": harness.describe(harness.machine(), harness.versions()), "histogram": histogram,
+                  "measured": measured}
         publish(args, record, markdown(record), "systems")
 
 

@@ -91,7 +91,7 @@ def bits_per_dim(log_prob: Any, images: np.ndarray) -> Any:
 
 
 def evaluate(system: System, images: np.ndarray, split: str) -> float | None:
-    """Returns the mean bits/dim of the images of a split, or None if it is not finite; all systems get the same noise."""
+    """Returns the mean bits/dim of a split, or None if it is not finite; all systems get the same noise."""
     rng = np.random.default_rng(NOISE_SEEDS[split])
     with system.evaluated_weights():
         log_probs = [np.asarray(system.log_prob(system.prepare(dequantized(images[n:n + EVALUATION_BATCH], rng))))
@@ -116,8 +116,8 @@ def train(build: Callable[[np.ndarray], System], images: Mapping[str, np.ndarray
       clock: a `Clock`; None for a new one.
 
     Returns:
-      A dict that JSON can hold. `curve` has one point per minute: minutes, steps, bits/dim of the training batches since
-      the last point, and every 4 minutes bits/dim of 1,000 validation images, otherwise None.
+      A dict that JSON can hold. `curve` has one point per minute: minutes, steps, bits/dim of the training batches
+      since the last point, and every 4 minutes bits/dim of 1,000 validation images, otherwise None.
     """
     clock = clock or Clock()
     stream = batches(images["train"], batch_size, seed)

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The comparisons of flows: their figures, their tables, and what the READMEs show of them. Nothing is timed."""
+"""The benchmarks of trained flows: figures, tables and READMEs; and which tasks are serial. Nothing is timed."""
 
+import contextlib
+import functools
 import json
+from unittest import mock
 
 import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
 
-from benchmarks import plane, systems, three_tasks, trained
+import tfp_glow
+from benchmarks import harness, plane, systems
+from tfp_glow.networks import MADE, MLP, ConvNet
 from trainers.data.plane_densities import DENSITIES
 
 
@@ -21,7 +26,7 @@ def _own_cache(tmp_path_factory):
 
 @pytest.fixture
 def places(tmp_path):
-    """The arguments that keep a comparison out of the project's own files."""
+    """The arguments that keep a benchmark out of the project's own files."""
     readme = tmp_path / "README.md"
     readme.write_text("".join(f"<!-- {name}: {end} -->\n" for name in ("plane", "systems")
                               for end in ("begin", "end")))
@@ -29,19 +34,19 @@ def places(tmp_path):
         ("runs", "runs"), ("results", "results.json"), ("readme", "README.md"))]
 
 
-class Off:
-    """A model whose log-density is the true one and a constant."""
+class Shifted:
+    """A model whose log-density is the true one plus a constant."""
 
-    def __init__(self, target, by):
-        self.target, self.by = target, by
+    def __init__(self, target, constant):
+        self.target, self.constant = target, constant
 
     def log_prob(self, x):
-        return tf.constant(DENSITIES[self.target].log_density(x.astype(np.float64)) + self.by)
+        return tf.constant(DENSITIES[self.target].log_density(x.astype(np.float64)) + self.constant)
 
 
 def test_the_distance_from_the_truth():
-    """A density of exp(-0.3) times the true one costs 0.3 nats, whatever points were drawn."""
-    measured = plane.distance(Off("wave", -0.3), "wave")
+    """A density of exp(-0.3) times the true one costs 0.3 nats at any points."""
+    measured = plane.distance(Shifted("wave", -0.3), "wave")
     assert measured["kl"] == pytest.approx(0.3) and measured["kl_error"] == pytest.approx(0.0, abs=1e-12)
     assert measured["gap"] == pytest.approx(0.3, abs=4.5 * measured["gap_error"])
     assert measured["gap_error"] < 0.005
@@ -58,8 +63,8 @@ def test_plane_in_one_command(places):
     assert 0.0 < row["kl"] < 10.0 and row["seconds"] > 0.0
     assert plane.markdown(record) in (tmp_path / "README.md").read_text()
     with PIL.Image.open(tmp_path / "plane.png") as picture:
-        assert picture.mode == "P" and picture.width > 3 * picture.height
-    plane.main(command)  # Everything is trained: the same figures again.
+        assert picture.width > 3 * picture.height
+    plane.main(command)  # Everything is trained: the figures are the same.
     assert json.loads((tmp_path / "results.json").read_text())["measured"] == record["measured"]
 
 
@@ -76,41 +81,64 @@ def test_systems_in_one_command(places):
     assert systems.markdown(record) in (tmp_path / "README.md").read_text()
 
 
-EXPECTED = {
-    "NICE": {"inference": "parallel", "sampling": "parallel", "density": "parallel"},
-    "RealNVP": {"inference": "parallel", "sampling": "parallel", "density": "parallel"},
-    "Glow": {"inference": "parallel", "sampling": "parallel", "density": "parallel"},
-    "MAF": {"inference": "parallel", "sampling": "serial", "density": "parallel"},
-    "IAF": {"inference": "serial", "sampling": "parallel", "density": "serial"},
+@pytest.mark.parametrize("module", [plane, systems], ids=["plane", "systems"])
+def test_the_readme_shows_the_results(module):
+    name = module.__name__.split(".")[-1]
+    record = json.loads((harness.ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+    assert module.markdown(record) in (harness.ROOT / "README.md").read_text()
+
+
+NUM_LAYERS, HIDDEN = 4, (64, 64)
+FLOWS = {
+    "NICE": lambda shape: tfp_glow.nice(shape, NUM_LAYERS, HIDDEN, seed=0),
+    "RealNVP": lambda shape: tfp_glow.realnvp_vector(shape, NUM_LAYERS, HIDDEN, seed=0),
+    "Glow": lambda shape: tfp_glow.glow(shape, num_levels=1, num_steps=NUM_LAYERS, width=32, seed=0),
+    "MAF": lambda shape: tfp_glow.maf(shape, NUM_LAYERS, HIDDEN, batch_norm=False, seed=0),
+    "IAF": lambda shape: tfp_glow.iaf(shape, NUM_LAYERS, HIDDEN, seed=0),
 }
+TASKS = {
+    "inference": lambda flow, x: flow.bijector.inverse(x),
+    "sampling": lambda flow, x: flow.sample(x.shape[0], seed=(1, 2)),
+    "density": lambda flow, x: flow.log_prob(x),
+}
+SERIAL = {("MAF", "sampling"), ("IAF", "inference"), ("IAF", "density")}
 
 
-@pytest.mark.parametrize("system", EXPECTED)
-def test_three_tasks(system):
-    """Network evaluations at 4 and 16 numbers: one a layer; or one a number, one for the log-det, and one before TFP's
-    loop, in graphs. MAF and IAF round-trip to 1e-4, in units where pixels span [0, 1)."""
-    flows = [three_tasks.prepared(system, side) for side in (2, 4)]
-    for task, expected in EXPECTED[system].items():
-        counts = [three_tasks.evaluations(task, *flow) for flow in flows]
-        assert counts == {"parallel": [1, 1], "serial": [6, 18]}[expected], task
-        assert three_tasks.verdict({"evaluations": counts, "dimensions": [4, 16]}) == expected
-    assert all(three_tasks.round_trip(*flow) < 1e-4 for flow in flows)
+@contextlib.contextmanager
+def counted_evaluations():
+    """A context that yields a variable, to which each evaluation of a network traced in the context adds one."""
+    count = tf.Variable(0)
+
+    def counting(call):
+        @functools.wraps(call)
+        def counted(*args, **kwargs):
+            count.assign_add(1)
+            return call(*args, **kwargs)
+        return counted
+
+    with contextlib.ExitStack() as stack:
+        for kind in (MLP, ConvNet, MADE):
+            stack.enter_context(mock.patch.object(kind, "call", counting(kind.call)))
+        yield count
 
 
-PUBLISHED = {plane: ("README.md", "plane.json"), systems: ("README.md", "systems.json"),
-             three_tasks: ("benchmarks/README.md", "three_tasks.json")}
+@pytest.mark.parametrize("system", FLOWS)
+def test_serial_tasks(system):
+    """A parallel task evaluates the network of a layer once, at 4 and at 16 numbers.
 
-
-@pytest.mark.parametrize("module", [m for m in PUBLISHED if (trained.ROOT / "benchmarks" / PUBLISHED[m][1]).exists()],
-                         ids=lambda module: module.__name__)
-def test_readmes_show_what_was_measured(module):
-    readme, results = PUBLISHED[module]
-    record = json.loads((trained.ROOT / "benchmarks" / results).read_text())
-    assert module.markdown(record) in (trained.ROOT / readme).read_text()
-
-
-def test_the_three_tasks_were_measured_as_they_are_tested():
-    record = json.loads((trained.ROOT / "benchmarks" / "three_tasks.json").read_text())
-    assert {(row["system"], row["task"]): three_tasks.verdict(row) for row in record["measured"]} == {
-        (system, task): verdict for system, tasks in EXPECTED.items() for task, verdict in tasks.items()}
-    assert all(max(row["round_trip"]) < 1e-4 for row in record["measured"])
+    A serial task evaluates it once per number, once for the log-determinant, and once before TFP's loop, in graphs. MAF
+    and IAF return images from their latents to 1e-4, in units where pixels span [0, 1).
+    """
+    for side in (2, 4):
+        random = np.random.RandomState(0)
+        flow = FLOWS[system]((side, side, 1))
+        x = tf.constant(random.uniform(0.0, 256.0, (16, side, side, 1)), tf.float32)
+        tfp_glow.initialize(flow, x)
+        for variable in flow.trainable_variables:
+            variable.assign_add(0.01 * random.standard_normal(variable.shape))
+        for name, task in TASKS.items():
+            with counted_evaluations() as count:
+                tf.function(functools.partial(task, flow), autograph=False)(x)
+            assert int(count) / NUM_LAYERS == (side**2 + 2 if (system, name) in SERIAL else 1), name
+        there, back = (tf.function(way, autograph=False) for way in (flow.bijector.inverse, flow.bijector.forward))
+        assert float(tf.reduce_max(tf.abs(back(there(x)) - x))) / 256.0 < 1e-4

@@ -40,7 +40,7 @@ def test_answers():
     def glow():
         """some parts."""
 
-    column = SimpleNamespace(NOT_APPLICABLE={"trace": "another framework"}, logit=logit, replicas=lambda: [], glow=glow)
+    column = SimpleNamespace(NOT_APPLICABLE={"trace": "another framework"}, logit=logit, replicas=list, glow=glow)
     assert answer(column, "logit") == ("no", "TypeError: two lines")
     assert answer(column, "trace") == ("n/a", "another framework")
     column.replicas = lambda: [[1.0], [1.0]]

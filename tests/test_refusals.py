@@ -34,11 +34,13 @@ ROOT = Path(__file__).resolve().parents[1]
     (["--strategy=mirrored"], "replicas: --strategy=mirrored requires --replicas=N on a machine without GPUs"),
     (["--replicas=2"], "replicas: must be at least 1 and requires --strategy=mirrored; got 2 with --strategy=auto"),
     (["--output_dir={tmp}/file"], "{tmp}/file is a file; choose another directory"),
-    (["--output_dir={tmp}/other"], "{tmp}/other is not a run directory, but contains notes.txt; choose another directory"),
+    (["--output_dir={tmp}/other"],
+     "{tmp}/other is not a run directory, but contains notes.txt; choose another directory"),
     (["--output_dir={run}", "--seed=3", "--batch_size=8"],
      "{run} holds a run of another configuration: seed 0 (now 3); training.batch_size 16 (now 8)"),
     (["--output_dir={run}", "--epochs=9"], "another configuration: epochs 2 (now 9)"),
-    (["--output_dir={run}", "--resume=false"], "{run} already holds a run, and --resume=false; choose another directory"),
+    (["--output_dir={run}", "--resume=false"],
+     "{run} already holds a run, and --resume=false; choose another directory"),
 ])
 def test_train_reports_errors(flags, message, digits_run, tmp_path):
     names = {"tmp": tmp_path, "run": digits_run}
@@ -67,7 +69,8 @@ def test_evaluate_and_sample_report_errors(digits_run, tmp_path):
     (broken / "model.keras").write_bytes(b"PK")
     out = f"--out={tmp_path / 'grid.png'}"
     for main, flags, message in [
-            (evaluate.main, [f"--run_dir={tmp_path}", "--data=digits"], "is not a run directory: it has no config.json"),
+            (evaluate.main, [f"--run_dir={tmp_path}", "--data=digits"],
+             "is not a run directory: it has no config.json"),
             (evaluate.main, [f"--run_dir={empty}", "--data=digits"], "has neither model.keras nor a checkpoint yet"),
             (evaluate.main, [f"--run_dir={broken}", "--data=digits"], "model.keras cannot be loaded"),
             (evaluate.main, [f"--run_dir={digits_run}", f"--data=idx:{tmp_path}"],

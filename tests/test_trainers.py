@@ -146,7 +146,7 @@ def test_digits_runs_of_the_other_systems(system, tmp_path, capsys):
     assert train.main(["train", f"--preset=digits_{system}_smoke", "--data=digits", f"--output_dir={run}",
                        "--epochs=1"]) == 0
     model = check_files(run, epochs=1)
-    assert (config_of(model.distribution).name, model.event_shape, model.num_bits) == (system, (8, 8, 1), 5)
+    assert (config_of(model.distribution).flow, model.event_shape, model.num_bits) == (system, (8, 8, 1), 5)
     result = evaluated_and_sampled(run, "digits", tmp_path / "grid.png", capsys, "validation")
     # Evaluation uses other noise than validation in training.
     assert result["bits_per_dim"] == pytest.approx(run.result()["val_bits_per_dim"], abs=0.1)

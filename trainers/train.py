@@ -55,8 +55,8 @@ def flag_values() -> flags.FlagValues:
                       "Devices for training. none: one device. mirrored: one replica per device. multi_worker: one "
                       "replica per process in TF_CONFIG. auto: multi_worker if TF_CONFIG lists several processes, "
                       "otherwise mirrored if there are several GPUs, otherwise none.", flag_values=values)
-    flags.DEFINE_integer("replicas", None, "Number of replicas for --strategy=mirrored. They run on logical CPU devices "
-                         "if there are fewer GPUs. Default: the number of GPUs.", flag_values=values)
+    flags.DEFINE_integer("replicas", None, "Number of replicas for --strategy=mirrored. They run on logical CPU "
+                         "devices if there are fewer GPUs. Default: the number of GPUs.", flag_values=values)
     flags.DEFINE_bool("jit_compile", False, "Whether to compile the training step with XLA.", flag_values=values)
     flags.DEFINE_float("checkpoint_minutes", 30.0, "Minutes between checkpoints within an epoch; 0 for one checkpoint "
                        "per step. Each epoch also ends with a checkpoint.", lower_bound=0.0, flag_values=values)
@@ -100,13 +100,14 @@ def program(options: flags.FlagValues) -> None:
                                     options.checkpoint_minutes, options.tensorboard, options.max_skipped)
             if run.writes and options.report and not (finished and run.report_path.exists()):
                 run_report.write(run, data)
-        # All workers wait here: the others would take a worker that ends first for lost.
+        # Without this barrier, the other workers would report the first worker to end as lost.
         workers.agree_on_config(scope, config)
     result = run.result()
     if not run.writes or result is None:
         return
-    print(f"{run}: {'was already' if finished else 'is'} finished after {result['epochs']} epochs; model.keras holds "
-          f"the weights of epoch {result['best_epoch']}, {result['val_bits_per_dim']:.4f} bits/dim on validation")
+    epochs = f"{result['epochs']} epoch{'' if result['epochs'] == 1 else 's'}"
+    print(f"{run}: {'was already' if finished else 'is'} finished after {epochs}; model.keras holds the weights of "
+          f"epoch {result['best_epoch']}, {result['val_bits_per_dim']:.4f} bits/dim on validation")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

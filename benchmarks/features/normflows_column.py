@@ -4,7 +4,7 @@
 import functools
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import normflows as nf
@@ -17,7 +17,6 @@ from benchmarks.programs.normflows_glow import make_flow
 
 warnings.filterwarnings("ignore")
 NOT_APPLICABLE = {"trace": "PyTorch runs eagerly", "fit": "PyTorch"}
-as_tensor = torch.as_tensor
 NETWORK_CALL, REVERSIBLE = (nf.nets.ConvNet2d, "forward"), {}
 
 
@@ -37,6 +36,7 @@ class Flow:
 
     unit = 1.0
     assign = staticmethod(np.copyto)
+    as_tensor = staticmethod(torch.as_tensor)
 
     def __init__(self, module: torch.nn.Module, inverse: Callable | None = None, forward: Callable | None = None):
         self.module, self._inverse, self._forward = module, inverse or module.inverse, forward or module
@@ -71,6 +71,31 @@ class Flow:
 
     def load(self, path: str) -> None:
         self.module.load(path)
+
+    def num_graphs(self, batch_sizes: Iterable[int]) -> list[int]:
+        """Returns how many graphs PyTorch has compiled of `log_prob` after a batch of each size."""
+        def log_prob(y):
+            return self.module.log_prob(y, None)
+
+        graphs, counts = [], []
+        compiled = torch.compile(log_prob, dynamic=True, backend=lambda module, _: graphs.append(module) or module)
+        for y in (tensor(images(self, batch_size)) for batch_size in batch_sizes):
+            torch._dynamo.mark_dynamic(y, 0)
+            torch.testing.assert_close(compiled(y), log_prob(y), rtol=1e-4, atol=1e-4)
+            counts.append(len(graphs))
+        return counts
+
+    def kept_bytes(self) -> int:
+        """Returns the bytes of the tensors of a batch that the backward pass reads."""
+        sizes = []
+
+        def pack(kept):
+            sizes.append(kept.nelement() * kept.element_size() if kept.dim() and kept.shape[0] == 13 else 0)
+            return kept
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda kept: kept):
+            self.module.forward_kld(tensor(images(self, 13)))
+        return sum(sizes)
 
 
 def glow(num_steps: int = 2, shape: Sequence[int] = SHAPE) -> Flow:
@@ -166,33 +191,6 @@ def float64():
     return flow
 
 
-def num_graphs(flow, batch_sizes):
-    """Returns how many graphs PyTorch has compiled of `log_prob` after a batch of each size."""
-    def log_prob(y):
-        return flow.module.log_prob(y, None)
-
-    graphs, counts = [], []
-    compiled = torch.compile(log_prob, dynamic=True, backend=lambda module, _: graphs.append(module) or module)
-    for y in (tensor(images(flow, batch_size)) for batch_size in batch_sizes):
-        torch._dynamo.mark_dynamic(y, 0)
-        torch.testing.assert_close(compiled(y), log_prob(y), rtol=1e-4, atol=1e-4)
-        counts.append(len(graphs))
-    return counts
-
-
-def kept_bytes(flow):
-    """Returns the bytes of the tensors of a batch that the backward pass reads."""
-    sizes = []
-
-    def pack(kept):
-        sizes.append(kept.nelement() * kept.element_size() if kept.dim() and kept.shape[0] == 13 else 0)
-        return kept
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda kept: kept):
-        flow.module.forward_kld(tensor(images(flow, 13)))
-    return sum(sizes)
-
-
 class InBfloat16(torch.nn.Module):
     """A network that computes in bfloat16 and returns float32."""
 
@@ -257,6 +255,7 @@ def export(flow, path):
     flow.module.eval()  # The call of the module is -log_prob.
     with torch.no_grad():
         torch.jit.trace(flow.module, tensor(images(flow, 6)), check_trace=False).save(path)
+    return CLIENT
 
 
 class Target(nf.distributions.Target):

@@ -9,8 +9,7 @@ import tensorflow as tf
 
 import tfp_glow
 from benchmarks.features.probes import IMAGE, SHAPE, SMALL, images, move
-from benchmarks.features.tensorflow_flow import (  # noqa: F401
-    CLIENT, NOT_APPLICABLE, TensorFlowFlow, as_tensor, inference_run, kept_bytes, num_graphs, num_nodes, save_model)
+from benchmarks.features.tensorflow_flow import TensorFlowFlow, inference_run, save_model
 from tfp_glow import bijectors as tfgb
 from tfp_glow.networks import MLP, ConvNet
 
@@ -21,7 +20,7 @@ class Flow(TensorFlowFlow):
     unit = 256.0
 
     def initialize(self, y: Any) -> None:
-        tfp_glow.initialize(self.flow, as_tensor(y))
+        tfp_glow.initialize(self.flow, tf.constant(y))
 
 
 def glow(num_steps: int = 2, shape: tuple[int, ...] = SHAPE, **arguments: Any) -> Flow:
@@ -132,7 +131,7 @@ def replicas():
 
 def export(flow, path):
     """SavedModel, for batches of any size"""
-    save_model(flow, path, None)
+    return save_model(flow, path, None)
 
 
 def inference():

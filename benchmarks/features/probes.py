@@ -9,7 +9,9 @@ A flow has the methods below. Events, latents and densities are arrays; images h
 * `initialize(y)`: the data-dependent initialization;
 * `variables` and `assign(variable, value)`: the trainable variables, as NumPy reads them;
 * `unit`: the length of the range of pixel values;
-* `log_prob(y)`, `sample_and_log_prob(number)`, `save(path)`, `load(path)` and `export(path)`, of whole flows.
+* `as_tensor(y)`: a tensor of the framework;
+* `log_prob(y)`, `sample_and_log_prob(number)`, `save(path)` and `load(path)`, of whole flows;
+* `num_graphs(batch_sizes)`, `num_nodes()` and `kept_bytes()`: what compiled or traced passes are made of.
 """
 
 from collections.abc import Sequence
@@ -61,7 +63,7 @@ def is_normalized(latents: Any) -> None:
     close(latents.std(axis=0), np.ones(latents.shape[1]), 1e-2, "deviation of latents")
 
 
-def latents_moved_by(variables: Sequence[Any], flow: Any) -> list[int]:
+def moved_latents(variables: Sequence[Any], flow: Any) -> list[int]:
     """Returns for each variable how many of the 16 latents of a small image depend on it."""
     move(flow)
     y, counts = images(flow, 3, SMALL), []

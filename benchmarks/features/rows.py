@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows of the feature table: `ROWS` has the check of each row by its name. The docstring of a check is the row's title.
 
-A check receives a column, the module of one library. The column has a function for each part that a check names, such as
-`column.squeeze()`, and `column.glow()`; these return flows as `probes` describes them. An exception is a no.
+A check receives a column: the module of one library, with a function for each part that the check names, such as
+`column.squeeze()`. The functions return flows as `probes` describes them. An exception is a no.
 """
 
 import subprocess
@@ -13,14 +13,13 @@ from unittest import mock
 
 import numpy as np
 
-from benchmarks.features.probes import (
-    IMAGE, SMALL, close, images, is_flow, is_normalized, latents_moved_by, move, uniform)
+from benchmarks.features.probes import IMAGE, SMALL, close, images, is_flow, is_normalized, move, moved_latents, uniform
 
 BATCH = 3.0 + 2.0 * uniform(16, *IMAGE)
 
 
 def act_norm(column: Any, sample_first: bool = False) -> None:
-    """actnorm: the first batch comes out with mean 0 and standard deviation 1 in every channel"""
+    """actnorm: the latents of the first batch have mean 0 and standard deviation 1 in each channel"""
     norm = column.act_norm()
     if sample_first:
         norm.forward(np.random.RandomState(0).standard_normal((8, *IMAGE)).astype("float32"))
@@ -29,7 +28,7 @@ def act_norm(column: Any, sample_first: bool = False) -> None:
 
 
 def no_accident(column: Any) -> None:
-    """a sample drawn before there are data leaves that initialization to the data"""
+    """a sample drawn before the first batch does not initialize actnorm"""
     act_norm(column, sample_first=True)
 
 
@@ -62,16 +61,16 @@ def squeeze(column: Any) -> None:
 
 
 def multiscale(column: Any) -> None:
-    """multi-scale: half of the latents leave at every level"""
+    """multi-scale: half of the latents leave the flow at each level"""
     flow = column.glow(shape=SMALL)
-    counts = latents_moved_by(flow.variables, flow)
+    counts = moved_latents(flow.variables, flow)
     assert max(counts) == 16 and 8 in counts, f"latents that depend on one variable: {sorted(set(counts))}"
 
 
 def split_prior(column: Any) -> None:
-    """learned prior of the half that leaves, given the other"""
+    """learned prior of the half that leaves, given the other half"""
     flow, variables = column.split_prior()
-    counts = latents_moved_by(variables, flow)
+    counts = moved_latents(variables, flow)
     assert 0 < max(counts) <= 8, f"latents that depend on the variables of the prior: {counts}"
 
 
@@ -82,7 +81,7 @@ def logit(column: Any) -> None:
 
 
 def batch_norm(column: Any) -> None:
-    """batch norm as a bijector: batch statistics in training, running ones after, both with their log-det"""
+    """batch norm as a bijector: batch statistics in training, running statistics afterwards, both with their log-det"""
     for shape, training, trained in column.batch_norm():
         y = 2.0 + 3.0 * uniform(2000, *shape)
         latents, log_det = training.inverse(y)
@@ -107,14 +106,14 @@ def classes(column: Any) -> None:
 
 
 def vectors(column: Any) -> None:
-    """the same kinds of step over vectors"""
+    """the same kinds of steps over vectors"""
     flow = column.vectors()
     flow.initialize(uniform(16, 6))
     is_flow(flow, uniform(3, 6))
 
 
 def float64(column: Any) -> None:
-    """float64 throughout: log-det equal to autodiff's to 1e-8"""
+    """float64 throughout: the log-det equals that of automatic differentiation to 1e-8"""
     flow = column.float64()
     y = images(flow, 2, SMALL).astype("float64")
     is_flow(flow, y, tolerance=1e-8)
@@ -122,7 +121,7 @@ def float64(column: Any) -> None:
 
 
 def round_trip(column: Any) -> None:
-    """float32: images return from the latents to 1e-5 after initialization"""
+    """float32: images return from their latents to 1e-5 after initialization"""
     flow = column.glow(num_steps=4)
     y = images(flow, 16)
     flow.initialize(y)
@@ -141,9 +140,9 @@ def one_call(column: Any) -> None:
 
 
 def fresh(column: Any) -> None:
-    """no log-det outlives a change of the weights, while its input lives"""
+    """a change of the weights invalidates cached log-dets, even while their input lives"""
     flow = column.glow()
-    y = column.as_tensor(images(flow, 2))  # A cache would find this tensor by its identity.
+    y = flow.as_tensor(images(flow, 2))  # A cache would find this tensor by its identity.
     latents, before = flow.inverse(y), np.array(flow.log_prob(y))
     move(flow)
     after = np.array(flow.log_prob(y))
@@ -153,19 +152,19 @@ def fresh(column: Any) -> None:
 
 def any_batch(column: Any) -> None:
     """one trace or compilation for all batch sizes"""
-    counts = column.num_graphs(column.glow(), (2, 5, 7))
+    counts = column.glow().num_graphs((2, 5, 7))
     assert counts[0] == counts[-1], f"{counts} graphs after batches of 2, 5 and 7"
 
 
 def trace(column: Any) -> None:
     """what is traced does not grow with depth"""
-    few, many = (column.num_nodes(column.glow(num_steps)) for num_steps in (2, 6))
+    few, many = (column.glow(num_steps).num_nodes() for num_steps in (2, 6))
     assert few == many, f"{few} nodes at K=2, {many} at K=6"
 
 
 def reversible(column: Any) -> None:
     """what the backward pass keeps does not grow with depth"""
-    few, many = (column.kept_bytes(column.glow(num_steps, **column.REVERSIBLE)) for num_steps in (2, 6))
+    few, many = (column.glow(num_steps, **column.REVERSIBLE).kept_bytes() for num_steps in (2, 6))
     assert many < 1.2 * few, f"{many / few:.1f} times as many bytes at K=6 as at K=2"
 
 
@@ -186,13 +185,13 @@ def fit(column: Any) -> None:
 
 
 def replicas(column: Any) -> None:
-    """two data-parallel replicas take the step that one device takes"""
+    """two data-parallel replicas take the same step as one device"""
     for one, two in zip(*column.replicas(), strict=True):
         close(two, one, 1e-5, "weights after a step")
 
 
 def restore(column: Any) -> None:
-    """a new object that reads a checkpoint gives equal densities, and is not initialized again"""
+    """a new object that reads a checkpoint gives equal densities and is not initialized again"""
     flow, other = column.glow(), column.glow()
     y = images(flow, 8)
     flow.initialize(y)
@@ -209,9 +208,9 @@ def export(column: Any) -> None:
     y = images(flow, 6)
     with tempfile.TemporaryDirectory() as directory:
         model, data, out = (f"{directory}/{name}" for name in ("model", "y.npy", "log_prob.npy"))
-        column.export(flow, model)
+        client = column.export(flow, model)
         np.save(data, y)
-        done = subprocess.run([sys.executable, "-c", column.CLIENT, model, data, out], capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-c", client, model, data, out], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr.strip().splitlines()[-1]
         close(np.load(out), flow.log_prob(y), 1e-4, "log_prob of the exported model")
 
@@ -232,8 +231,8 @@ def answer(column: Any, row: str) -> tuple[str, str]:
 
     The note of a yes is the docstring of the column's function, which names what it uses. Otherwise it is the reason.
     """
-    if row in column.NOT_APPLICABLE:
-        return "n/a", column.NOT_APPLICABLE[row]
+    if row in (reasons := getattr(column, "NOT_APPLICABLE", {})):
+        return "n/a", reasons[row]
     try:
         ROWS[row](column)
     except Exception as error:

@@ -15,8 +15,6 @@ _CPU = tf.config.list_physical_devices("CPU")[0]
 if tf.config.get_logical_device_configuration(_CPU) is None:  # Two devices, for `replicas`.
     tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
 
-NOT_APPLICABLE: dict[str, str] = {}
-as_tensor = tf.convert_to_tensor
 
 
 class TensorFlowFlow:
@@ -24,6 +22,7 @@ class TensorFlowFlow:
 
     unit = 1.0
     assign = staticmethod(lambda variable, value: variable.assign(value))
+    as_tensor = staticmethod(tf.convert_to_tensor)
 
     def __init__(self, flow: Any, **conditions: Any) -> None:
         self.flow, self.conditions = flow, conditions
@@ -37,16 +36,16 @@ class TensorFlowFlow:
         self.inverse(y)  # The first call initializes.
 
     def inverse(self, y: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        y = as_tensor(y)
+        y = tf.convert_to_tensor(y)
         latents = self.bijector.inverse(y, **self.conditions)
         log_det = self.bijector.inverse_log_det_jacobian(tf.identity(y), y.shape.rank - 1, **self.conditions)
         return latents, tf.broadcast_to(log_det, y.shape[:1])  # A bijector may return one number for a batch.
 
     def forward(self, x: Any) -> tf.Tensor:
-        return self.bijector.forward(as_tensor(x), **self.conditions)
+        return self.bijector.forward(tf.convert_to_tensor(x), **self.conditions)
 
     def jacobian(self, y: Any) -> tf.Tensor:
-        y = as_tensor(y)
+        y = tf.convert_to_tensor(y)
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(y)
             x = self.bijector.inverse(y, **self.conditions)
@@ -54,7 +53,7 @@ class TensorFlowFlow:
         return tf.reshape(tape.batch_jacobian(x, y, experimental_use_pfor=False), (-1, size, size))
 
     def log_prob(self, y: Any) -> tf.Tensor:
-        return self.flow.log_prob(as_tensor(y))
+        return self.flow.log_prob(tf.convert_to_tensor(y))
 
     def sample_and_log_prob(self, number: int) -> tf.Tensor:
         return self.flow.log_prob(self.flow.sample(number))
@@ -65,43 +64,40 @@ class TensorFlowFlow:
     def load(self, path: str) -> None:
         tf.train.Checkpoint(flow=self.flow).read(path)
 
+    def num_graphs(self, batch_sizes: Iterable[int]) -> list[int]:
+        """Returns how many times `log_prob` is traced, counted after a batch of each size."""
+        graph, counts = tf.function(self.flow.log_prob, [tf.TensorSpec((None, *SHAPE))], autograph=False), []
+        for batch_size in batch_sizes:
+            y = images(self, batch_size)
+            np.testing.assert_allclose(graph(y), self.log_prob(y), rtol=1e-3)
+            counts.append(graph.experimental_get_tracing_count())
+        return counts
+
+    def num_nodes(self) -> int:
+        """Returns the number of nodes in the graph of a loss and its gradients, and in the functions of the graph."""
+        function = tf.function(lambda y: loss_and_gradients(self.flow, y), autograph=False)
+        graph = function.get_concrete_function(tf.convert_to_tensor(images(self, 2))).graph.as_graph_def()
+        return len(graph.node) + sum(len(f.node_def) for f in graph.library.function)
+
+    def kept_bytes(self) -> int:
+        """Returns the bytes of the tensors of the loss that depend on the batch and that its gradients read."""
+
+        @tf.function(autograph=False)
+        def total(y: tf.Tensor) -> tf.Tensor:
+            loss, _ = loss_and_gradients(self.flow, y)
+            before = _closure([loss.op], lambda op: [t.op for t in op.inputs])
+            of_batch = _closure(y.consumers(), lambda op: [c for t in op.outputs for c in t.consumers()])
+            kept = [t for op in before & of_batch for t in op.outputs if any(c not in before for c in t.consumers())]
+            return tf.reduce_sum([_num_bytes(t) for t in kept])
+
+        return int(total(tf.convert_to_tensor(images(self, 8))))
+
 
 def loss_and_gradients(flow: Any, y: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Returns the mean negative log-likelihood and its gradients."""
     with tf.GradientTape() as tape:
         loss = -tf.reduce_mean(flow.log_prob(y))
     return loss, tape.gradient(loss, flow.trainable_variables)
-
-
-def num_graphs(flow: TensorFlowFlow, batch_sizes: Iterable[int]) -> list[int]:
-    """Returns how many times `log_prob` is traced, counted after a batch of each size."""
-    graph, counts = tf.function(flow.flow.log_prob, [tf.TensorSpec((None, *SHAPE))], autograph=False), []
-    for batch_size in batch_sizes:
-        y = images(flow, batch_size)
-        np.testing.assert_allclose(graph(y), flow.log_prob(y), rtol=1e-3)
-        counts.append(graph.experimental_get_tracing_count())
-    return counts
-
-
-def num_nodes(flow: TensorFlowFlow) -> int:
-    """Returns the number of nodes in the graph of a loss and its gradients, and in the functions of the graph."""
-    function = tf.function(lambda y: loss_and_gradients(flow.flow, y), autograph=False)
-    graph = function.get_concrete_function(as_tensor(images(flow, 2))).graph.as_graph_def()
-    return len(graph.node) + sum(len(f.node_def) for f in graph.library.function)
-
-
-def kept_bytes(flow: TensorFlowFlow) -> int:
-    """Returns the bytes of the tensors of the loss that depend on the batch and that its gradients read."""
-
-    @tf.function(autograph=False)
-    def total(y: tf.Tensor) -> tf.Tensor:
-        loss, _ = loss_and_gradients(flow.flow, y)
-        before = _closure([loss.op], lambda op: [t.op for t in op.inputs])
-        of_batch = _closure(y.consumers(), lambda op: [c for t in op.outputs for c in t.consumers()])
-        kept = [t for op in before & of_batch for t in op.outputs if any(c not in before for c in t.consumers())]
-        return tf.reduce_sum([_num_bytes(t) for t in kept])
-
-    return int(total(as_tensor(images(flow, 8))))
 
 
 def _closure(start: Iterable[tf.Operation], neighbors: Callable[[tf.Operation], list]) -> set[tf.Operation]:
@@ -135,12 +131,13 @@ np.save(out, np.concatenate([model.log_prob(tf.constant(part)) for part in np.sp
 """
 
 
-def save_model(flow: TensorFlowFlow, path: str, batch_size: int | None) -> None:
-    """Saves `log_prob` for batches of one size, or of any size."""
+def save_model(flow: TensorFlowFlow, path: str, batch_size: int | None) -> str:
+    """Saves `log_prob` for batches of one size, or of any size, and returns the code of a client."""
     module = tf.Module()
     module.state = flow.flow.variables
     module.log_prob = tf.function(flow.flow.log_prob, [tf.TensorSpec((batch_size, *SHAPE))], autograph=False)
     tf.saved_model.save(module, path)
+    return CLIENT
 
 
 def inference_run(bijector: tfp.bijectors.Bijector) -> tuple[list[tf.Tensor | None], tf.Tensor]:

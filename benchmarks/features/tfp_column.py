@@ -5,7 +5,6 @@ The docstring of a function is the note of its cell.
 """
 
 import functools
-from typing import Any
 
 import keras
 import numpy as np
@@ -16,8 +15,7 @@ from tf_keras.layers import Activation, BatchNormalization, Conv2D, Dense
 
 from benchmarks.features.probes import IMAGE, SHAPE, SMALL, uniform
 from benchmarks.features.tensorflow_flow import TensorFlowFlow as Flow
-from benchmarks.features.tensorflow_flow import (  # noqa: F401
-    CLIENT, NOT_APPLICABLE, as_tensor, inference_run, kept_bytes, loss_and_gradients, num_graphs, num_nodes, save_model)
+from benchmarks.features.tensorflow_flow import inference_run, loss_and_gradients, save_model
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 NETWORK_CALL, REVERSIBLE = (tfb.GlowDefaultNetwork, "call"), {}
@@ -25,9 +23,9 @@ NETWORK_CALL, REVERSIBLE = (tfb.GlowDefaultNetwork, "call"), {}
 
 def glow(num_steps=2, shape=SHAPE, network=None):
     """tfb.Glow"""
-    networks = (network or functools.partial(tfb.GlowDefaultNetwork, num_hidden=4), network or tfb.GlowDefaultExitNetwork)
-    bijector = tfb.Glow(shape, num_glow_blocks=2, num_steps_per_block=num_steps, coupling_bijector_fn=networks[0],
-                        exit_bijector_fn=networks[1])
+    bijector = tfb.Glow(
+        shape, num_glow_blocks=2, num_steps_per_block=num_steps, exit_bijector_fn=network or tfb.GlowDefaultExitNetwork,
+        coupling_bijector_fn=network or functools.partial(tfb.GlowDefaultNetwork, num_hidden=4))
     dtype = tf_keras.backend.floatx()
     base = tfd.MultivariateNormalDiag(tf.zeros(int(np.prod(shape)), dtype))
     flow = Flow(tfd.TransformedDistribution(base, bijector))
@@ -198,7 +196,7 @@ def replicas():
 
 def export(flow, path):
     """SavedModel, for batches of one size"""
-    save_model(flow, path, 3)
+    return save_model(flow, path, 3)
 
 
 def inference():

@@ -22,8 +22,8 @@ from trainers.optimization.optimizers import make_optimizer
 from trainers.presets import Preset
 
 # Options of presets that change images or noise; the peers do not have them.
-SAME_IMAGES = {"num_bits": 8, "dequantization": "uniform", "flip": False, "pixel_noise": 0.0, "class_conditional": False,
-               "crop": None, "resize": None}
+SAME_IMAGES = {"num_bits": 8, "dequantization": "uniform", "flip": False, "pixel_noise": 0.0,
+               "class_conditional": False, "crop": None, "resize": None}
 
 
 def check(preset: Preset) -> Preset:

@@ -22,7 +22,7 @@ SHAPE = (32, 32, 3)
 
 
 class System(NamedTuple):
-    """A flow and its optimizer. Log-densities are in nats for pixel values in [0, 256); every call waits for its result.
+    """A flow and its optimizer. Log-densities are in nats for pixels in [0, 256); every call waits for its result.
 
     Attributes:
       num_parameters: how many trainable numbers the flow has.

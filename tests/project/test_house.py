@@ -9,12 +9,11 @@ import pkgutil
 import re
 import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 CODE = ("tfp_glow", "trainers", "benchmarks", "examples")
 TREES = (*CODE, "tests")
 

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The README's example runs, and what it names exists."""
 
-import pathlib
 import re
 
 import pytest
+from paths import ROOT
 
-ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

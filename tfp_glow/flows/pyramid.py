@@ -119,7 +119,7 @@ def _per_level(argument: str, value: int | Sequence[int], num_levels: int) -> tu
         return (check_int(argument, value),) * num_levels
     values = check_ints(argument, value)
     if len(values) != num_levels:
-        raise ValueError(f"Argument `{argument}` must be an integer, or one integer for each of the {num_levels} levels; "
+        raise ValueError(f"Argument `{argument}` must be an integer, or one integer per level ({num_levels} levels); "
                          f"received {value!r}.")
     return values
 

@@ -10,5 +10,3 @@ __all__ = [
     "Additive", "Affine", "ElementwiseBijector", "ElementwiseTransform", "LogisticMixture",
     "check_transform",
 ]
-
-AdditiveTransform, AffineTransform = Additive, Affine  # removed once all rooms use the short names

@@ -35,7 +35,11 @@ def run_callbacks(
     Returns:
       A list of callbacks in the order in which Keras must call them.
     """
-    training = [StopAfterSkippedSteps(max_skipped, checkpoints), ProgressMetrics(batch_size), ValidateWithAveragedWeights()]
+    training = [
+        StopAfterSkippedSteps(max_skipped, checkpoints),
+        ProgressMetrics(batch_size),
+        ValidateWithAveragedWeights(),
+    ]
     if not run.writes:
         return training
     return [

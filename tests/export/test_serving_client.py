@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import TESTS
 
 from examples import serving_client, serving_stand_in
 
@@ -64,7 +65,7 @@ def test_unknown_models_and_paths(server):
     with urllib.request.urlopen(f"{server.url}/v1/models/tiny/versions/1", timeout=60) as response:
         assert json.load(response)["model_version_status"][0]["version"] == "1"
     with pytest.raises(ValueError, match="has no version of a model"):
-        serving_stand_in.StandIn(Path(__file__).parent, "tests")
+        serving_stand_in.StandIn(TESTS, "tests")
 
 
 def test_the_client_imports_only_the_standard_library():

@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 
 import tfp_glow
 from tfp_glow import bijectors as tfgb
-from tfp_glow.networks import ConvNet, MADE, MLP
+from tfp_glow.networks import MADE, MLP, ConvNet
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 BATCH = 7.0 + 2.0 * np.random.RandomState(0).standard_normal((600, 4)).astype("float32")

@@ -102,7 +102,8 @@ def test_the_graph_does_not_grow_with_depth():
 @pytest.mark.parametrize(("make_step", "num_steps", "backprop", "message"), [
     (lambda: tfgb.ActNorm((4,)), 0, "stored", "`num_steps` must be an integer of at least 1; received 0"),
     (lambda: tfgb.ActNorm((4,)), 2, "magic", "`backprop` must be one of 'stored', 'reversible'; received 'magic'"),
-    (lambda: tfgb.Squeeze((4, 4, 1)), 2, "stored", "`make_step` must return a FlowBijector whose latent shape is its event shape"),
+    (lambda: tfgb.Squeeze((4, 4, 1)), 2, "stored",
+     "`make_step` must return a FlowBijector whose latent shape is its event shape"),
     (lambda: "step", 2, "stored", "`make_step` must return a FlowBijector"),
 ])
 def test_bad_arguments_are_named(make_step, num_steps, backprop, message):

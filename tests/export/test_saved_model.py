@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
+from paths import TESTS
 from tensorflow.core.protobuf import saved_model_pb2
 
 import tfp_glow
@@ -76,7 +77,7 @@ def run_c_api(path, calls, results):
                       "output": next(iter(signature.outputs.values())).name}
                for name, signature in graph.signature_def.items() if signature.inputs}
     library = Path(importlib.util.find_spec("tensorflow").origin).parent / "libtensorflow_cc.so.2"
-    program = Path(__file__).with_name("c_api.py")
+    program = TESTS / "c_api.py"
     subprocess.run([sys.executable, program, library, path, json.dumps(tensors), calls, results], check=True)
 
 

@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 
 import tfp_glow
 from tfp_glow import bijectors as tfgb
-from tfp_glow.networks import ConvNet, MLP
+from tfp_glow.networks import MLP, ConvNet
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 
