@@ -95,7 +95,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--targets", nargs="+", choices=KNOWN, default=KNOWN, help="targets to learn")
     parser.add_argument("--presets", nargs="+", default=list(PRESETS), help="presets to train")
     parser.add_argument("--figure", default=harness.ROOT / "docs" / "plane.png", help="PNG file to write")
-    args, measured, models = parser.parse_args(argv), [], {}
+    args, measured = parser.parse_args(argv), []
+    models: dict[str, dict[str, Any]] = {}
     for target in args.targets:
         for preset in args.presets:
             _, model, seconds = finished_run(args, preset, f"toy:{target}", f"plane/{target}_{preset}")

@@ -9,7 +9,6 @@ import argparse
 import json
 import shlex
 import sys
-import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -68,20 +67,18 @@ def measure(case: Case, args: argparse.Namespace) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def measure_all(args: argparse.Namespace, record: dict[str, Any]) -> None:
-    """Measures all rounds and adds them to the record."""
-    start, first = time.time(), record["rounds"]
-    for number in range(args.rounds):
-        cases = [case for case in cases_of_round(number, args.widths, args.depths, args.full)
-                 if case.program in args.programs]
-        for index, case in enumerate(cases):
-            measured = measure(case, args)
-            record["versions"].update(measured.pop("versions", {}))
-            record["measurements"].append({**case._asdict(), "round": first + number, **measured})
-            record["rounds"] = first + number + 1
-            seconds = [f"{name} {value:.3g}" for name, value in measured["figures"].items() if name.endswith("_s")]
-            print(f"[{time.time() - start:.0f} s, round {number + 1}/{args.rounds}, {index + 1}/{len(cases)}] "
-                  f"{', '.join(map(str, case))}: {measured.get('error') or ', '.join(seconds)}", flush=True)
+def measure_round(number: int, args: argparse.Namespace, record: dict[str, Any]) -> None:
+    """Measures a round and adds it to the record."""
+    cases = [case for case in cases_of_round(number, args.widths, args.depths, args.full)
+             if case.program in args.programs]
+    for index, case in enumerate(cases):
+        measured = measure(case, args)
+        record["versions"].update(measured.pop("versions", {}))
+        record["measurements"].append({**case._asdict(), "round": record["rounds"], **measured})
+        seconds = [f"{name} {value:.3g}" for name, value in measured["figures"].items() if name.endswith("_s")]
+        print(f"[round {number + 1}/{args.rounds}, {index + 1}/{len(cases)}] {', '.join(map(str, case))}: "
+              f"{measured.get('error') or ', '.join(seconds)}", flush=True)
+    record["rounds"] += 1
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -96,7 +93,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=32, help="images per batch")
     parser.add_argument("--programs", nargs="+", choices=PROGRAMS, default=list(PROGRAMS), help="programs to measure")
     parser.add_argument("--prefix", default="", help="command before each program, such as 'taskset -c 0,1'")
-    parser.add_argument("--add", action="store_true", help="add the rounds to those of --results; 0 rounds only report")
+    parser.add_argument("--add", action="store_true", help="add rounds to those of --results; 0 rounds only report")
     args = parser.parse_args(argv)
     args.widths = args.widths or ([128, 512] if args.full else [128])
     return args
@@ -107,8 +104,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     record = {"machine": harness.machine(), "versions": {}, "batch": args.batch, "rounds": 0, "measurements": []}
     if args.add:
         record = json.loads(args.results.read_text())
-    measure_all(args, record)
-    report.publish(args, record, markdown(record), "speed")
+    for number in range(args.rounds):
+        measure_round(number, args, record)
+        report.publish(args, record, markdown(record), "speed")
+    if not args.rounds:
+        report.publish(args, record, markdown(record), "speed")
     failed = sorted({m["program"] for m in record["measurements"] if "error" in m})
     if failed:
         sys.exit(f"These programs have errors, see {args.results}: {', '.join(failed)}.")

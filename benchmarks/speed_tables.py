@@ -34,7 +34,8 @@ def ratio(above: Mapping[int, float], below: Mapping[int, float]) -> str:
     if not above or not below:
         return "-"
     rounds = ", ".join(f"{above[number] / below[number]:.2f}" for number in above if number in below)
-    return f"{median(above) / median(below):.2f}{f' ({rounds})' if ',' in rounds else ''}"
+    value = statistics.median(above.values()) / statistics.median(below.values())
+    return f"{value:.2f}{f' ({rounds})' if ',' in rounds else ''}"
 
 
 def markdown(record: Mapping[str, Any]) -> str:

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in args.systems:
         preset = SYSTEMS[name] + args.suffix
         run, model, seconds = finished_run(args, preset, "digits", preset)
-        config, result = run.config(), run.result()
+        config, result = run.config(), run.result() or {}
         train, test = (scores.split_batches(config, digits, split, 256) for split in ("train", "test"))
         model.sample(NUM_SAMPLES, seed=0)  # Traces.
         measured[name] = {
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
             "sampling_seconds": harness.median_seconds(
                 lambda model=model: model.sample(NUM_SAMPLES, seed=0).numpy(), 9)}
-        histogram = histogram_baseline.histogram_bits_per_dim(train, test, digits.image_shape, config["num_levels"])
+        histogram = histogram_baseline.histogram_bits_per_dim(train, test, digits.event_shape, config["num_levels"])
         record = {"setting": harness.describe(harness.machine(), harness.versions()), "histogram": histogram,
                   "measured": measured}
         publish(args, record, markdown(record), "systems")

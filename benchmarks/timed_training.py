@@ -38,7 +38,8 @@ class Clock:
 
     def __init__(self, now: Callable[[], float] = time.perf_counter,
                  processor_now: Callable[[], float] = time.process_time) -> None:
-        self._clocks, self._durations, self._first = (now, processor_now), [], True
+        self._clocks, self._first = (now, processor_now), True
+        self._durations: list[float] = []
         self.seconds, self.processor, self.pauses = 0.0, 0.0, 0
 
     @property
@@ -123,7 +124,9 @@ def train(build: Callable[[np.ndarray], System], images: Mapping[str, np.ndarray
     stream = batches(images["train"], batch_size, seed)
     system = build(next(stream))
     print(f"{system.num_parameters:,} parameters, {len(images['train']):,} images, {minutes:g} minutes", flush=True)
-    steps, not_finite, in_a_row, finite, curve = 0, 0, 0, [], []
+    steps = not_finite = in_a_row = 0
+    finite: list[float] = []
+    curve: list[dict[str, Any]] = []
     while clock.seconds < 60.0 * minutes and in_a_row < MAX_NOT_FINITE:
         batch = next(stream)
         log_prob = clock.step(system.step, system.prepare(batch), rate_multiplier(clock.seconds / (60.0 * minutes)))

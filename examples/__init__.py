@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compositions of flows with the rest of TensorFlow Probability: `python -m examples.NAME`."""
+"""Flows together with the rest of TensorFlow Probability: `python -m examples.NAME` runs an example."""

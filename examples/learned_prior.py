@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A flow as the learned prior of a `tfd.JointDistributionCoroutineAutoBatched`.
 
-`python -m examples.learned_prior` sees noisy points of a ring, `x ~ N(z, noise)`, and learns the distribution of the
-points `z` behind them, by raising a lower bound of the evidence of `x`; it prints that before and after.
+The data of `python -m examples.learned_prior` are noisy points of a ring, `x ~ N(z, noise)`. It learns the distribution
+of the points `z` without noise by maximizing a lower bound of the evidence of `x`, and prints the bound before and
+after.
 """
+
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,32 +20,32 @@ tfd = tfp.distributions
 NOISE = 0.3
 
 
-def observations(number, seed=0):
-    """Noisy points of a ring of radius 2, `[number, 2]`."""
+def observations(number: int, seed: int = 0) -> tf.Tensor:
+    """Draws noisy points of a ring of radius 2, `[number, 2]`."""
     rng = np.random.RandomState(seed)
     angle = rng.uniform(0.0, 2.0 * np.pi, number)
     ring = 2.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     return tf.constant(ring + NOISE * rng.standard_normal((number, 2)), tf.float32)
 
 
-def joint_distribution(prior):
-    """The model: a point of the prior, and what is seen of it."""
-    def model():
+def joint_distribution(prior: tfp.distributions.Distribution) -> tfp.distributions.JointDistribution:
+    """Returns the model: a point of the prior, and its noisy observation."""
+    def model() -> Iterator[tfp.distributions.Distribution]:
         z = yield prior
         yield tfd.MultivariateNormalDiag(z, NOISE * tf.ones(2), name="x")
 
     return tfd.JointDistributionCoroutineAutoBatched(model)
 
 
-def evidence_bound(joint, x, seed):
-    """`E_q[log p(z, x) - log q(z|x)]` per observation, with the posterior `q` of a flat prior."""
+def evidence_bound(joint: tfp.distributions.JointDistribution, x: tf.Tensor, seed: Any) -> tf.Tensor:
+    """Returns `E_q[log p(z, x) - log q(z|x)]` per observation, with the posterior `q` of a flat prior."""
     q = tfd.MultivariateNormalDiag(x, NOISE * tf.ones(2))
     z = q.sample(seed=seed)
     return tf.reduce_mean(joint.log_prob(z, x) - q.log_prob(z))
 
 
-def main(num_steps=1000, number=4096):
-    """Returns the bound of new observations before and after training, in nats, and draws of the model."""
+def main(num_steps: int = 1000, number: int = 4096) -> tuple[dict[str, float], tuple[tf.Tensor, tf.Tensor]]:
+    """Returns the bound for new observations before and after training, in nats, and samples of the model."""
     prior = tfp_glow.realnvp_vector((2,), num_couplings=6, hidden_sizes=(32, 32), activation="tanh", seed=0)
     joint = joint_distribution(prior)
     variables = [v for v in prior.bijector.keras_variables if v.trainable]
@@ -49,7 +53,7 @@ def main(num_steps=1000, number=4096):
     optimizer.build(variables)
 
     @tf.function(autograph=False)
-    def step(x, seed):
+    def step(x: tf.Tensor, seed: tf.Tensor) -> None:
         with tf.GradientTape() as tape:
             loss = -evidence_bound(joint, x, seed)
         optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
@@ -60,9 +64,10 @@ def main(num_steps=1000, number=4096):
     for index, x in enumerate(data.take(num_steps)):
         step(x, tf.constant([1, index]))
     bounds["after"] = float(evidence_bound(joint, new, seed=(0, 0)))
-    print(f"lower bound of the evidence: {bounds['before']:.3f} nats before, {bounds['after']:.3f} after")
+    print(f"lower bound of the evidence: {bounds['before']:.3f} nats before training, {bounds['after']:.3f} after it")
     z, x = joint.sample(1000, seed=2)
-    print(f"drawn: {z.shape[0]} points of radius {float(tf.reduce_mean(tf.norm(z, axis=-1))):.2f} (2 in truth)")
+    radius = float(tf.reduce_mean(tf.norm(z, axis=-1)))
+    print(f"mean radius of {z.shape[0]} samples: {radius:.2f} (the true radius is 2)")
     return bounds, (z, x)
 
 

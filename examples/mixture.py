@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A mixture of two flows, trained by `FlowModel` with its weights.
+"""A mixture of two flows: `FlowModel` trains the flows and their weights.
 
-`tfd.MixtureSameFamily` wants one components' distribution with a batch of parameters; a flow has a network instead of a
-batch shape, so two flows are two distributions, and `tfd.Mixture` is theirs. `python -m examples.mixture` fits one flow
-and a mixture of two to a ring and a blob apart from it, and prints the negative log-likelihood of each on new points.
+`tfd.MixtureSameFamily` requires one distribution with a batch of parameters. A flow has networks and no batch of
+parameters, so the components are two distributions in a `tfd.Mixture`. `python -m examples.mixture` fits one flow and
+a mixture of two to a ring and a separate blob. It prints the negative log-likelihood of both models on new points.
 """
 
 import keras
@@ -16,8 +16,8 @@ import tfp_glow
 tfd = tfp.distributions
 
 
-def draw(number, seed):
-    """Points `[number, 2]`: three quarters of them on a ring, the others in a blob apart."""
+def draw(number: int, seed: int) -> np.ndarray:
+    """Draws points `[number, 2]`: three quarters of them on a ring, the others in a separate blob."""
     rng = np.random.RandomState(seed)
     angle = rng.uniform(0.0, 2.0 * np.pi, number)
     ring = np.stack([np.cos(angle) - 2.0, np.sin(angle)], axis=1) + 0.1 * rng.standard_normal((number, 2))
@@ -25,20 +25,20 @@ def draw(number, seed):
     return np.where(rng.uniform(size=(number, 1)) < 0.75, ring, blob).astype("float32")
 
 
-def flow(side, seed):
-    """RealNVP around a point on the first axis."""
+def flow(center: float, seed: int) -> tfp.distributions.Distribution:
+    """Returns a RealNVP around a point on the first axis."""
     return tfp_glow.realnvp_vector(
-        (2,), num_couplings=6, hidden_sizes=(32, 32), activation="tanh", loc=(side, 0.0), seed=seed)
+        (2,), num_couplings=6, hidden_sizes=(32, 32), activation="tanh", loc=(center, 0.0), seed=seed)
 
 
-def mixture_of_two():
-    """Two flows, and a learned weight of each."""
+def mixture_of_two() -> tfp.distributions.Mixture:
+    """Returns a mixture of two flows with learned weights."""
     weights = tfd.Categorical(logits=tf.Variable(tf.zeros(2)))
     return tfd.Mixture(weights, [flow(-2.0, seed=0), flow(2.0, seed=1)])
 
 
-def main(epochs=20, number=8192):
-    """Returns the negative log-likelihood of new points, in nats, of each model, and the mixture's weights."""
+def main(epochs: int = 20, number: int = 8192) -> tuple[dict[str, float], np.ndarray]:
+    """Returns the negative log-likelihood of new points under each model, in nats, and the weights of the mixture."""
     points, new = draw(number, seed=0), draw(2000, seed=1)
     models = {"one flow": tfp_glow.FlowModel(flow(0.0, seed=0)), "mixture": tfp_glow.FlowModel(mixture_of_two())}
     losses = {}
@@ -46,9 +46,9 @@ def main(epochs=20, number=8192):
         model.compile(keras.optimizers.Adam(3e-3))
         model.fit(points, batch_size=256, epochs=epochs, verbose=0)
         losses[name] = -float(tf.reduce_mean(model.log_prob(new)))
-        print(f"{name}: {losses[name]:.3f} nats a point")
+        print(f"{name}: {losses[name]:.3f} nats per point")
     weights = models["mixture"].distribution.cat.probs_parameter().numpy()
-    print(f"weights of ring and blob: {weights.round(2)} (0.75 and 0.25 in truth)")
+    print(f"weights of ring and blob: {weights.round(2)} (the true weights are 0.75 and 0.25)")
     return losses, weights
 
 

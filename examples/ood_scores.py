@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Out-of-distribution scores: Glow trained on digits tells them from crops of clothes.
+"""Out-of-distribution scores: a Glow of digits separates them from crops of clothes.
 
-`python -m examples.ood_scores idx:DIRECTORY` trains on scikit-learn's digits and scores its test images, and crops of
-the same size of another data set (Fashion-MNIST, in MNIST's file format, say), by bits per dimension. It prints the ROC
-curve's area: how often a crop costs more bits than a digit. A density is no proof of belonging: constant crops are
-likelier than digits under most flows, so the area is also given for the distance from the digits' typical cost.
+`python -m examples.ood_scores idx:DIRECTORY` trains on scikit-learn's digits. It scores test digits, and crops of
+another data set such as Fashion-MNIST, by bits per dimension. It prints the area under the ROC curve: how often a crop
+needs more bits than a digit. Under most flows constant crops have a higher density than digits, so a high density does
+not prove that an image is a digit. The second score is therefore the distance from the median bits of training digits.
 
 Reference: Nalisnick et al., *Do deep generative models know what they don't know?*, 2019.
 """
@@ -20,8 +20,8 @@ import tfp_glow
 from trainers import data
 
 
-def crops(spec, number=1000, size=8, num_levels=17, seed=0):
-    """Random crops of a data set's test images, `[number, size, size, 1]`, with the digits' grey levels."""
+def crops(spec: str, number: int = 1000, size: int = 8, num_levels: int = 17, seed: int = 0) -> np.ndarray:
+    """Returns random crops of a data set's test images, `[number, size, size, 1]`, with the gray levels of digits."""
     rng = np.random.RandomState(seed)
     found = []
     for image, _ in data.load(spec).examples("test").take(number).as_numpy_iterator():
@@ -30,12 +30,12 @@ def crops(spec, number=1000, size=8, num_levels=17, seed=0):
     return (np.stack(found).astype("int32") * num_levels // 256).astype("uint8")
 
 
-def main(outliers, epochs=20):
-    """Returns the ROC area of the cost in bits, and of its distance from the digits' median.
+def main(outliers: np.ndarray, epochs: int = 20) -> dict[str, float]:
+    """Returns the areas under the ROC curves of bits, and of their distance from the median of the training digits.
 
     Args:
-      outliers: whole-numbered images `[n, 8, 8, 1]` in `[0, 16]`.
-      epochs: how long to train.
+      outliers: integer images `[n, 8, 8, 1]` in `[0, 16]`.
+      epochs: number of epochs of training.
     """
     digits = load_digits().images[..., np.newaxis].astype("uint8")
     train, test = digits[:1400], digits[1400:]
@@ -50,7 +50,7 @@ def main(outliers, epochs=20):
     for name, score in scores.items():
         false_alarms, hits, _ = roc_curve(is_outlier, score)
         found = {rate: np.interp(rate, false_alarms, hits) for rate in (0.01, 0.05, 0.2)}
-        print(f"{name}: ROC area {areas[name]:.3f}; " + ", ".join(
+        print(f"{name}: area under the ROC curve {areas[name]:.3f}; " + ", ".join(
             f"{found[rate]:.0%} of outliers found at {rate:.0%} false alarms" for rate in found))
     return areas
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A client of TensorFlow Serving's REST interface, with nothing but the standard library.
+"""A client of TensorFlow Serving's REST interface that needs only the standard library.
 
-`python -m examples.serving_client http://localhost:8501 digits_glow` asks a running server for samples, which it draws
-as text, and for their bits per dimension and latents. Without arguments it trains a small flow on digits first, and
-serves it by `examples.serving_stand_in`, which is no TensorFlow Serving, but answers to the same URLs and JSON.
+`python -m examples.serving_client http://localhost:8501 digits_glow` requests samples from a server, prints them as
+text, and requests their bits per dimension and latents. Without arguments it first trains a small flow on digits and
+serves it with `examples.serving_stand_in`. The stand-in is not TensorFlow Serving, but it has the same URLs and JSON.
 """
 
 import json
 import sys
 import tempfile
+import typing
 import urllib.error
 import urllib.request
 
@@ -19,26 +20,26 @@ class Client:
     """Calls the signatures of a served model.
 
     Args:
-      url: of the server, such as `http://localhost:8501`.
-      name: of the model.
-      timeout: seconds to wait for an answer.
+      url: URL of the server, such as `http://localhost:8501`.
+      name: name of the model.
+      timeout: seconds to wait for a response.
     """
 
-    def __init__(self, url, name, timeout=60.0):
+    def __init__(self, url: str, name: str, timeout: float = 60.0) -> None:
         self.url, self.timeout = f"{url.rstrip('/')}/v1/models/{name}", timeout
 
-    def is_available(self):
-        """Whether a version of the model is in service."""
+    def is_available(self) -> bool:
+        """Returns whether the server has a version of the model."""
         versions = self._answer(self.url)["model_version_status"]
         return any(version["state"] == "AVAILABLE" for version in versions)
 
-    def predict(self, signature, **inputs):
-        """The output of a signature, as nested lists, from inputs of numbers and nested lists."""
+    def predict(self, signature: str, **inputs: typing.Any) -> typing.Any:
+        """Calls a signature with numbers and nested lists, and returns its output as nested lists."""
         request = json.dumps({"signature_name": signature, "inputs": inputs}).encode()
         return self._answer(urllib.request.Request(
             f"{self.url}:predict", request, {"Content-Type": "application/json"}))["outputs"]
 
-    def _answer(self, request):
+    def _answer(self, request: typing.Any) -> typing.Any:
         try:
             with urllib.request.urlopen(request, timeout=self.timeout) as response:
                 return json.load(response)
@@ -46,29 +47,29 @@ class Client:
             raise ValueError(f"{error.url}: {error.code}: {json.load(error)['error']}") from error
 
 
-def draw(images):
-    """Images, nested lists `[n][h][w][c]`, as text beside each other."""
-    grey = [[[sum(pixel) for pixel in row] for row in image] for image in images]
-    brightest = max(max(map(max, image)) for image in grey) or 1
-    rows = zip(*grey, strict=True)
+def draw(images: list) -> str:
+    """Returns images, nested lists `[n][h][w][c]`, as text side by side."""
+    gray = [[[sum(pixel) for pixel in row] for row in image] for image in images]
+    brightest = max(max(map(max, image)) for image in gray) or 1
+    rows = zip(*gray, strict=True)
     return "\n".join("   ".join("".join(2 * SHADES[(len(SHADES) - 1) * value // brightest] for value in row)
                                 for row in beside) for beside in rows)
 
 
-def show(client, number=4):
-    """Samples a model, asks it about the samples, prints all and returns the images, their bits and latents."""
+def show(client: Client, number: int = 4) -> tuple[list, list, list]:
+    """Samples a model, prints the images and their bits, and returns images, bits and latents."""
     images = client.predict("sample", number=number, temperature=0.7, seed=1)
     bits = client.predict("bits_per_dim_uint8", images=images, seed=0)
     latents = client.predict("encode_uint8", images=images)
     equal = client.predict("decode", latents=latents) == images
     print(draw(images))
     print("bits/dim: " + ", ".join(f"{value:.3f}" for value in bits))
-    print(f"decoded from their latents they are {'equal' if equal else 'not equal'}")
+    print(f"the decoded latents are {'equal' if equal else 'not equal'} to the images")
     return images, bits, latents
 
 
-def main(epochs=10):
-    """Trains, exports and serves digits, and shows them; returns what `show` does."""
+def main(epochs: int = 10) -> tuple[list, list, list]:
+    """Trains a flow on digits, exports it, serves it and shows its samples; returns the result of `show`."""
     import keras
     from sklearn.datasets import load_digits
 
@@ -87,6 +88,6 @@ def main(epochs=10):
 
 if __name__ == "__main__":
     if len(sys.argv) == 3:
-        show(Client(*sys.argv[1:]))
+        show(Client(sys.argv[1], sys.argv[2]))
     else:
         main()

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Named constructors of bijectors for the battery in test_bijectors.py; a new bijector needs one line."""
 
+import functools
+
 import keras
+import numpy as np
 import tensorflow_probability as tfp
 
 from tfp_glow import bijectors as tfgb
@@ -177,3 +180,14 @@ CONSTRUCTORS = {
         channel_autoregressive(d), tfgb.Multiscale(tfgb.ActNorm((2, 2, 1), dtype=d)), num_kept=1),
     "repeat_dense_conv": lambda d: tfgb.Repeat(lambda: tfgb.DenseConv1x1(IMAGE, dtype=d), 2),
 }
+
+
+@functools.cache
+def made(name, dtype="float64"):
+    """Returns the bijector with weights away from their initial values, so that zero-initialized layers matter."""
+    keras.utils.set_random_seed(3)
+    bijector = CONSTRUCTORS[name](dtype)
+    rng = np.random.RandomState(0)
+    for variable in bijector.trainable_variables:
+        variable.assign_add(0.1 * rng.standard_normal(variable.shape))
+    return bijector

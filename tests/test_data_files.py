@@ -79,8 +79,8 @@ IDX_DAMAGE = {
     "the same size; got .5, 4. and .6, 6.": lambda d: write_idx_file(
         d / "t10k-images-idx3-ubyte", np.zeros([7, 6, 6], np.uint8)
     ),
-    "holds no train-images-idx3-ubyte": lambda d: (d / "train-images-idx3-ubyte").unlink(),
-    "images of .* but labels of .'train'.": lambda d: (d / "t10k-labels-idx1-ubyte").unlink(),
+    "must hold train-images-idx3-ubyte": lambda d: (d / "train-images-idx3-ubyte").unlink(),
+    "or for none; got images of train, test and labels of train$": lambda d: (d / "t10k-labels-idx1-ubyte").unlink(),
 }
 
 
@@ -175,11 +175,11 @@ FOLDER_DAMAGE = {
     "corrupt image .*a/text.png": lambda d: (d / "a" / "text.png").write_text("not an image"),
     "8 bits per channel; .*deep.png": lambda d: write_16_bit_rgb(d / "a" / "deep.png"),
     "8 bits per channel; .*gray.png": lambda d: PIL.Image.new("I;16", (4, 6)).save(d / "a" / "gray.png"),
-    "either all images or none must be in class folders": lambda d: write_images(d, 1),
+    "either all images or none must be in class directories": lambda d: write_images(d, 1),
     "too few train images": lambda d: [(d / "a" / f"{n}.png").unlink() for n in (1, 2)],
     "no images .* in": lambda d: [(d / "a" / f"{n}.png").unlink() for n in (0, 1, 2)],
-    "beside .*train images must be in SPLIT/CLASS/; found .*a/0.png": lambda d: write_images(d / "train", 1),
-    "has no train images; it has test": lambda d: [
+    "must be in SPLIT/CLASS/, because .*train exists; found .*a/0.png": lambda d: write_images(d / "train", 1),
+    "has no train images; its splits with images: test": lambda d: [
         (d / "train").mkdir(),
         write_images(d / "test" / "a", 1),
         [(d / "a" / f"{n}.png").unlink() for n in (0, 1, 2)],

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
     (["--seed=one"], "flag --seed=one: invalid literal for int"),
     (["digits"], "unexpected argument 'digits'"),
     (["--output_dir="], "output_dir: "),
-    (["--data=mnist"], "data: unknown kind of set 'mnist'; known are digits, tfds:NAME, idx:DIR, folder:DIR"),
+    (["--data=mnist"], "data: must be one of digits, tfds:NAME, idx:DIR, folder:DIR, toy:NAME, array:FILE; got"),
     (["--data=folder:nowhere"], "data: folder nowhere does not exist"),
     (["--data=idx:nowhere"], "data: idx directory nowhere does not exist"),
     (["--batch_size=2000"], "batch_size: train of digits has only 1350 examples; got 2000"),

@@ -164,9 +164,9 @@ def test_image_presets_refuse_vectors():
 
 
 def test_specs_refused():
-    for spec, said in (("toy:moon", "unknown toy density 'moon'; known are two_moons, rings, "),
-                       ("toy", "unknown kind of set 'toy'; known are digits, .*, toy:NAME, array:FILE"),
-                       ("array:", "nothing after the colon"),
+    for spec, said in (("toy:moon", "toy density must be one of two_moons, rings, .*; got 'moon'"),
+                       ("toy", "must be one of digits, .*, toy:NAME, array:FILE; got 'toy'"),
+                       ("array:", "must have a name or a path after the colon"),
                        ("array:no.npy", "array file no.npy does not exist")):
         with pytest.raises(ValueError, match=f"data: {said}"):
             data.load(spec)

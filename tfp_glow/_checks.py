@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks of arguments: each returns the checked value or raises a `ValueError` that names argument, rule and value.
 
-Callers use the returned value: it has a plain Python type, whatever NumPy type the caller passed.
+Callers use the returned value: a NumPy integer, float or bool is returned as an int, a float or a bool of Python.
 """
 
 import numbers
@@ -17,14 +17,23 @@ MAX_NUM_BITS = 16
 
 
 def check_int(argument: str, value: Any, minimum: int = 1) -> int:
-    """Returns `value` as an int, or raises `ValueError` if it is not an integer of at least `minimum`."""
+    """Returns `value` as an int, or raises a `ValueError` that names `argument` unless it is an int >= `minimum`."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral) or value < minimum:
         raise ValueError(f"Argument `{argument}` must be an integer of at least {minimum}; received {value!r}.")
     return int(value)
 
 
 def check_ints(argument: str, values: Any, minimum: int = 1) -> tuple[int, ...]:
-    """Returns `values` as a tuple of ints, or raises `ValueError` unless each is at least `minimum`."""
+    """Returns a sequence of integers as a tuple of ints.
+
+    Args:
+      argument: name of the argument, for the error message.
+      values: a list, a tuple or a one-dimensional array of integers. It may be empty.
+      minimum: the least integer that is allowed. The default is 1.
+
+    Raises:
+      ValueError: if `values` is no such sequence, or one of the integers is less than `minimum`.
+    """
     if not isinstance(values, (list, tuple, np.ndarray)):
         raise ValueError(f"Argument `{argument}` must be a sequence of integers of at least {minimum}; "
                          f"received {values!r}.")
@@ -32,7 +41,7 @@ def check_ints(argument: str, values: Any, minimum: int = 1) -> tuple[int, ...]:
 
 
 def check_bool(argument: str, value: Any) -> bool:
-    """Returns `value` as a bool, or raises `ValueError` if it is neither True nor False."""
+    """Returns `value` as a bool, or raises a `ValueError` that names `argument` if it is neither True nor False."""
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"Argument `{argument}` must be True or False; received {value!r}.")
     return bool(value)
@@ -40,13 +49,16 @@ def check_bool(argument: str, value: Any) -> bool:
 
 def check_number(argument: str, value: Any, rule: str = "be a real number",
                  holds: Callable[[float], bool] = lambda value: True) -> float:
-    """Returns `value` as a float, or raises `ValueError` if it is no real number or `holds(value)` is false.
+    """Returns a real number as a float.
 
     Args:
-      argument: name of the argument, for the message.
-      value: the value to check.
-      rule: the condition in words, as in "must {rule}".
-      holds: the condition.
+      argument: name of the argument, for the error message.
+      value: the number, of a Python or NumPy type.
+      rule: the condition in words. It completes the sentence "Argument must ...", for example `"be positive"`.
+      holds: a function that returns True for the floats that satisfy the condition. The default accepts every float.
+
+    Raises:
+      ValueError: if `value` is no real number, or `holds(value)` is False.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real) or not holds(float(value)):
         raise ValueError(f"Argument `{argument}` must {rule}; received {value!r}.")
@@ -54,9 +66,15 @@ def check_number(argument: str, value: Any, rule: str = "be a real number",
 
 
 def check_shape(argument: str, shape: Any, ranks: Collection[int]) -> tuple[int, ...]:
-    """Returns `shape` as a tuple of ints, or raises `ValueError` if its rank is not among `ranks`.
+    """Returns `shape` as a tuple of ints.
 
-    An int stands for a shape of rank 1.
+    Args:
+      argument: name of the argument, for the error message.
+      shape: a sequence of positive integers or a `tf.TensorShape`. An integer means a shape of rank 1.
+      ranks: the allowed numbers of sizes, such as `(1, 3)` for vectors and images.
+
+    Raises:
+      ValueError: if a size is unknown or not positive, or the number of sizes is not in `ranks`.
     """
     try:
         shape = tuple(tf.TensorShape(shape).as_list())
@@ -71,7 +89,7 @@ def check_shape(argument: str, shape: Any, ranks: Collection[int]) -> tuple[int,
 
 
 def check_choice(argument: str, value: Any, choices: Collection[str]) -> str:
-    """Returns `value`, or raises `ValueError` if it is not among `choices`."""
+    """Returns `value`, or raises a `ValueError` that names `argument` if it is not one of the strings `choices`."""
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"Argument `{argument}` must be one of {', '.join(map(repr, choices))}; received {value!r}.")
     return value
@@ -90,7 +108,7 @@ def check_float_dtype(dtype: Any) -> tf.DType:
 
 
 def check_network_dtype(dtype: Any) -> Any:
-    """Returns `dtype`, or raises `ValueError` if it is neither None nor a dtype or dtype policy that Keras knows."""
+    """Returns `dtype`, or raises `ValueError` unless it is None, a dtype or a dtype policy of Keras."""
     if dtype is not None:
         try:
             keras.dtype_policies.get(dtype)
@@ -101,24 +119,32 @@ def check_network_dtype(dtype: Any) -> Any:
 
 
 def check_num_bits(num_bits: Any) -> int:
-    """Returns `num_bits` as an int, or raises `ValueError` if it is not from 1 to 16."""
+    """Returns `num_bits`, bits per channel value, as an int, or raises `ValueError` unless it is from 1 to 16."""
     if check_int("num_bits", num_bits) > MAX_NUM_BITS:
         raise ValueError(f"Argument `num_bits` must be at most {MAX_NUM_BITS}; received {num_bits}.")
     return int(num_bits)
 
 
 def check_seed(seed: Any) -> int | None:
-    """Returns `seed` as an int or None, or raises `ValueError` if it is neither None nor an integer from 0."""
+    """Returns `seed` as an int or None, or raises `ValueError` unless it is None or an integer of at least 0."""
     return None if seed is None else check_int("seed", seed, minimum=0)
 
 
 def check_num_classes(num_classes: Any) -> int | None:
-    """Returns `num_classes` as an int or None, or raises `ValueError` if it is neither None nor at least 2."""
+    """Returns `num_classes` as an int or None, or raises `ValueError` unless it is None or an integer of at least 2."""
     return None if num_classes is None else check_int("num_classes", num_classes, minimum=2)
 
 
 def check_activation(argument: str, value: Any) -> Callable:
-    """Returns the Keras activation that `value` names, or raises `ValueError` if there is none."""
+    """Returns an activation function.
+
+    Args:
+      argument: name of the argument, for the error message.
+      value: name of a Keras activation, such as `"relu"`, or a callable, which is returned as it is.
+
+    Raises:
+      ValueError: if Keras has no activation of this name, or `value` is neither a string nor a callable.
+    """
     try:
         return keras.activations.get(value)
     except (TypeError, ValueError) as error:
@@ -127,14 +153,25 @@ def check_activation(argument: str, value: Any) -> Callable:
 
 
 def check_path(argument: str, value: Any) -> str:
-    """Returns `value` as a string, or raises `ValueError` if it is no path."""
+    """Returns a path as a string. Does not check whether a file exists there.
+
+    Args:
+      argument: name of the argument, for the error message.
+      value: a string or an `os.PathLike`, such as a `pathlib.Path`.
+
+    Raises:
+      ValueError: if `value` is neither a string nor an `os.PathLike`.
+    """
     if not isinstance(value, (str, os.PathLike)):
         raise ValueError(f"Argument `{argument}` must be a path; received {value!r}.")
     return os.fspath(value)
 
 
 def check_finite(argument: str, value: Any) -> None:
-    """Raises `ValueError` if an array or eager tensor of floats holds NaN or infinity."""
+    """Raises a `ValueError` that names `argument` if `value` holds NaN or infinity.
+
+    Checks NumPy arrays and eager tensors of floats. Does nothing for other values.
+    """
     if isinstance(value, tf.Tensor) and value.dtype.is_floating:
         finite = bool(tf.reduce_all(tf.math.is_finite(value)))
     elif isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.floating):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The private APIs of Keras that this package and its trainers use, each with its reason.
 
-Checked with Keras 3.15.
+Tested with Keras 3.15.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,14 +27,22 @@ PRIVATE_APIS = {
 
 
 class BuiltModel(keras.Model):
-    """A Keras model that is built by its constructor, so that `fit` does not build it from a batch."""
+    """Base of a Keras model whose constructor creates all variables.
+
+    `fit` does not build the model from a batch of data. The constructor of a subclass sets `self.built = True`.
+    """
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         pass
 
 
 class WrappedVariable(keras.Variable):
-    """A Keras variable that holds an existing `tf.Variable` instead of a new one."""
+    """A Keras variable that holds an existing `tf.Variable` instead of a new one.
+
+    Args:
+      variable: the `tf.Variable`. It defines the shape, the dtype, the name and whether the Keras variable is
+        trainable.
+    """
 
     def __init__(self, variable: tf.Variable):
         self._existing = variable
@@ -47,25 +55,40 @@ class WrappedVariable(keras.Variable):
 
 
 class GradientSumOptimizer:
-    """Optimizer mixin whose `apply` receives gradients that are already summed over replicas.
+    """Optimizer mixin that lets a subclass sum gradients over replicas before the optimizer clips them.
 
-    Mix it in before a `keras.optimizers.Optimizer`.
+    A Keras optimizer clips the gradients of each replica and then sums them over replicas. With this mixin
+    `Optimizer.apply` does not sum gradients. The method `apply` of the subclass calls `sum_over_replicas` and passes
+    the sums to `super().apply`.
+
+    List the mixin before the Keras class: `class MyAdam(GradientSumOptimizer, keras.optimizers.Adam)`.
     """
 
     _trainable_variables: Any
     _update_model_variables_moving_average: Any
 
     def sum_over_replicas(self, grads: Iterable[tf.Tensor], variables: Sequence[Any]) -> list[tf.Tensor]:
-        """Returns the sums over all replicas of the gradients of `variables`."""
+        """Sums each gradient over all replicas.
+
+        Args:
+          grads: gradients of this replica, one per variable.
+          variables: the variables that the gradients belong to, in the same order.
+
+        Returns:
+          A list with the sum of each gradient. Every replica receives the same sums.
+        """
         summed = super()._all_reduce_sum_gradients(list(zip(grads, variables, strict=True)))  # type: ignore[misc]
         return [grad for grad, _ in summed]
 
     def optimized_variables(self) -> list[Any]:
-        """Returns the variables that the optimizer was built for."""
+        """Returns the variables that the optimizer updates: those that its method `build` received."""
         return list(self._trainable_variables)
 
     def start_moving_average(self) -> None:
-        """Sets the moving average of the weights to the current weights, in the optimizer's first step."""
+        """Sets the moving average of each weight to the weight.
+
+        Call it only while `iterations` is 0. In later steps it would be a usual update of the moving average.
+        """
         self._update_model_variables_moving_average(self._trainable_variables)
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The private APIs of TensorFlow that this package uses, each with its reason.
 
-Checked with TensorFlow 2.21.
+Tested with TensorFlow 2.21.
 """
 
 from typing import Any
@@ -21,5 +21,15 @@ PRIVATE_APIS = {
 
 
 def untracked(module: tf.Module, value: Any) -> Any:
-    """Marks a value for an attribute of `module`, so that TensorFlow neither wraps nor tracks it."""
+    """Marks a value that is assigned to an attribute of a module: `module.x = untracked(module, value)`.
+
+    The attribute then holds the value as it is: TensorFlow does not wrap it, and checkpoints do not save it.
+
+    Args:
+      module: the `tf.Module` with the attribute.
+      value: any object, such as a tuple of ints or a list of layers.
+
+    Returns:
+      A wrapper of `value`, which the assignment unwraps.
+    """
     return module._no_dependency(value)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The private APIs of TensorFlow Probability that this package uses, each with its reason.
 
-Checked with TensorFlow Probability 0.25.
+Tested with TensorFlow Probability 0.25.
 """
 
 from collections.abc import Callable
@@ -42,23 +42,33 @@ WRAPPERS = tuple(map(_without_composite, (tfd.Independent, tfd.Sample, tfd.Batch
 
 
 class StampedCache(BijectorCacheWithGreedyAttrs):
-    """A bijector cache that stamps each entry and drops an entry that is no longer current.
+    """Base of a bijector cache whose entries can expire.
 
-    A subclass defines `stamp` and `is_current`. The bijector's methods named in the constructor return the result and a
-    dict of attributes, such as `{"ildj": log_det}`.
+    An entry holds the result of one pass of a bijector and a *stamp*: the state under which the pass was computed. If
+    the entry is no longer current, a lookup drops it and computes a new pass. A subclass defines `stamp` and
+    `is_current`.
+
+    Args:
+      forward_name: name of the bijector's method that computes `(y, attributes)` from `x`.
+      inverse_name: name of the bijector's method that computes `(x, attributes)` from `y`. In both methods `attributes`
+        is a dict of further results of the pass, such as `{"ildj": log_det}`.
     """
 
     def stamp(self, conditions: Any) -> Any:
-        """Returns a stamp for the pass that the bijector has just computed under these keyword arguments."""
+        """Returns the stamp of a pass that the bijector has just computed.
+
+        Args:
+          conditions: dict of the keyword arguments of the pass.
+        """
         raise NotImplementedError
 
     def is_current(self, attributes: dict[str, Any], output: Any, source: Any) -> bool:
-        """Returns whether an entry may be used.
+        """Returns True if an entry may be used in place of a new pass.
 
         Args:
-          attributes: the attributes of the entry; its stamp is under `"stamp"`.
-          output: the result of the pass, or None if it was deleted.
-          source: input and keyword arguments of the present call.
+          attributes: dict of the attributes of the entry. Its key `"stamp"` holds the stamp.
+          output: the result of the pass, or None if no other object refers to the result any more.
+          source: the pair of the input and the keyword arguments of the present call.
         """
         raise NotImplementedError
 
@@ -81,7 +91,11 @@ class StampedCache(BijectorCacheWithGreedyAttrs):
 
 
 def mutable_bijector(cache: StampedCache) -> Callable[[B], B]:
-    """Class decorator: gives a bijector class a cache, and makes its objects equal to themselves only."""
+    """Returns a class decorator for bijectors whose variables can change.
+
+    The decorated class uses `cache` in the place of TFP's cache. Each of its instances is equal to itself only, because
+    TFP must not take two bijectors with different weights for the same bijector.
+    """
     def decorate(bijector_class: B) -> B:
         bijector_class._cache = cache  # type: ignore[attr-defined]
         bijector_class._get_parameterization = lambda self: id(self)  # type: ignore[attr-defined]
@@ -90,11 +104,11 @@ def mutable_bijector(cache: StampedCache) -> Callable[[B], B]:
 
 
 def cache_of(bijector: tfb.Bijector) -> StampedCache:
-    """Returns the cache of a bijector."""
+    """Returns the cache that `mutable_bijector` set for the class of a bijector."""
     return bijector._cache
 
 
 def permutation(bijector_class: B) -> B:
-    """Class decorator: declares that a bijector only moves elements, so that its log-determinant is 0."""
+    """Class decorator that declares a bijector a permutation of elements, whose log-determinant is 0."""
     bijector_class._is_permutation = True  # type: ignore[attr-defined]
     return bijector_class

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How every variable is found exactly once by Keras, by TensorFlow Probability and by TensorFlow's checkpoints.
+"""Tracking of variables: lets Keras, TensorFlow Probability and TensorFlow's checkpoints find each variable once.
 
-The three search in different ways:
+These libraries search for variables in different ways:
 
 * Keras collects the variables of layers, and layers from attributes of layers and models.
-* `tf.Module`, and with it TFP, collects `tf.Variable`s from attributes; it does not look into Keras variables.
+* `tf.Module`, and with it TFP, collects `tf.Variable`s from attributes. It does not find the `tf.Variable` that a Keras
+  variable holds.
 * TensorFlow's checkpoints follow attributes, except lists in the attributes of a Keras layer.
 
-Flow bijectors are `tf.Module`s whose parameters are Keras variables, so each search needs help. All of it is here.
+Flow bijectors are `tf.Module`s whose parameters are Keras variables. This module holds the code that makes them visible
+to each search.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,10 +25,16 @@ T = TypeVar("T")
 
 
 class Hidden(Generic[T]):
-    """Holds a value in an attribute where none of the three searches finds its variables.
+    """Holds a value so that Keras, `tf.Module` and TensorFlow's checkpoints do not find the variables in it.
 
-    `Repeat` hides its template step, whose variables are no parameters. `FlowModel` hides its distribution, whose
-    variables it collects as Keras layers.
+    `Repeat` hides its template step, whose variables are no parameters. `FlowModel` hides its distribution, because it
+    tracks the Keras layers of the distribution instead.
+
+    Args:
+      value: any object, such as a bijector or a tuple of distributions.
+
+    Attributes:
+      value: the same object.
     """
 
     def __init__(self, value: T):
@@ -34,7 +42,7 @@ class Hidden(Generic[T]):
 
 
 class ParameterLayer(keras.layers.Layer):
-    """The Keras layer that holds the parameters of one flow bijector. Calling it returns its inputs."""
+    """A Keras layer that holds the parameters of one flow bijector. A call of the layer returns its inputs."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
@@ -44,14 +52,27 @@ class ParameterLayer(keras.layers.Layer):
         return inputs
 
     def add_parameter(self, name: str, **kwargs: Any) -> keras.Variable:
-        """Creates a variable as `add_weight` does, as an attribute, so that TensorFlow's checkpoints find it."""
+        """Creates a variable and sets it as an attribute of the layer, so that TensorFlow's checkpoints find it.
+
+        Args:
+          name: name of the variable and of the attribute.
+          **kwargs: further arguments of `keras.Layer.add_weight`.
+
+        Returns:
+          The new Keras variable.
+        """
         variable = self.add_weight(name=name, autocast=False, **kwargs)
         setattr(self, name, variable)
         return variable
 
 
 class WrappedVariables(keras.layers.Layer):
-    """A Keras layer whose weights are existing `tf.Variable`s: training or loading one changes the other."""
+    """A Keras layer whose weights are existing `tf.Variable`s. Training or loading the layer changes the variables.
+
+    Args:
+      variables: the `tf.Variable`s.
+      **kwargs: further arguments of `keras.layers.Layer`.
+    """
 
     def __init__(self, variables: Iterable[tf.Variable], **kwargs: Any):
         super().__init__(**kwargs)
@@ -64,7 +85,13 @@ class WrappedVariables(keras.layers.Layer):
 
 
 class VariableList(tf.Module):
-    """Keras variables in an attribute that TensorFlow's checkpoints follow, for a Keras layer or model."""
+    """A list of Keras variables that TensorFlow's checkpoints find if it is an attribute of a Keras layer or model.
+
+    Checkpoints do not follow a plain list in such an attribute.
+
+    Args:
+      variables: the Keras variables.
+    """
 
     def __init__(self, variables: Iterable[keras.Variable]):
         super().__init__()
@@ -72,18 +99,27 @@ class VariableList(tf.Module):
 
 
 def show_variables(module: tf.Module, variables: Iterable[keras.Variable]) -> None:
-    """Makes `module.variables` list the `tf.Variable`s in Keras variables.
+    """Adds the `tf.Variable`s that Keras variables hold to `module.variables`.
 
-    Checkpoints find these variables through their layers, so the list is untracked.
+    Checkpoints do not save these variables a second time: they find them as attributes of Keras layers.
+
+    Args:
+      module: a `tf.Module`, such as a bijector.
+      variables: the Keras variables.
     """
     shown = [*getattr(module, "_tf_variables", ()), *(variable.value for variable in variables)]
     module._tf_variables = untracked(module, shown)
 
 
 def set_layer_attributes(owner: keras.layers.Layer, layers: Sequence[keras.layers.Layer]) -> list[keras.layers.Layer]:
-    """Makes each layer of a list an attribute of `owner` under the layer's name, and returns the list.
+    """Sets each layer as an attribute of `owner`, so that TensorFlow's checkpoints find the variables of the layers.
 
-    TensorFlow's checkpoints then find the variables of these layers.
+    Args:
+      owner: the Keras layer that contains the other layers.
+      layers: the other layers. The name of each one becomes the name of the attribute, so names must differ.
+
+    Returns:
+      The layers as a list.
     """
     for layer in layers:
         setattr(owner, layer.name, layer)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 Shape: TypeAlias = tuple[int, ...]
 ShapeLike: TypeAlias = int | Sequence[int] | tf.TensorShape
-TensorLike: TypeAlias = Any  # a tensor, or what `tf.convert_to_tensor` accepts: arrays, numbers, nested sequences
+TensorLike: TypeAlias = Any  # Accepted by `tf.convert_to_tensor`: tensors, arrays, numbers and nested sequences.
 DTypeLike: TypeAlias = str | tf.DType
 SeedLike: TypeAlias = int | keras.random.SeedGenerator | None
 PolicyLike: TypeAlias = str | keras.DTypePolicy | None

@@ -4,7 +4,7 @@
 import functools
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import normflows as nf
@@ -17,7 +17,8 @@ from benchmarks.programs.normflows_glow import make_flow
 
 warnings.filterwarnings("ignore")
 NOT_APPLICABLE = {"trace": "PyTorch runs eagerly", "fit": "PyTorch"}
-NETWORK_CALL, REVERSIBLE = (nf.nets.ConvNet2d, "forward"), {}
+NETWORK_CALL = (nf.nets.ConvNet2d, "forward")
+REVERSIBLE: dict[str, str] = {}
 
 
 def tensor(array: Any) -> torch.Tensor:
@@ -120,71 +121,74 @@ def convolutions(inputs: int, outputs: int) -> torch.nn.Module:
     return nf.nets.ConvNet2d([inputs, 4, 4, outputs], [3, 1, 3], init_zeros=False)
 
 
-def act_norm():
+def act_norm() -> Flow:
     """ActNorm, set by its first call"""
     return Flow(nf.flows.ActNorm((2, 1, 1)))
 
 
-def invertible_conv():
+no_accident = act_norm
+
+
+def invertible_conv() -> list[Flow]:
     """Invertible1x1Conv"""
     return [Flow(nf.flows.Invertible1x1Conv(2, use_lu)) for use_lu in (True, False)]
 
 
-def coupling():
+def coupling() -> Iterable[tuple[int, Flow]]:
     """AffineCouplingBlock"""
     return [(kept, Flow(nf.flows.AffineCouplingBlock(convolutions(1, 1 + scale), scale, split_mode=split)))
             for kept, split in enumerate(("channel", "channel_inv")) for scale in (True, False)]
 
 
-def checkerboard():
+def checkerboard() -> Flow:
     """split_mode="checkerboard\""""
     return Flow(nf.flows.AffineCouplingBlock(convolutions(2, 4), split_mode="checkerboard"))
 
 
-def squeeze():
+def squeeze() -> Flow:
     """Squeeze"""
     return Flow(nf.flows.Squeeze())
 
 
-def split_prior():
+def split_prior() -> tuple[Flow, Sequence[Any]]:
     """an AffineCouplingBlock after the merge"""
     flow, prior = glow(shape=SMALL), nf.flows.AffineCouplingBlock(convolutions(2, 4))
     flow.module.flows[1].insert(0, prior)
     return flow, Flow(prior).variables
 
 
-def logit():
+def logit() -> Flow:
     """transforms.Logit"""
     return Flow(nf.transforms.Logit(0.05))
 
 
-def batch_norm():
+def batch_norm() -> Iterable[tuple]:
     """BatchNorm, whose call is the normalizing direction"""
     norms = nf.flows.BatchNorm(), nf.flows.BatchNorm().eval()
     yield (3,), *(Flow(norm, norm, norm.inverse) for norm in norms)
 
 
-def context():
+def context() -> Callable[[np.ndarray], Flow]:
     """CoupledRationalQuadraticSpline; its affine coupling takes none"""
     part = nf.flows.CoupledRationalQuadraticSpline(4, 1, 8, num_context_channels=3)
     return lambda values: Flow(part, *(functools.partial(way, context=tensor(values)) for way in (part.inverse, part)))
 
 
-def classes():
+def classes() -> Callable[[list[int]], Any]:
     """distributions.GlowBase"""
     prior = nf.distributions.GlowBase((IMAGE[2], *IMAGE[:2]), num_classes=3)
     move(Flow(prior, prior))
     return lambda labels: prior.log_prob(tensor(uniform(2, *IMAGE)), torch.tensor(labels)).detach()
 
 
-def vectors():
+def vectors() -> Flow:
     """InvertibleAffine for the convolution, else the same classes"""
     flow = nf.NormalizingFlow(nf.distributions.DiagGaussian(6), [
         nf.flows.AffineCouplingBlock(nf.nets.MLP([3, 8, 6])), nf.flows.InvertibleAffine(6), nf.flows.ActNorm(6)])
     return Flow(flow, flow.inverse_and_log_det, flow.forward_and_log_det)
 
 
-def float64():
+def float64() -> Flow:
     """double()"""
     flow = glow(shape=SMALL)
     flow.module.double()
@@ -194,16 +198,16 @@ def float64():
 class InBfloat16(torch.nn.Module):
     """A network that computes in bfloat16 and returns float32."""
 
-    def __init__(self, network):
+    def __init__(self, network: torch.nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, z):
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             return self.network(z).float()
 
 
-def mixed():
+def mixed() -> Flow:
     """torch.autocast in a network of one's own"""
     flow = glow()
     for part in flow.module.modules():
@@ -212,14 +216,14 @@ def mixed():
     return flow
 
 
-def weights_after_step(module, y, parallel=None):
+def weights_after_step(module: torch.nn.Module, y: torch.Tensor, parallel: torch.nn.Module | None = None) -> dict:
     """Returns the weights of a module after a step of gradient descent, taken by the module or a wrapper of it."""
     (parallel or module)(y).mean().backward()
     torch.optim.SGD(module.parameters(), 1e-2).step()
     return module.state_dict()
 
 
-def _replica(rank, path, weights):
+def _replica(rank: int, path: str, weights: dict) -> None:
     distributed.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=2)
     module = glow().module
     module.load_state_dict(weights)
@@ -228,7 +232,7 @@ def _replica(rank, path, weights):
     distributed.destroy_process_group()
 
 
-def replicas():
+def replicas() -> Iterator[Iterable[Any]]:
     """DistributedDataParallel"""
     module = glow().module
     with tempfile.TemporaryDirectory() as directory:
@@ -250,7 +254,7 @@ np.save(out, torch.cat(parts))
 """
 
 
-def export(flow, path):
+def export(flow: Flow, path: str) -> str:
     """torch.jit.trace"""
     flow.module.eval()  # The call of the module is -log_prob.
     with torch.no_grad():
@@ -261,16 +265,16 @@ def export(flow, path):
 class Target(nf.distributions.Target):
     """A normal distribution, or its density in the latents of a flow."""
 
-    def __init__(self, flow=None):
+    def __init__(self, flow: torch.nn.Module | None = None) -> None:
         super().__init__()
         self.flows = [flow]  # In a list, the flow is no submodule.
 
-    def log_prob(self, z):
+    def log_prob(self, z: torch.Tensor) -> torch.Tensor:
         y, log_det = self.flows[0].forward_and_log_det(z) if self.flows[0] else (z, 0.0)
         return -0.5 * ((y - 1.0) ** 2).sum(-1) + log_det
 
 
-def inference():
+def inference() -> tuple[Sequence[Any], Any]:
     """reverse_kld; flows.HamiltonianMonteCarlo, with a target written for it"""
     couplings = [nf.flows.AffineCouplingBlock(nf.nets.MLP([1, 8, 2]), split_mode=mode)
                  for mode in ("channel", "channel_inv")]

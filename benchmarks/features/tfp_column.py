@@ -5,6 +5,8 @@ The docstring of a function is the note of its cell.
 """
 
 import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,10 +20,11 @@ from benchmarks.features.tensorflow_flow import TensorFlowFlow as Flow
 from benchmarks.features.tensorflow_flow import inference_run, loss_and_gradients, save_model
 
 tfb, tfd = tfp.bijectors, tfp.distributions
-NETWORK_CALL, REVERSIBLE = (tfb.GlowDefaultNetwork, "call"), {}
+NETWORK_CALL = (tfb.GlowDefaultNetwork, "call")
+REVERSIBLE: dict[str, str] = {}
 
 
-def glow(num_steps=2, shape=SHAPE, network=None):
+def glow(num_steps: int = 2, shape: Sequence[int] = SHAPE, network: Callable | None = None) -> Flow:
     """tfb.Glow"""
     bijector = tfb.Glow(
         shape, num_glow_blocks=2, num_steps_per_block=num_steps, exit_bijector_fn=network or tfb.GlowDefaultExitNetwork,
@@ -33,12 +36,12 @@ def glow(num_steps=2, shape=SHAPE, network=None):
     return flow
 
 
-def part_of_glow(name):
+def part_of_glow(name: str) -> type:
     """Returns a class of TFP that has no public name, found among the parts of a Glow."""
     return next(type(part) for part in glow(shape=SMALL).flow.submodules if type(part).__name__ == name)
 
 
-def realnvp(num_masked, network):
+def realnvp(num_masked: int, network: Callable) -> tfp.bijectors.Bijector:
     """Returns a coupling whose network returns shift and log-scale, or a shift only."""
     def shift_and_log_scale(kept, units, **conditions):
         raw = network(kept, **conditions)
@@ -49,24 +52,27 @@ def realnvp(num_masked, network):
     return part
 
 
-def dense(outputs):
+def dense(outputs: int) -> tf_keras.Model:
     """Returns a network of vectors."""
     return tf_keras.Sequential([Dense(8, "relu"), Dense(outputs)])
 
 
-def act_norm():
+def act_norm() -> Flow:
     """part of tfb.Glow, set by its first call"""
     return Flow(part_of_glow("ActivationNormalization")(2))
 
 
-def invertible_conv():
+no_accident = act_norm
+
+
+def invertible_conv() -> list[Flow]:
     """part of tfb.Glow; tfb.ScaleMatvecLinearOperator"""
     matrix = tf.Variable(np.linalg.qr(uniform(2, 2))[0])
     full = tfb.ScaleMatvecLinearOperator(tf.linalg.LinearOperatorFullMatrix(matrix))
     return [Flow(part_of_glow("OneByOneConv")(2)), Flow(full)]
 
 
-def coupling():
+def coupling() -> Iterable[tuple[int, Flow]]:
     """tfb.RealNVP"""
     for kept, num_masked in enumerate((1, -1)):
         for outputs in (2, 1):
@@ -74,7 +80,7 @@ def coupling():
             yield kept, Flow(realnvp(num_masked, tf_keras.Sequential(network)))
 
 
-def checkerboard():
+def checkerboard() -> Flow:
     """tfb.RealNVP between tfb.Reshape and tfb.Permute"""
     board = np.broadcast_to(np.indices((4, 4)).sum(axis=0)[..., np.newaxis] % 2, IMAGE)
     order = tfb.Permute(np.argsort(board.reshape(-1), kind="stable"))
@@ -82,51 +88,51 @@ def checkerboard():
     return Flow(tfb.Chain([tfb.Invert(flat), tfb.Invert(order), realnvp(16, dense(32)), order, flat]))
 
 
-def squeeze():
+def squeeze() -> Flow:
     """part of tfb.Glow"""
     return Flow(part_of_glow("Expand")((2, 2, 4)))
 
 
-def split_prior():
+def split_prior() -> tuple[Flow, Sequence[Any]]:
     """exit_bijector_fn"""
     flow = glow(shape=SMALL)
     networks = [part.exit_layer for part in flow.flow.submodules if getattr(part, "exit_layer", None) is not None]
     return flow, [v for network in networks for v in network.trainable_variables]
 
 
-def logit(alpha=0.05):
+def logit(alpha: float = 0.05) -> Flow:
     """tfb.Chain of tfb.Scale, tfb.Shift and tfb.Sigmoid"""
     return Flow(tfb.Chain([tfb.Scale(1.0 / (1.0 - 2.0 * alpha)), tfb.Shift(-alpha), tfb.Sigmoid()]))
 
 
-def batch_norm():
+def batch_norm() -> Iterable[tuple]:
     """tfb.BatchNormalization"""
     for shape in ((3,), IMAGE):
         layer = BatchNormalization(epsilon=1e-4)
         yield shape, *(Flow(tfb.BatchNormalization(layer, training=training)) for training in (True, False))
 
 
-def context():
+def context() -> Callable[[np.ndarray], Flow]:
     """tfb.RealNVP, with a network of one's own"""
     network = dense(4)
     part = realnvp(2, lambda kept, context: network(tf.concat([kept, context], axis=-1)))
     return lambda values: Flow(part, context=values)
 
 
-def classes():
+def classes() -> Callable[[list[int]], Any]:
     """a base distribution made for each batch"""
     means, part = uniform(3, 4), realnvp(2, dense(4))
     return lambda labels: tfd.TransformedDistribution(
         tfd.MultivariateNormalDiag(means[labels], tf.ones(4)), part).log_prob(uniform(2, 4))
 
 
-def vectors():
+def vectors() -> Flow:
     """the same classes"""
     norm, convolution = (part_of_glow(name)(6) for name in ("ActivationNormalization", "OneByOneConv"))
     return Flow(tfb.Chain([norm, convolution, realnvp(3, dense(6))]))
 
 
-def float64():
+def float64() -> Flow:
     """tf_keras.backend.set_floatx"""
     tf_keras.backend.set_floatx("float64")
     try:
@@ -135,7 +141,7 @@ def float64():
         tf_keras.backend.set_floatx("float32")
 
 
-def mixed():
+def mixed() -> Flow:
     """networks of one's own, which end in float32"""
     def network(shape, output_chan=None):
         sizes = (4, 2 * (output_chan or shape[-1]))
@@ -148,18 +154,18 @@ def mixed():
 class Model(keras.Model):
     """A Keras 3 model of a distribution and its networks."""
 
-    def __init__(self, flow, networks):
+    def __init__(self, flow: tfp.distributions.Distribution, networks: list) -> None:
         super().__init__()
         self.flow, self.networks = flow, networks
 
-    def call(self, y):
+    def call(self, y: tf.Tensor) -> tf.Tensor:
         return self.flow.log_prob(y)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True) -> tf.Tensor:
         return -tf.reduce_mean(y_pred)
 
 
-def fit():
+def fit() -> tuple[keras.Model, Sequence[Any], np.ndarray]:
     """keras.Model"""
     networks = []
 
@@ -175,7 +181,7 @@ def fit():
     return model, list({id(v): v for v in [*flow.variables, *of_networks]}.values()), uniform(48, *SHAPE)
 
 
-def replicas():
+def replicas() -> Iterator[Iterable[Any]]:
     """tf.distribute.MirroredStrategy, a loop of one's own"""
     for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
         with strategy.scope():
@@ -194,11 +200,11 @@ def replicas():
         yield [v.numpy() for v in flow.trainable_variables]
 
 
-def export(flow, path):
+def export(flow: Flow, path: str) -> str:
     """SavedModel, for batches of one size"""
     return save_model(flow, path, 3)
 
 
-def inference():
+def inference() -> tuple[Sequence[Any], Any]:
     """tfp.vi, tfp.mcmc.TransformedTransitionKernel"""
     return inference_run(tfb.Chain([realnvp(num_masked, dense(2)) for num_masked in (1, -1)]))

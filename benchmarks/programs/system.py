@@ -83,7 +83,8 @@ def main(build: Callable[..., System]) -> None:
     if task == "train":
         from benchmarks import timed_training
 
-        timed_training.run(build, *paths, **json.loads(settings))
+        images, result = paths
+        timed_training.run(build, images, result, **json.loads(settings))
     else:
         figures = measure(build, **json.loads(settings))
         print(json.dumps({"figures": figures, "versions": harness.versions()}))

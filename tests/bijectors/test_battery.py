@@ -1,28 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The battery of tests that every bijector in `constructors.CONSTRUCTORS` must pass."""
 
-import functools
 import types
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from constructors import CONSTRUCTORS
+from constructors import CONSTRUCTORS, made
 from tensorflow.python.ops.distributions import bijector_test_util
 
 every_bijector = pytest.mark.parametrize("name", CONSTRUCTORS)
 
 
-@functools.cache
-def made(name, dtype="float64"):
-    """Returns the bijector with weights away from their initial values, so that zero-initialized layers matter."""
-    keras.utils.set_random_seed(3)
-    bijector = CONSTRUCTORS[name](dtype)
-    rng = np.random.RandomState(0)
-    for variable in bijector.trainable_variables:
-        variable.assign_add(0.1 * rng.standard_normal(variable.shape))
-    return bijector
 
 
 def data(bijector, batch_shape, seed=0):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
-from test_passes import Counting
+from counting_layer import Counting
 
 import tfp_glow
 from tfp_glow import bijectors as tfgb
@@ -168,8 +168,8 @@ def test_batches_broadcast_and_are_checked(name):
 @pytest.mark.parametrize(("context", "message"), [
     (None, r"`context` must have a shape that ends in \(3,\).*received None"),
     (np.zeros((2, 4)), r"`context` must have a shape that ends in \(3,\).*received shape \(2, 4\)"),
-    (np.zeros((5, 3)), r"broadcasts to that of the events, \(2,\); received shape \(5, 3\)"),
-    (np.zeros((7, 2, 3)), r"broadcasts to that of the events, \(2,\); received shape \(7, 2, 3\)"),
+    (np.zeros((5, 3)), r"broadcasts to the batch shape of the events, \(2,\); received shape \(5, 3\)"),
+    (np.zeros((7, 2, 3)), r"broadcasts to the batch shape of the events, \(2,\); received shape \(7, 2, 3\)"),
 ])
 def test_wrong_contexts_are_refused(name, context, message):
     bijector = made(name)

@@ -101,9 +101,9 @@ def test_repeat_rejects_variables_outside_keras():
     (lambda kept: kept[:, :1], r"`network` must map kept parts of shape \(2,\) to outputs of shape \(4,\); received "
                                r"a network with outputs of shape \(1,\)"),
     (lambda kept: tf.reduce_sum(kept), r"outputs of shape \(4,\); received a network with outputs of shape \(\)"),
-    (lambda kept: kept @ tf.zeros((3, 4)), r"`network` must take kept parts of shape \(2,\); received .* raises"),
-    (lambda: None, r"`network` must take kept parts of shape \(2,\); received .* raises TypeError"),
-    (legacy_model, "`network` must take kept parts"),
+    (lambda kept: kept @ tf.zeros((3, 4)), r"`network` must accept kept parts of shape \(2,\); received .* raises"),
+    (lambda: None, r"`network` must accept kept parts of shape \(2,\); received .* raises TypeError"),
+    (legacy_model, "`network` must accept kept parts"),
     (keras.layers.Dense, "`network` must be a Keras layer or model, or another callable; received <class"),
     ("dense", "`network` must be a Keras layer or model, or another callable; received 'dense'"),
 ])

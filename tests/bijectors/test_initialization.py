@@ -76,7 +76,7 @@ def test_blocks_get_their_part():
 ], ids=["invert", "chain", "distribution", "steps"])
 def test_what_the_walk_does_not_reach_is_named(whole):
     whole = whole()
-    with pytest.raises(ValueError, match="`flow` must have its data-dependent parameters .* could not be set"):
+    with pytest.raises(ValueError, match="`flow` must have its data-dependent parameters .* could not be initialized"):
         tfp_glow.initialize(whole, BATCH)
     for norm in (part for part in (whole, *whole.submodules) if isinstance(part, tfgb.ActNorm)):
         tfp_glow.initialize(norm, BATCH)

@@ -10,9 +10,8 @@ import psutil
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
-from constructors import CONSTRUCTORS
+from constructors import CONSTRUCTORS, made
 from tensorflow.python.ops.distributions import bijector_test_util
-from test_bijectors import made
 
 from tfp_glow import bijectors as tfgb
 from tfp_glow.networks import MADE

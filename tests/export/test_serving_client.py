@@ -80,4 +80,4 @@ def test_the_example_runs(capsys):
     assert np.shape(images) == (4, 8, 8, 1) and np.shape(bits) == (4,) and np.shape(latents) == (4, 64)
     lines = capsys.readouterr().out.splitlines()
     assert [len(line) for line in lines[:8]] == [73] * 8
-    assert lines[-1] == "decoded from their latents they are equal"
+    assert lines[-1] == "the decoded latents are equal to the images"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The presets: densities, training, sampling, saving, bad arguments; test_architectures.py has what they consist of."""
+"""All flows: densities, training, sampling, saving, bad arguments. Their parts: test_architectures.py."""
 
 import dataclasses
 import inspect
@@ -12,56 +12,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
+from small_flows import IMAGE, SMALL_FLOWS, events, moved
 
 import tfp_glow
 from tfp_glow import bijectors as tfgb
 from tfp_glow.flows import FlowConfig, config_from_dict, config_of, config_to_dict
 from tfp_glow.networks import MADE
 
-IMAGE = (4, 4, 2)
-
-# Small twins; each takes the preset's further arguments.
-PRESETS = {
-    "glow": lambda **k: tfp_glow.glow(IMAGE, num_levels=2, num_steps=2, width=6, **k),
-    "glow_additive_shuffle": lambda **k: tfp_glow.glow(
-        IMAGE, num_levels=1, num_steps=2, width=6, coupling="additive", permutation="shuffle", **k),
-    "glow_dense": lambda **k: tfp_glow.glow(IMAGE, num_levels=1, num_steps=1, width=6, permutation="dense", **k),
-    "glow_reverse": lambda **k: tfp_glow.glow(IMAGE, num_levels=1, num_steps=2, width=6, permutation="reverse", **k),
-    "realnvp": lambda **k: tfp_glow.realnvp(IMAGE, num_scales=1, num_blocks=1, width=4, **k),
-    "realnvp_without_batch_norm": lambda **k: tfp_glow.realnvp(
-        IMAGE, num_scales=1, num_blocks=1, width=4, batch_norm=False, **k),
-    "realnvp_vector": lambda **k: tfp_glow.realnvp_vector(5, num_couplings=3, hidden_sizes=(8,), batch_norm=True, **k),
-    "nice": lambda **k: tfp_glow.nice(5, hidden_sizes=(8, 8), loc=1.0, scale=[1.0, 2.0, 3.0, 4.0, 5.0], **k),
-    "nice_image": lambda **k: tfp_glow.nice(
-        IMAGE, hidden_sizes=(8,), partition="halves", prior="normal", pixels="affine", **k),
-    "maf": lambda **k: tfp_glow.maf(5, num_layers=2, hidden_sizes=(8, 8), act_norm=True, **k),
-    "maf_image": lambda **k: tfp_glow.maf((2, 2, 2), num_layers=2, hidden_sizes=(8,), num_bits=5, **k),
-    "maf_bounded": lambda **k: tfp_glow.maf(5, num_layers=2, hidden_sizes=(8,), log_scale="tanh", **k),
-    "pyramid": lambda **k: tfp_glow.pyramid(
-        IMAGE, num_levels=1, width=4, num_blocks=1, num_components=2, top_sizes=(8,), **k),
-    "iaf": lambda **k: tfp_glow.iaf(5, num_layers=2, hidden_sizes=(8,), batch_norm=True, **k),
-}
-every_preset = pytest.mark.parametrize("name", PRESETS)
+every_flow = pytest.mark.parametrize("name", SMALL_FLOWS)
 
 
-def events(distribution, batch=6, seed=0):
-    rng = np.random.RandomState(seed)
-    if distribution.event_shape.rank == 3:
-        return rng.randint(0, 32, (batch, *distribution.event_shape)).astype("uint8")
-    return rng.standard_normal((batch, *distribution.event_shape)).astype("float32")
-
-
-def moved(distribution):
-    """The distribution with weights off their start, so that zero-initialised layers count."""
-    rng = np.random.RandomState(0)
-    for variable in distribution.trainable_variables:
-        variable.assign_add(0.1 * rng.standard_normal(variable.shape))
-    return distribution
-
-
-@every_preset
+@every_flow
 def test_density_gradients_and_round_trip(name):
-    distribution = moved(PRESETS[name](dtype="float64"))
+    distribution = moved(SMALL_FLOWS[name](dtype="float64"))
     x = tf.constant(events(distribution), tf.float64)
     x += 0.5 if x.shape.rank == 4 else 0.0
     with tf.GradientTape() as tape:
@@ -75,9 +38,9 @@ def test_density_gradients_and_round_trip(name):
     assert distribution.sample(2, seed=1).shape == (2, *distribution.event_shape)
 
 
-@every_preset
+@every_flow
 def test_trains_three_steps_and_saves_whole(name, tmp_path):
-    distribution = PRESETS[name](seed=3)
+    distribution = SMALL_FLOWS[name](seed=3)
     model = tfp_glow.FlowModel(distribution)
     model.compile(keras.optimizers.Adam(1e-2))
     assert {id(v.value) for v in model.trainable_variables} == {id(v) for v in distribution.trainable_variables}
@@ -95,9 +58,9 @@ def test_trains_three_steps_and_saves_whole(name, tmp_path):
     assert sample.dtype == (tf.uint8 if distribution.event_shape.rank == 3 else tf.float32)
 
 
-@every_preset
+@every_flow
 def test_config_survives_json(name):
-    config = config_of(PRESETS[name](seed=3))
+    config = config_of(SMALL_FLOWS[name](seed=3))
     assert config_from_dict(json.loads(json.dumps(config_to_dict(config)))) == config
 
 
@@ -240,7 +203,7 @@ def test_shared_arguments_are_documented_and_in_the_signature():
     parameters = inspect.signature(tfp_glow.nice).parameters
     assert parameters["num_bits"].default == 8 and parameters["loc"].kind is inspect.Parameter.KEYWORD_ONLY
     entries = re.findall(r"^      (\w+):", tfp_glow.nice.__doc__, re.MULTILINE)
-    assert entries == list(parameters)
+    assert entries == [*parameters, "ValueError"]
 
 
 @pytest.mark.parametrize(("values", "message"), [

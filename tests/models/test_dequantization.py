@@ -202,7 +202,7 @@ OWN = tfd.TransformedDistribution(tfd.Sample(tfd.Normal(0.0, 1.0), SHAPE), tfp_g
     (lambda m: tfp_glow.FlowModel(MIDDLE, dequantizer="variational"), "`dequantizer` must be .* of uniform noise"),
     (lambda m: tfp_glow.FlowModel(MIDDLE, dequantizer=OWN), "`dequantizer` must be .* of uniform noise"),
     (lambda m: tfp_glow.FlowModel(MIDDLE, dequantizer=small_dequantizer((2, 3, 1))),
-     r"three times \(2, 2, 1\), and its dtype float32; received shapes \(2, 3, 1\), "),
+     r"event shape \(2, 2, 1\) as .* dtype float32; received shapes \(2, 3, 1\), "),
     (lambda m: tfp_glow.FlowModel(MIDDLE, dequantizer=small_dequantizer(dtype="float64")), "received .*dtype float64"),
     (lambda m: tfp_glow.dequantizer((1, 1, 3)), "`image_shape` must have at least 2 pixels"),
     (lambda m: tfp_glow.dequantizer((4, 4)), r"`image_shape` must be \(height, width, channels\)"),

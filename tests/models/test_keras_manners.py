@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
-from test_flows import PRESETS as FLOWS
+from small_flows import SMALL_FLOWS as FLOWS
 
 import tfp_glow
 from examples import conditional_density, mixture, variational_posterior

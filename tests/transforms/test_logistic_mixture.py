@@ -150,7 +150,7 @@ def test_refusals():
         PlacedResNet(4, 4, 1, second_kernel=2)
     with pytest.raises(ValueError, match="mark_black.*received 3"):
         PixelInputs(mark_black=3)
-    for wrong, message in (({"image_shape": (6, 8, 1)}, "divisible by"), ({"width": (8,)}, "each of the 2 levels"),
+    for wrong, message in (({"image_shape": (6, 8, 1)}, "divisible by"), ({"width": (8,)}, "one integer per level"),
                            ({"width": 0}, "width"), ({"num_blocks": (1, 2, 3)}, "num_blocks"),
                            ({"top_sizes": 8}, "top_sizes"), ({"activation": "no"}, "activation"),
                            ({"num_levels": 0}, "num_levels"), ({"second_kernel": 5}, "second_kernel")):

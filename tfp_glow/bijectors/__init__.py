@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bijectors: each is a `tfp.bijectors.Bijector` whose parameters are Keras 3 variables."""
+"""Bijectors of normalizing flows: subclasses of `tfp.bijectors.Bijector` whose parameters are Keras 3 variables."""
 
 from tfp_glow.bijectors._single_pass import forward_and_log_det, inverse_and_log_det
 from tfp_glow.bijectors.act_norm import ActNorm
@@ -22,7 +22,7 @@ from tfp_glow.bijectors.scale import Scale
 from tfp_glow.bijectors.squeeze import Squeeze
 from tfp_glow.bijectors.standardize import Standardize
 from tfp_glow.bijectors.steps import Steps
-from tfp_glow.transforms import Additive, Affine, LogisticMixture  # users may have imported them from here
+from tfp_glow.transforms import Additive, Affine, LogisticMixture  # older code imports them from here
 
 __all__ = [
     "ActNorm", "Additive", "AdditiveCoupling", "Affine", "AffineCoupling", "AffinePixels", "BatchNorm",

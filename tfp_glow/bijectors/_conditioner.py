@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`Conditioner`: the network of a coupling, called on events of any batch shape and with an optional context."""
+"""`Conditioner`: calls the network of a bijector on inputs of any batch shape, with an optional context."""
 
 import inspect
 from collections.abc import Callable
@@ -12,26 +12,29 @@ from tfp_glow._types import Shape
 
 
 class Conditioner:
-    """The network that maps the kept part of events, and possibly a context, to the parameters of a transform.
+    """Wraps the network that maps the kept part of events, and possibly a context, to the parameters of a transform.
 
-    The network always receives one batch axis.
+    The network receives inputs with exactly one batch axis. For other batch shapes, the wrapper flattens the batch axes
+    of the input and restores them in the output.
 
     Args:
-      name: name of the coupling, for error messages.
+      name: name of the bijector, for error messages.
       network: a Keras 3 layer or model, or any other callable, such as a legacy `tf_keras` layer or a function.
-      kept_shape: shape of the kept part of one event.
-      context_shape: shape of the context of one event, or None. With a context the network is called on the list
-        `[kept, context]`.
-      output_shape: the required shape of the network's output for one event.
+      kept_shape: shape of the kept part of one event, a tuple of ints.
+      context_shape: shape of the context of one event, a tuple of ints, or None for no context. With a context the
+        network is called with the list `[kept, context]`, otherwise with `kept`.
+      output_shape: the required shape of the network's output for one event, a tuple of ints.
       dtype: dtype of contexts and outputs.
-      input_name: what the network receives, for error messages.
+      input_name: a plural noun for the inputs, for error messages. The default is `"kept parts"`.
 
     Raises:
-      ValueError: if `network` is not callable, raises on such inputs, or has another output shape.
+      ValueError: if `network` is not callable, a call with inputs of these shapes raises an exception, or its output
+        for one event does not have the shape `output_shape`.
 
     Attributes:
-      network: the network.
-      variables: for a network that is no Keras 3 layer, the `tf.Variable`s that it reads while they are trainable.
+      network: the argument `network`.
+      variables: a tuple of the trainable `tf.Variable`s that the constructor's trial call of the network reads. It is
+        empty for a Keras 3 layer.
     """
 
     def __init__(self, name: str, network: Callable, kept_shape: Shape, context_shape: Shape | None,
@@ -43,12 +46,21 @@ class Conditioner:
         self._name, self._kept_shape, self._context_shape = name, tuple(kept_shape), context_shape
         self._output_shape, self._dtype, self._input_name = tuple(output_shape), dtype, input_name
         # A Keras layer accepts `training` even if its `call` has no such argument.
-        self._takes_training = isinstance(network, keras.Layer) or (
+        self._has_training = isinstance(network, keras.Layer) or (
             "training" in inspect.signature(getattr(network, "call", network)).parameters)
         self.variables = self._build()
 
     def inputs(self, kept: tf.Tensor, context: Any = None) -> tf.Tensor | list[tf.Tensor]:
-        """Returns the inputs of the network with one batch axis: `kept`, or the list `[kept, context]`."""
+        """Returns the inputs of the network, with one batch axis: `kept`, or the list `[kept, context]`.
+
+        Args:
+          kept: kept parts of events, `[..., *kept_shape]`.
+          context: a tensor `[..., *context_shape]` whose batch shape broadcasts to the batch shape of `kept`. Ignored
+            if `context_shape` is None.
+
+        Raises:
+          ValueError: if a context is required, and `context` is None or has another shape.
+        """
         flat = kept if self._has_one_batch_axis(kept) else tf.reshape(kept, (-1, *self._kept_shape))
         if self._context_shape is None:
             return flat
@@ -56,9 +68,23 @@ class Conditioner:
         return [flat, tf.reshape(context, (-1, *self._context_shape))]
 
     def __call__(self, kept: tf.Tensor, context: Any = None, training: Any = None) -> tf.Tensor:
-        """Returns the network's output, `[..., *output_shape]`, for `kept`, `[..., *kept_shape]`."""
-        # Keras takes an explicit None for an answer and then does not look for the mode of the surrounding call.
-        arguments = {} if training is None or not self._takes_training else {"training": training}
+        """Evaluates the network.
+
+        Args:
+          kept: kept parts of events, `[..., *kept_shape]`.
+          context: a tensor `[..., *context_shape]` whose batch shape broadcasts to the batch shape of `kept`. Ignored
+            if `context_shape` is None.
+          training: the training mode for the network, a bool. None (the default) leaves the argument out, so that Keras
+            uses the mode of the surrounding call. Ignored by a network without an argument `training`.
+
+        Returns:
+          The output of the network, `[..., *output_shape]`.
+
+        Raises:
+          ValueError: if a context is required, and `context` is None or has another shape.
+        """
+        # With an explicit `training=None`, Keras would not use the mode of the surrounding call.
+        arguments = {} if training is None or not self._has_training else {"training": training}
         raw = tf.cast(self.network(self.inputs(kept, context), **arguments), self._dtype)
         if self._has_one_batch_axis(kept):
             return raw
@@ -68,7 +94,7 @@ class Conditioner:
         return kept.shape.rank == len(self._kept_shape) + 1
 
     def _build(self) -> tuple[tf.Variable, ...]:
-        """Builds the network, checks its output shape and returns the variables that a foreign network reads."""
+        """Builds the network, checks its output shape and returns the value of `variables`."""
         shapes = [self._kept_shape] if self._context_shape is None else [self._kept_shape, self._context_shape]
         is_keras = isinstance(self.network, keras.Layer)
         batch = None if is_keras else 2
@@ -76,31 +102,34 @@ class Conditioner:
             examples = [keras.KerasTensor((batch, *shape), dtype=self._dtype.name) for shape in shapes]
         else:
             examples = [tf.zeros((batch, *shape), self._dtype) for shape in shapes]
-        takes = f"{self._input_name} of shape {self._kept_shape}"
+        inputs = f"{self._input_name} of shape {self._kept_shape}"
         if self._context_shape is not None:
-            takes = f"lists of {takes} and contexts of shape {self._context_shape}"
+            inputs = f"lists of {inputs} and contexts of shape {self._context_shape}"
         try:
             with tf.GradientTape() as tape:
                 output = self.network(examples if len(examples) > 1 else examples[0])
             received = tuple((output if is_keras else tf.convert_to_tensor(output)).shape)
         except Exception as error:
-            raise ValueError(f"Argument `network` must take {takes}; received {self.network!r}, which raises "
+            raise ValueError(f"Argument `network` must accept {inputs}; received {self.network!r}, which raises "
                              f"{type(error).__name__}: {error}") from error
         if received != (batch, *self._output_shape):
-            raise ValueError(f"Argument `network` must map {takes} to outputs of shape {self._output_shape}; received "
+            raise ValueError(f"Argument `network` must map {inputs} to outputs of shape {self._output_shape}; received "
                              f"a network with outputs of shape {received[1:]}.")
         return () if is_keras else tape.watched_variables()
 
 
 def broadcast_context(name: str, context: Any, context_shape: Shape, value: tf.Tensor, event_ndims: int) -> tf.Tensor:
-    """Returns one context per event, `[..., *context_shape]`, in the dtype of the events.
+    """Broadcasts a context to the batch shape of events.
 
     Args:
       name: name of the bijector, for error messages.
-      context: the context that the caller passed, whose batch broadcasts to that of the events, or None.
-      context_shape: shape of the context of one event.
-      value: the events, or parts of them.
-      event_ndims: rank of one event in `value`.
+      context: a tensor `[..., *context_shape]` whose batch shape broadcasts to the batch shape of `value`.
+      context_shape: shape of the context of one event, a tuple of ints.
+      value: events or parts of events. Only the batch shape and the dtype of `value` are used.
+      event_ndims: number of axes of one event in `value`.
+
+    Returns:
+      One context per event, `[*batch_shape, *context_shape]`, in the dtype of `value`.
 
     Raises:
       ValueError: if `context` is None or has another shape.
@@ -111,7 +140,8 @@ def broadcast_context(name: str, context: Any, context_shape: Shape, value: tf.T
     if context is None or not _broadcasts(context.shape, context_shape, batch_shape):
         received = "None" if context is None else f"shape {tuple(context.shape)}"
         raise ValueError(f"{name}: argument `context` must have a shape that ends in {context_shape}, after a batch "
-                         f"shape that broadcasts to that of the events, {batch_shape}; received {received}.")
+                         f"shape that broadcasts to the batch shape of the events, {batch_shape}; received "
+                         f"{received}.")
     context_batch = context.shape[:-len(context_shape)]
     if context_batch.is_fully_defined() and context_batch == batch_shape:
         return context

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a context reaches the conditioned bijectors inside TFP's compositions of distributions and bijectors."""
+"""Contexts of distributions and bijectors: their shape, and the keyword arguments that pass a context."""
 
 from typing import Any
 
@@ -14,17 +14,20 @@ from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 
 def context_shape_of(flow: tfd.Distribution | tfb.Bijector) -> Shape | None:
-    """Returns the context shape that all conditioned bijectors in a distribution or bijector share.
+    """Returns the context shape of a distribution or bijector.
+
+    All conditioned bijectors in it must have this context shape. A conditioned bijector is a `FlowBijector` whose
+    `context_shape` is not None.
 
     Args:
-      flow: a distribution or bijector.
+      flow: a `tfd.Distribution` or a `tfb.Bijector`.
 
     Returns:
-      A tuple of ints, or None if no bijector has a context.
+      A tuple of ints, or None if `flow` contains no conditioned bijector.
 
     Raises:
-      ValueError: if the context shapes differ, or if a conditioned bijector is where `context_keywords` cannot reach
-        it.
+      ValueError: if the context shapes differ, or a conditioned bijector is inside a bijector or distribution other
+        than flow bijectors, `tfb.Chain`, `tfb.Invert` and `tfd.TransformedDistribution`.
     """
     reached = _conditioned_bijectors(flow)
     shapes = {part.context_shape for part in reached}
@@ -42,14 +45,15 @@ def context_shape_of(flow: tfd.Distribution | tfb.Bijector) -> Shape | None:
 
 
 def context_keywords(flow: tfd.Distribution | tfb.Bijector, context: Any) -> dict[str, Any]:
-    """Returns the keyword arguments that pass a context to all conditioned bijectors in a distribution or bijector.
+    """Returns the keyword arguments that pass a context to each `FlowBijector` in `flow` with a `context_shape`.
 
     Args:
-      flow: a distribution or bijector.
-      context: the context.
+      flow: a `tfd.Distribution` or a `tfb.Bijector`.
+      context: a tensor `[..., *context_shape]`. It is passed on unchanged.
 
     Returns:
-      A dict of keyword arguments for the methods of `flow`, such as `log_prob` or `inverse`.
+      A dict of keyword arguments for the methods of `flow`, such as `log_prob` or `inverse`. It is empty if no bijector
+      has a context.
 
     Example:
 
@@ -66,7 +70,7 @@ def context_keywords(flow: tfd.Distribution | tfb.Bijector, context: Any) -> dic
 
 
 def _conditioned_bijectors(flow: tf.Module) -> list[FlowBijector]:
-    """Returns the outermost flow bijectors with a context that `context_keywords` reaches."""
+    """Returns the outermost flow bijectors that have a context and that `context_keywords` passes it to."""
     if isinstance(flow, FlowBijector):
         return [flow] if flow.context_shape is not None else []
     parts = [flow.bijector] if isinstance(flow, Invert) else [part for _, part in _named_parts(flow)]
@@ -74,7 +78,7 @@ def _conditioned_bijectors(flow: tf.Module) -> list[FlowBijector]:
 
 
 def _named_parts(flow: tf.Module) -> list[tuple[str, tf.Module]]:
-    """Returns the parts of a composition with the keyword by which it passes arguments to each of them."""
+    """Returns pairs of a keyword of a composition and the part that receives the arguments under this keyword."""
     if isinstance(flow, Chain):
         return [(part.name, part) for part in flow.bijectors]
     if is_transformed(flow):

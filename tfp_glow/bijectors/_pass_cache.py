@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cache that lets TFP's separate calls `inverse` and `inverse_log_det_jacobian` share one pass.
+"""`PassCache`: lets TFP's separate calls `inverse` and `inverse_log_det_jacobian` share one pass of a bijector.
 
-TFP requests the value and the log-determinant of a bijector in two calls. It stores results by the identity of the
-input tensor. Its `BijectorCacheWithGreedyAttrs` can store the log-determinant that a pass computed beside the value.
+TFP requests the value and the log-determinant of a bijector in two calls. TFP's cache
+`BijectorCacheWithGreedyAttrs` stores the value and the log-determinant of one pass under the identity of the input
+tensor. But TFP's cache never drops an entry that is out of date.
 
-TFP's cache never drops an entry that is out of date. `PassCache` drops an entry as soon as
+`PassCache` drops an entry if one of these conditions holds:
 
-* a variable of the bijector has changed, or a variable or array among the conditions (in eager mode values are
-compared;
-  in a graph an operation that can write to the variable was added since);
-* the entry would cross the border of a graph, where an eager result would become a constant;
-* a gradient tape is active that did not record the pass, so that gradients would silently be `None`.
+* A variable of the bijector has changed, or a variable or array among the keyword arguments of the pass has changed.
+  Eager mode compares values. A graph checks for new operations that can write to one of the variables.
+* The pass was computed in another graph, or eagerly and is now needed in a graph, where it would become a constant.
+* A gradient tape is active that did not record the pass. Gradients would then silently be `None`.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ _READ_OPS = frozenset({"ReadVariableOp", "VariableShape", "ResourceGather", "Res
 
 
 class PassCache(StampedCache):
-    """A bijector cache whose entries expire when weights, graph or gradient tape change."""
+    """A bijector cache that drops the result of a pass after weights, graph or gradient tape have changed."""
 
     def stamp(self, conditions: Any) -> "_Stamp":
         return _Stamp(self.bijector, conditions)
@@ -44,7 +44,7 @@ class PassCache(StampedCache):
 
 
 class _Stamp:
-    """The state of the variables of a bijector, and of the conditions of a pass, at the time of the pass."""
+    """The graph, the values of a bijector's variables and the values of keyword arguments at the time of a pass."""
 
     def __init__(self, bijector: tf.Module, conditions: Any):
         given = [v.value if isinstance(v, keras.Variable) else v for v in tf.nest.flatten(conditions)]
@@ -62,7 +62,7 @@ class _Stamp:
         return all(bool(tf.reduce_all(old == new)) for old, new in zip(self._state, self._read(), strict=True))
 
     def _read(self) -> Any:
-        if self._graph is None:  # The tensors share the buffers of the variables; nothing is copied.
+        if self._graph is None:  # Reading copies nothing: the tensors share the buffers.
             with stop_recording():
                 return [v.read_value() for v in self._variables]
         return _num_possible_writes(self._graph, self._variables)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One pass through any `tfb.Bijector`, and the event shape of compositions of bijectors."""
+"""Functions that compute one pass of any `tfb.Bijector`, and the event shape of a composition of bijectors."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 
 def is_transformed(distribution: tfd.Distribution) -> bool:
-    """Returns whether a distribution is a `tfd.TransformedDistribution`."""
+    """Returns True if a distribution is a `tfd.TransformedDistribution`."""
     return isinstance(distribution, TransformedDistribution)
 
 
@@ -24,11 +24,12 @@ def forward_and_log_det(bijector: tfb.Bijector, x: tf.Tensor, event_ndims: int,
     Args:
       bijector: a `tfb.Bijector`.
       x: latents, `[..., *latent_shape]`.
-      event_ndims: rank of one event of `x`.
-      **conditions: `context` and `training`, which only flow bijectors receive.
+      event_ndims: number of axes of one event of `x`.
+      **conditions: the context `context` and the training mode `training`, which only flow bijectors receive.
 
     Returns:
-      `(y, log |det dy/dx|)`; the log-determinant may be a scalar if it is the same for every event.
+      `(y, log |det dy/dx|)`, tensors `[..., *event_shape]` and `[...]`. The log-determinant may also be a scalar if it
+      is the same for every event.
 
     Example:
 
@@ -40,7 +41,7 @@ def forward_and_log_det(bijector: tfb.Bijector, x: tf.Tensor, event_ndims: int,
         return bijector._forward_and_log_det(x, **conditions)
     if isinstance(bijector, Invert):
         return inverse_and_log_det(bijector.bijector, x, event_ndims, **conditions)
-    x = tf.identity(x)  # A new key for TFP's cache, whose entries survive a change of weights.
+    x = tf.identity(x)  # TFP's cache keeps entries after weights change. A new tensor is a new key.
     return bijector.forward(x), bijector.forward_log_det_jacobian(x, event_ndims)
 
 
@@ -51,29 +52,30 @@ def inverse_and_log_det(bijector: tfb.Bijector, y: tf.Tensor, event_ndims: int,
     Args:
       bijector: a `tfb.Bijector`.
       y: data, `[..., *event_shape]`.
-      event_ndims: rank of one event of `y`.
-      **conditions: `context` and `training`, which only flow bijectors receive.
+      event_ndims: number of axes of one event of `y`.
+      **conditions: the context `context` and the training mode `training`, which only flow bijectors receive.
 
     Returns:
-      `(x, log |det dx/dy|)`; the log-determinant may be a scalar if it is the same for every event.
+      `(x, log |det dx/dy|)`, tensors `[..., *latent_shape]` and `[...]`. The log-determinant may also be a scalar if it
+      is the same for every event.
     """
     if isinstance(bijector, FlowBijector):
         return bijector._inverse_and_log_det(y, **conditions)
     if isinstance(bijector, Invert):
         return forward_and_log_det(bijector.bijector, y, event_ndims, **conditions)
-    y = tf.identity(y)  # A new key for TFP's cache, as above.
+    y = tf.identity(y)  # TFP's cache keeps entries after weights change. A new tensor is a new key.
     return bijector.inverse(y), bijector.inverse_log_det_jacobian(y, event_ndims)
 
 
 def flow_bijectors_in(module: tf.Module) -> list[FlowBijector]:
-    """Returns every `FlowBijector` in a bijector or distribution, including the module itself."""
+    """Returns every `FlowBijector` in a bijector or distribution, including `module` itself if it is one."""
     return [part for part in (module, *module.submodules) if isinstance(part, FlowBijector)]
 
 
 def event_shape_of(bijector: tfb.Bijector) -> tf.TensorShape | None:
-    """Returns the event shape on the data side if a `FlowBijector` in `bijector` defines it, or None.
+    """Returns the event shape of a bijector on the data side, or None if it has no fixed event shape.
 
-    The search goes through `tfb.Invert` and `tfb.Chain`.
+    The event shape is fixed for a `FlowBijector`, and for a `tfb.Invert` or `tfb.Chain` that contains one.
     """
     if isinstance(bijector, FlowBijector):
         return tf.TensorShape(bijector.event_shape)
@@ -84,7 +86,14 @@ def event_shape_of(bijector: tfb.Bijector) -> tf.TensorShape | None:
 
 
 def chain_event_shape(bijectors: Sequence[tfb.Bijector]) -> tf.TensorShape | None:
-    """Returns the event shape on the data side of bijectors one after the other, listed from that side, or None."""
+    """Returns the event shape of a composition of bijectors on the data side.
+
+    Args:
+      bijectors: the bijectors, listed from the data side as in `tfb.Chain`.
+
+    Returns:
+      A `tf.TensorShape`, or None if no bijector has a fixed event shape.
+    """
     for index, bijector in enumerate(bijectors):
         shape = event_shape_of(bijector)
         if shape is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stacks of tensors, one row per step of a `Repeat`: how they are made and how a loop reads them."""
+"""Stacks of the parameters of the steps of a `Repeat`: tensors `[num_steps, ...]` with one row per step."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,15 +13,26 @@ from tfp_glow.bijectors.flow_bijector import FlowBijector
 Row = list[tf.Tensor]
 
 
-def stack_values(bijectors: Callable[[], FlowBijector], num_steps: int, first: FlowBijector) -> list[np.ndarray]:
-    """Stacks the initial values of the parameters of `first` and of `num_steps - 1` more bijectors.
+def stack_values(make_step: Callable[[], FlowBijector], num_steps: int, first: FlowBijector) -> list[np.ndarray]:
+    """Stacks the initial values of the parameters of `num_steps` bijectors.
 
-    The bijectors are built one at a time, as only their values are needed.
+    The bijectors are built one after the other and not kept, to save memory.
+
+    Args:
+      make_step: a callable without arguments that returns a new bijector. It is called `num_steps - 1` times.
+      num_steps: number of rows of each stack.
+      first: the bijector of row 0.
+
+    Returns:
+      One array `[num_steps, *variable.shape]` per variable of `first.keras_variables`, in the same order.
+
+    Raises:
+      ValueError: if the bijectors have parameters of different shapes.
     """
     stacks = [np.empty((num_steps, *v.shape), v.dtype) for v in first.keras_variables]
     shapes = [stack.shape[1:] for stack in stacks]
     for k in range(num_steps):
-        step = first if k == 0 else bijectors()
+        step = first if k == 0 else make_step()
         received = [tuple(v.shape) for v in getattr(step, "keras_variables", ())]
         if received != shapes:
             raise ValueError("Argument `make_step` must return the same structure every time; received a bijector with "
@@ -32,15 +43,23 @@ def stack_values(bijectors: Callable[[], FlowBijector], num_steps: int, first: F
 
 
 def constant_initializer(value: Any) -> Callable[..., tf.Tensor]:
-    """Returns a Keras initializer that gives `value`, whatever the shape."""
+    """Returns a Keras initializer that returns `value` in the requested dtype. It ignores the requested shape."""
     return lambda shape, dtype=None: tf.convert_to_tensor(value, dtype=dtype)
 
 
 def row_reader(stacks: Sequence[tf.Tensor], differentiable: bool) -> Callable[[tf.Tensor], Row]:
-    """Returns a function that maps `k` to row `k` of each stack.
+    """Returns a function that maps the index `k` of a step to a list with row `k` of each stack.
 
-    The gradient of a slice in a loop is as large as the whole stack, in each turn of the loop. A `TensorArray` avoids
-    that, but copies the stack, so it is used only where a gradient passes through.
+    A loop calls the returned function once per iteration. The gradient of a slice `stack[k]` has the size of the whole
+    stack in every iteration. A `TensorArray` has no such cost, but it copies the stack.
+
+    Args:
+      stacks: tensors `[num_steps, ...]`.
+      differentiable: True reads rows from a `TensorArray`, for loops that TensorFlow differentiates. False slices the
+        stacks.
+
+    Returns:
+      A function of a scalar integer tensor `k`.
     """
     if not differentiable:
         return lambda k: [stack[k] for stack in stacks]
@@ -49,7 +68,7 @@ def row_reader(stacks: Sequence[tf.Tensor], differentiable: bool) -> Callable[[t
 
 
 def empty_array(stack: tf.Tensor) -> tf.TensorArray:
-    """Returns an empty `TensorArray` for the rows of a tensor with the shape of `stack`."""
+    """Returns an empty `TensorArray` that can hold the rows of a tensor with the shape and dtype of `stack`."""
     return tf.TensorArray(stack.dtype, stack.shape[0], element_shape=stack.shape[1:])
 
 

@@ -19,15 +19,16 @@ class ActNorm(ChannelAffine):
     * forward: `y = x * exp(log_scale) + shift`, log-determinant `H * W * sum(log_scale)`;
     * inverse: `x = (y - shift) * exp(-log_scale)`, log-determinant `-H * W * sum(log_scale)`.
 
-    The bijector starts as the identity. `tfp_glow.initialize` sets the parameters from a batch, so that its latents
-    have mean 0 and standard deviation 1 in every channel. A channel that is constant over the batch keeps scale 1.
+    The bijector starts as the identity. `tfp_glow.initialize` sets the parameters from a batch, so that the latents of
+    the batch have mean 0 and standard deviation 1 in every channel. If a channel is constant over the batch, its
+    `log_scale` stays 0.
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
-      data_dependent: whether `tfp_glow.initialize` sets the parameters. The default is True. If False, the bijector
+      data_dependent: a bool. If True (the default), `tfp_glow.initialize` sets the parameters. If False, the bijector
         stays the identity until it is trained.
       dtype: float32 (the default) or float64, of events and parameters.
-      validate_args: passed to `tfb.Bijector`.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
 
     Raises:

@@ -21,19 +21,20 @@ class BatchNorm(FlowBijector):
       `-H * W / 2 * sum(log(variance + epsilon))`;
     * forward: `y = x * sqrt(variance + epsilon) + mean`, log-determinant `H * W / 2 * sum(log(variance + epsilon))`.
 
-    In training, `inverse` computes both statistics from the batch, over pixels and over all replicas. Gradients flow
-    through them, and the running statistics move towards them. The log-determinant is that of the affine map with the
-    batch statistics held fixed. `forward` always uses the running statistics, so it undoes `inverse` outside training.
+    In training, `inverse` computes `mean` and `variance` from the batch, over pixels and over all replicas. Gradients
+    flow through these batch statistics. The running statistics become
+    `momentum * running + (1 - momentum) * batch`. The log-determinant treats the batch statistics as constants.
+    `forward` always uses the running statistics, so it is the inverse of `inverse` outside training only.
 
     Training mode comes from the argument `training` of a call, or from Keras (`fit`) if the argument is left out.
-    `tfp_glow.initialize` sets the running statistics to those of a batch.
+    `tfp_glow.initialize` sets the running statistics to the mean and the variance of a batch.
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
-      momentum: fraction of the running statistics that a training step keeps, in [0, 1). The default is 0.9.
-      epsilon: positive number that is added to every variance. The default is 1e-4.
+      momentum: fraction of the running statistics that a training step keeps, a float in [0, 1). The default is 0.9.
+      epsilon: a positive float that is added to every variance. The default is 1e-4.
       dtype: float32 (the default) or float64, of events and parameters.
-      validate_args: passed to `tfb.Bijector`.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
 
     Raises:
@@ -83,23 +84,23 @@ class BatchNorm(FlowBijector):
 
 
 class BatchStatistics(keras.Layer):
-    """Returns mean and variance of every channel: of the batch in training, the running statistics otherwise.
+    """Returns mean and variance of every channel, from the batch in training and from running statistics otherwise.
 
     It is a Keras layer because Keras passes the training mode to layers only.
 
     Args:
       channels: number of channels, an int.
-      momentum: fraction of the running statistics that a training step keeps, in [0, 1).
+      momentum: fraction of the running statistics that a training step keeps, a float in [0, 1).
       **kwargs: further arguments of `keras.Layer`.
 
     Input shape:
       `[..., channels]`, with at least one batch or pixel axis.
 
     Output shape:
-      two tensors `[channels]`, mean and variance.
+      A tuple of two tensors `[channels]`: mean and variance.
 
     Raises:
-      ValueError: in a training call, if the inputs have no axis except the channels.
+      ValueError: in a training call, if the inputs have no axis except the channel axis.
     """
 
     def __init__(self, channels: int, momentum: float, **kwargs: Any):
@@ -121,7 +122,7 @@ class BatchStatistics(keras.Layer):
         return mean, variance
 
     def initialize(self, inputs: tf.Tensor) -> None:
-        """Sets the running statistics to those of a batch, at the first call only."""
+        """Sets the running statistics to mean and variance of a batch, `[..., channels]`, in the first call only."""
         if not bool(self.initialized.numpy()):
             mean, variance = self._moments(inputs)
             self.mean.assign(mean)
@@ -138,7 +139,7 @@ class BatchStatistics(keras.Layer):
 
 
 def _mean_over_replicas(values: tf.Tensor) -> tf.Tensor:
-    """Computes the mean over all axes except the last, and over replicas, which must hold batches of equal size."""
+    """Computes the mean over all axes except the last, and over replicas. Replicas must have equal batch sizes."""
     mean = tf.reduce_mean(values, axis=list(range(values.shape.rank - 1)))
     replica = tf.distribute.get_replica_context()
     if replica is None or replica.num_replicas_in_sync == 1:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bijectors that apply one affine map to the channels of every pixel, and products of neighboring ones."""
+"""Bijectors that apply one affine map to the channels of every pixel, and a bijector that merges several of them."""
 
 import functools
 import math
@@ -18,13 +18,13 @@ Read = Callable[[keras.Variable], tf.Tensor]
 
 
 class ChannelMap(NamedTuple):
-    """The map `v -> v @ matrix + shift` of a pixel's channels, or several such maps stacked along leading axes.
+    """The map `v -> v @ matrix + shift` of the `C` channels of a pixel, or several such maps along leading axes.
 
     Attributes:
-      matrix: `[..., C, C]`, or the diagonal `[..., C]` if `diagonal`.
-      shift: `[..., C]`, or None for no shift.
-      log_det: `log |det matrix|`, `[...]`.
-      diagonal: whether the matrix is diagonal.
+      matrix: a tensor `[..., C, C]`, or `[..., C]` if `diagonal` is True.
+      shift: a tensor `[..., C]`, or None for no shift.
+      log_det: `log |det matrix|` of each map, a tensor `[...]`.
+      diagonal: True if the matrix is diagonal; `matrix` then holds the diagonal only.
     """
 
     matrix: tf.Tensor
@@ -33,7 +33,7 @@ class ChannelMap(NamedTuple):
     diagonal: bool = False
 
     def __call__(self, value: tf.Tensor) -> tf.Tensor:
-        """Applies one map to pixels, `[..., C]`."""
+        """Applies the map to pixels `[..., C]`. The `ChannelMap` must hold one map, without leading axes."""
         if self.diagonal:
             value = value * self.matrix
         elif value.shape.rank == 1:
@@ -44,7 +44,7 @@ class ChannelMap(NamedTuple):
         return value if self.shift is None else value + self.shift
 
     def then(self, after: "ChannelMap") -> "ChannelMap":
-        """Returns this map followed by `after`, as one map."""
+        """Returns the composition that applies this map first and `after` second."""
         if after.diagonal:
             matrix = self.matrix * (after.matrix if self.diagonal else after.matrix[..., tf.newaxis, :])
         elif self.diagonal:
@@ -62,10 +62,11 @@ class ChannelMap(NamedTuple):
 class ChannelAffine(FlowBijector):
     """Base of the bijectors that apply one affine map to the channels of every pixel, or to a vector.
 
-    A subclass defines `_forward_map(read)` and `_inverse_map(read)`. Each returns a `ChannelMap` that is computed from
-    the parameters alone. `read(variable)` returns the value of a parameter, or `Repeat`'s stack of `K` values along a
-    leading axis; the same formulas serve both. The log-determinant of an event is the number of its pixels times that
-    of the map.
+    A subclass defines `_forward_map(read)` and `_inverse_map(read)`. Each returns a `ChannelMap` that is a function of
+    the parameters only. `read(variable)` returns the value of a parameter. Inside `Repeat` it returns the values of
+    this parameter in all steps, stacked along a first axis. So the formulas must allow leading axes.
+
+    The log-determinant of an event is `N * ChannelMap.log_det` for `N` pixels (1 for a vector).
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
@@ -95,10 +96,10 @@ class ChannelAffine(FlowBijector):
 
 
 class FoldedChannelAffine(ChannelAffine):
-    """Neighboring channel-affine bijectors, applied as one map.
+    """A composition of `ChannelAffine` bijectors that multiplies their maps and applies the product.
 
     Args:
-      bijectors: the neighbors, listed from the data side.
+      bijectors: the bijectors, listed from the data side. All have the same event shape and dtype.
     """
 
     def __init__(self, bijectors: Sequence[ChannelAffine]):
@@ -113,36 +114,54 @@ class FoldedChannelAffine(ChannelAffine):
 
 
 class PreparedChannelAffine(ChannelAffine):
-    """A channel-affine bijector whose parameters are the map itself: one `ChannelMap` per direction.
+    """A `ChannelAffine` whose parameters are the tensors of two `ChannelMap`s, one per direction.
 
-    `Repeat` puts it in the place of another channel-affine bijector. It computes the maps of all steps at once, before
-    its loop, and gives each turn of the loop one of them.
+    `Repeat` replaces a `ChannelAffine` in its step by this class. Before its loop, `Repeat` computes the maps of all
+    steps at once. Iteration `k` of the loop then sets the parameters of this bijector to the map of step `k`.
 
     Args:
-      bijector: the `ChannelAffine` that this one replaces.
+      bijector: the `ChannelAffine` to replace.
     """
 
     def __init__(self, bijector: ChannelAffine):
         super().__init__(bijector.event_shape, dtype=bijector.dtype, name=f"prepared_{bijector.name}")
         self._replaced = Hidden(bijector)
-        # Only the inverse direction is differentiated by `Repeat`.
+        # `Repeat` differentiates only the inverse direction.
         self._maps = untracked(self, {
             "forward": self._add_map("forward", bijector._forward_map(self._read), trainable=False),
             "inverse": self._add_map("inverse", bijector._inverse_map(self._read), trainable=True)})
 
     def _add_map(self, direction: str, channel_map: ChannelMap, trainable: bool) -> ChannelMap:
-        """Returns the map with a variable in the place of each tensor."""
+        """Returns `channel_map` with a new variable in the place of each tensor."""
         variables = {name: self._add_parameter(f"{direction}_{name}", value.shape, trainable=trainable)
                      for name, value in zip(("matrix", "shift", "log_det"), channel_map[:3], strict=True)
                      if value is not None}
         return channel_map._replace(**variables)
 
     def variables_of(self, direction: str) -> list[keras.Variable]:
-        """Returns the variables of the map of one direction."""
+        """Returns the variables that hold the map of one direction.
+
+        Args:
+          direction: `"forward"` (latents to data) or `"inverse"` (data to latents).
+
+        Returns:
+          The variables for `matrix`, `shift` and `log_det` of the `ChannelMap`, in this order. A map without a shift
+          has no variable for it.
+        """
         return [variable for variable in self._maps[direction][:3] if variable is not None]
 
     def values_of(self, direction: str, read: Read) -> list[tf.Tensor]:
-        """Computes the values of `variables_of(direction)` from the parameters of the replaced bijector."""
+        """Computes the values of `variables_of(direction)` from the parameters of the replaced bijector.
+
+        Args:
+          direction: `"forward"` (latents to data) or `"inverse"` (data to latents).
+          read: a function that returns the value of a variable of the replaced bijector, or the values of this variable
+            in several steps, stacked along a first axis.
+
+        Returns:
+          One tensor per variable of `variables_of(direction)`, in the same order. It has the same first axis as the
+          values of `read`.
+        """
         replaced = self._replaced.value
         channel_map = replaced._forward_map(read) if direction == "forward" else replaced._inverse_map(read)
         return [value for value in channel_map[:3] if value is not None]

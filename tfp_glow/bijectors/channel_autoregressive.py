@@ -23,24 +23,24 @@ class ChannelAutoregressive(FlowBijector):
     * inverse: `x[..., k] = transform.inverse(y[..., k], network_k(y[..., :k]))`, in any order of the channels;
     * forward: `y[..., k] = transform.forward(x[..., k], network_k(y[..., :k]))`, one channel after the other.
 
-    The log-determinant is the sum of that of the transform over the changed elements. Each pass evaluates each network
-    once, in either direction, because all pixels of a channel are transformed together.
+    The log-determinant is the sum of the transform's log-determinants over all changed elements. A pass in either
+    direction evaluates each network once, for all pixels of a channel together.
 
     Args:
       shape: event shape, `(height, width, channels)`.
-      networks: a sequence of Keras layers, one per changed channel. The network of channel `k` maps
-        `[batch, height, width, k]` to `[batch, height, width, transform.num_parameters]`. The constructor builds the
-        networks that are not built.
+      networks: a list or tuple of Keras layers, one per changed channel, in the order of the channels. The network of
+        channel `k` maps `[batch, height, width, k]` to `[batch, height, width, transform.num_parameters]`. The
+        constructor builds the networks that are not built.
       transform: an elementwise transform, such as `tfp_glow.transforms.LogisticMixture()` or
         `tfp_glow.transforms.Affine(...)`.
-      num_kept: number of kept channels, an int of at least 1. All others are changed.
+      num_kept: number of kept channels, an int from 1 to `channels - 1`. The other channels are changed.
       dtype: float32 (the default) or float64, of events. The networks may compute in another dtype, such as bfloat16.
-      validate_args: passed to `tfb.Bijector`.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
 
     Raises:
       ValueError: if `shape` does not have 3 positive sizes, `num_kept` is not an int of at least 1, `networks` does not
-        hold one network per changed channel, the output of a network does not have the shape that the transform
+        have one network per changed channel, the output of a network does not have the shape that the transform
         requires, `transform` is no elementwise transform, or `dtype` is neither float32 nor float64.
 
     References:
@@ -65,7 +65,7 @@ class ChannelAutoregressive(FlowBijector):
         num_kept = check_int("num_kept", num_kept)
         num_changed = shape[-1] - num_kept
         if not isinstance(networks, (list, tuple)) or len(networks) != num_changed or not networks:
-            raise ValueError("Argument `networks` must be a sequence of networks, one for each of the changed "
+            raise ValueError("Argument `networks` must be a list or tuple of networks, one for each of the changed "
                              f"channels, {num_changed} of {shape[-1]}; received {networks!r}.")
         super().__init__(shape, dtype=dtype, validate_args=validate_args, parameters=parameters, name=name)
         self._transform, self._num_kept = check_transform(transform), num_kept
@@ -77,7 +77,7 @@ class ChannelAutoregressive(FlowBijector):
 
     @property
     def networks(self) -> tuple[keras.Layer, ...]:
-        """The networks, from that of the first changed channel to that of the last."""
+        """The networks of the changed channels, a tuple in the order of the channels."""
         return tuple(self._networks)
 
     def _inverse_and_log_det(self, y: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:

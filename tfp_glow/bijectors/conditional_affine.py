@@ -16,23 +16,24 @@ from tfp_glow.bijectors.flow_bijector import FlowBijector
 class ConditionalAffine(FlowBijector):
     """Scales and shifts every channel; scale and shift are a linear function of a context.
 
-    With `shift, log_scale = split(context @ kernel + bias)`, one value of each per channel, at each of the `H * W`
-    pixels (a vector counts as one pixel):
+    The vector `context @ kernel + bias` has `2 * channels` elements. The first half is `shift`, the second half is
+    `log_scale`. At each of the `H * W` pixels (a vector counts as one pixel):
 
     * forward: `y = x * exp(log_scale) + shift`, log-determinant `H * W * sum(log_scale)`;
     * inverse: `x = (y - shift) * exp(-log_scale)`, log-determinant `-H * W * sum(log_scale)`.
 
-    `kernel` and `bias` start at zero, so the bijector starts as the identity. At the latent end of a flow and with
-    one-hot labels as context, it makes a normal base distribution class-conditional, with a mean and a scale per class.
+    `kernel` and `bias` start at zero, so the bijector starts as the identity. As the last
+    bijector on the latent side of a flow, with one-hot labels as context, it gives a normal base distribution one mean
+    and one scale per class and channel.
 
     Every call requires `context=...` (in a distribution: `bijector_kwargs={"context": ...}`), a tensor `[..., size]`
-    whose batch shape broadcasts to that of the events.
+    whose batch shape broadcasts to the batch shape of the events.
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
       context_shape: shape of the context of one event, `(size,)`.
       dtype: float32 (the default) or float64, of events, contexts and parameters.
-      validate_args: passed to `tfb.Bijector`.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
 
     Raises:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Coupling layers: one part of an event is kept and determines how the other part is changed."""
+"""Couplings: bijectors that keep one part of an event and change the other part given the kept one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,40 +19,42 @@ from tfp_glow.transforms import Additive, Affine, ElementwiseTransform, check_tr
 class Coupling(FlowBijector):
     """Keeps one part of an event and applies an elementwise transform to the other part.
 
-    A conditioner, the network, computes the parameters of the transform from the kept part:
+    The network is the conditioner: it computes the parameters of the transform from the kept part.
 
     * forward: `kept, changed = split(x)`, `y = merge(kept, transform.forward(changed, network(kept)))`;
     * inverse: `kept, changed = split(y)`, `x = merge(kept, transform.inverse(changed, network(kept)))`.
 
-    The log-determinant is the sum of that of the transform over the changed part. `kept` is the same on both sides, so
-    each pass evaluates the network once, in either direction.
+    The log-determinant is the sum of the transform's log-determinants over the changed elements. `x` and `y` have the
+    same kept part, so a pass in either direction evaluates the network once.
 
-    With a `context_shape` the network is called as `network([kept, context])`, and every call of the bijector requires
+    With a `context_shape` the network is called as `network([kept, context])`. Every call of the bijector then requires
     `context=...` (in a distribution: `bijector_kwargs={"context": ...}`), a tensor `[..., *context_shape]` whose batch
-    shape broadcasts to that of the events.
+    shape broadcasts to the batch shape of the events.
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
-      network: a Keras layer or model that maps the kept part, `[batch, *kept_shape]`, to the parameters of the
-        transform, `[batch, ..., transform.num_parameters * num_changed]`. For channel masks, `kept_shape` has half of
-        the channels (the smaller half of an odd number). For checkerboards it is `shape`, with zeros at the changed
-        places. The constructor builds the network if it is not built. If the network has a method `initialize`,
-        `tfp_glow.initialize` calls it with the network's inputs.
+      network: a Keras layer or model that maps kept parts to parameters of the transform. For a channel mask and `C`
+        channels (or vector elements), it maps `[batch, ..., C // 2]` to
+        `[batch, ..., transform.num_parameters * (C - C // 2)]`. For a checkerboard mask, it maps `[batch, ..., C]`,
+        with zeros in the place of changed elements, to `[batch, ..., transform.num_parameters * C]`. The parameters of
+        kept elements are ignored. The constructor builds the network if it is not built. If the network has a method
+        `initialize`, `tfp_glow.initialize` calls it with the inputs of the network.
         Any other callable works, including legacy `tf_keras` layers and functions. Its `tf.Variable`s are tracked if
         `tf.Module` finds them or if a call reads them while they are trainable. `Repeat` accepts Keras 3 layers only.
       transform: an elementwise transform: `tfp_glow.transforms.Additive()`, `Affine(...)` or `LogisticMixture(...)`.
-      mask: `"channel"` (the default: the first half of the channels is kept), `"channel_reversed"`, `"checkerboard"` or
-        `"checkerboard_reversed"`.
+      mask: the kept part. `"channel"` (the default) keeps the first `C // 2` channels, `"channel_reversed"` the last
+        `C // 2`. `"checkerboard"` keeps the pixels whose row + column is odd, `"checkerboard_reversed"` those where it
+        is even. In a vector the index takes the place of row + column.
       context_shape: shape of the context of one event, `(size,)` or `(height, width, channels)`. None (the default)
         means no context.
       dtype: float32 (the default) or float64, of events. The network may compute in another dtype, such as bfloat16.
-      validate_args: passed to `tfb.Bijector`.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
-      parameters: dict of the constructor's arguments, for subclasses.
+      parameters: dict of the arguments of a subclass's constructor, for the method `copy`. The default is None.
 
     Raises:
-      ValueError: if a shape, `mask` or `transform` is invalid, or the network's output does not have the shape that the
-        transform requires. In a call: if `context` is missing or has the wrong shape.
+      ValueError: if an argument violates its description above, or the network's output does not have the shape that
+        the transform requires. In a call: if `context` is missing or has the wrong shape.
 
     References:
       Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, section 3.3; masks: section 3.4.
@@ -91,7 +93,7 @@ class Coupling(FlowBijector):
 
     @property
     def network(self) -> Callable:
-        """The network: a Keras layer, or the callable that was passed."""
+        """The network that the constructor received: a Keras layer or another callable."""
         return self._network
 
     @property
@@ -110,7 +112,7 @@ class Coupling(FlowBijector):
         return self._mask.merge(kept, changed), log_det
 
     def _change(self, direction: str, changed: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Applies the transform with the parameters `raw` to the changed part."""
+        """Transforms the changed part with parameters `raw`. Returns the result and the summed log-determinant."""
         transform = self._transform.forward if direction == "forward" else self._transform.inverse
         changed, log_det = transform(changed, raw)
         if log_det is None:
@@ -146,19 +148,28 @@ class Coupling(FlowBijector):
 class AffineCoupling(Coupling):
     """A coupling that scales and shifts the changed part: `y = x * exp(log_scale) + shift`.
 
+    It is `Coupling` with the transform `tfp_glow.transforms.Affine(scale)`. In the forward direction, its
+    log-determinant is the sum of `log_scale` over the changed elements.
+
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
-      network: as for `Coupling`. The last axis of its output holds the shift and the raw scale, side by side.
-      mask: as for `Coupling`.
-      scale: how the raw scale becomes `log_scale`: `"sigmoid"` (the default, as in Glow), `"exp"` or `"tanh"`; see
-        `tfp_glow.transforms.Affine`.
-      context_shape: as for `Coupling`.
-      dtype: float32 (the default) or float64, of events.
-      validate_args: passed to `tfb.Bijector`.
+      network: a Keras layer or model, or another callable as for `Coupling`. For a channel mask and `C` channels (or
+        vector elements), it maps `[batch, ..., C // 2]` to `[batch, ..., 2 * (C - C // 2)]`. For a checkerboard mask it
+        maps `[batch, ..., C]` to `[batch, ..., 2 * C]`. The first half of the output's last axis is `shift`, the second
+        half is `raw_scale`.
+      mask: the kept part: `"channel"` (the default) or `"channel_reversed"`, the first or the last `C // 2` channels;
+        `"checkerboard"` or `"checkerboard_reversed"`, the pixels whose row + column is odd or even.
+      scale: the function that computes `log_scale`: `"sigmoid"` (the default, as in Glow) for
+        `-log(sigmoid(raw_scale + 2))`, `"exp"` for `raw_scale`, or `"tanh"` for `tanh(raw_scale)`.
+      context_shape: shape of the context of one event, `(size,)` or `(height, width, channels)`. None (the default)
+        means no context.
+      dtype: float32 (the default) or float64, of events. The network may compute in another dtype, such as bfloat16.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
 
     Raises:
-      ValueError: as `Coupling`, or if `scale` is unknown.
+      ValueError: if an argument violates its description above, or the network's output has another shape. In a call:
+        if `context` is missing or has the wrong shape.
 
     References:
       Kingma and Dhariwal, *Glow*, 2018, section 3.3.
@@ -178,19 +189,26 @@ class AffineCoupling(Coupling):
 
 
 class AdditiveCoupling(Coupling):
-    """A coupling that shifts the changed part: `y = x + shift`. It preserves volume.
+    """A coupling that shifts the changed part: `y = x + shift`. The log-determinant is 0.
+
+    It is `Coupling` with the transform `tfp_glow.transforms.Additive()`.
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
-      network: as for `Coupling`. Its output is the shift.
-      mask: as for `Coupling`.
-      context_shape: as for `Coupling`.
-      dtype: float32 (the default) or float64, of events.
-      validate_args: passed to `tfb.Bijector`.
+      network: a Keras layer or model, or another callable as for `Coupling`, whose output is `shift`. For a channel
+        mask and `C` channels (or vector elements), it maps `[batch, ..., C // 2]` to `[batch, ..., C - C // 2]`. For a
+        checkerboard mask it maps `[batch, ..., C]` to `[batch, ..., C]`.
+      mask: the kept part: `"channel"` (the default) or `"channel_reversed"`, the first or the last `C // 2` channels;
+        `"checkerboard"` or `"checkerboard_reversed"`, the pixels whose row + column is odd or even.
+      context_shape: shape of the context of one event, `(size,)` or `(height, width, channels)`. None (the default)
+        means no context.
+      dtype: float32 (the default) or float64, of events. The network may compute in another dtype, such as bfloat16.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
 
     Raises:
-      ValueError: as `Coupling`.
+      ValueError: if an argument violates its description above, or the network's output has another shape. In a call:
+        if `context` is missing or has the wrong shape.
 
     References:
       Dinh, Krueger and Bengio, *NICE*, 2015, section 3.2.

@@ -18,16 +18,15 @@ class DenseConv1x1(ChannelAffine):
     * inverse: `x = W y`, log-determinant `N * log |det W|`;
     * forward: `y = W^-1 x`, log-determinant `-N * log |det W|`.
 
-    Determinant and inverse cost `O(C**3)` once per pass, not per pixel. Training can make `W` singular.
-    `InvertibleConv1x1` is cheaper and safer, because its determinant is a product of its parameters. This class serves
-    for comparison.
+    Determinant and inverse cost `O(C**3)` once per pass, not per pixel. Training can make `W` singular. Use this class
+    for comparisons only: `InvertibleConv1x1` computes the log-determinant as a sum of parameters and is never singular.
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
       seed: an int or a `keras.random.SeedGenerator` for the random rotation. None (the default) means Keras's global
         seed.
       dtype: float32 (the default) or float64, of events and parameters.
-      validate_args: passed to `tfb.Bijector`.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
 
     Raises:

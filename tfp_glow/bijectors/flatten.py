@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`Flatten`: an image as a vector."""
+"""`Flatten`: reshapes an image to a vector."""
 
 import math
 from typing import Any
@@ -14,7 +14,7 @@ from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 @permutation
 class Flatten(FlowBijector):
-    """Reshapes an image to a vector, row by row, with the channels of a pixel side by side.
+    """Reshapes an image to a vector, in row-major order with the channel as the fastest index.
 
     With image `y` of shape `(H, W, C)` and vector `x` of size `H * W * C`:
 
@@ -24,9 +24,9 @@ class Flatten(FlowBijector):
     The log-determinant is 0.
 
     Args:
-      shape: event shape on the image side, `(height, width, channels)`.
+      shape: event shape on the data side, `(height, width, channels)`.
       dtype: float32 (the default) or float64, of events.
-      validate_args: passed to `tfb.Bijector`.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
 
     Raises:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`FlowBijector`: the base of all bijectors of this package."""
+"""`FlowBijector`: the base class of all bijectors of this package."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,18 +27,23 @@ class FlowBijector(tfb.Bijector):
     * `_forward_and_log_det(x, **conditions)` returns `(y, log |det dy/dx|)`, from latents to data;
     * `_inverse_and_log_det(y, **conditions)` returns `(x, log |det dx/dy|)`, from data to latents.
 
-    Both receive events with any batch shape. They return a log-determinant of the batch shape, or a scalar if it is the
-    same for every event. `conditions` holds `context`, a tensor for the conditioners, if the bijector has a
-    `context_shape`, and `training`, for dropout and batch normalization. A subclass may also override `_initialize`
-    (data-dependent initialization) and `_inverse_vjp` (reversible backpropagation).
+    Both methods receive events with any batch shape. They return a log-determinant of the batch shape, or a scalar
+    log-determinant if it is the same for every event.
+
+    `conditions` can have two keys. `context` is a tensor `[..., *context_shape]` for the conditioners, if the bijector
+    has a `context_shape`. `training` is a bool for dropout and batch normalization; without it the mode comes from
+    Keras (`fit`). A subclass may also override `_initialize` (data-dependent initialization) and `_inverse_vjp`
+    (reversible backpropagation).
 
     Args:
       event_shape: shape of one event on the data side, a sequence of ints.
       latent_shape: shape of one event on the latent side. None (the default) is `event_shape`.
-      dtype: float32 or float64, of events and parameters.
-      is_constant_jacobian: whether the log-determinant is the same for every event.
-      validate_args: passed to `tfb.Bijector`.
-      parameters: dict of the constructor's arguments, which `copy` needs.
+      dtype: float32 (the default) or float64, of events and parameters.
+      is_constant_jacobian: a bool. True declares that the log-determinant is the same for every event. The default is
+        False.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
+      parameters: dict of the arguments of the subclass's constructor, which the method `copy` requires. The default is
+        None.
       name: name of the bijector, and of the Keras layer that holds its parameters.
 
     Raises:
@@ -75,7 +80,7 @@ class FlowBijector(tfb.Bijector):
 
     def _add_parameter(self, name: str, shape: Sequence[int], initializer: Any = "zeros", trainable: bool = True,
                        dtype: DTypeLike | None = None, regularizer: Any = None) -> keras.Variable:
-        """Creates a Keras variable. Mixed precision never lowers its dtype."""
+        """Creates a parameter of this bijector, a Keras variable. Mixed-precision policies do not change its dtype."""
         variable = self._own_layer.add_parameter(
             name, shape=tuple(shape), initializer=initializer, trainable=trainable, regularizer=regularizer,
             dtype=dtype or self.dtype.name)
@@ -85,13 +90,13 @@ class FlowBijector(tfb.Bijector):
     def _add_network(self, network: keras.Layer) -> keras.Layer:
         """Registers a built Keras layer whose variables are parameters of this bijector."""
         self._layers.append(network)
-        # Checkpoints follow this list, as they do not follow lists inside a layer; they know it by this name.
+        # TensorFlow's checkpoints follow this list, but no lists inside a Keras layer. They store the name `_saved`.
         self._saved = [*getattr(self, "_saved", ()), *network.variables]
         show_variables(self, network.variables)
         return network
 
     def _add_child(self, bijector: tfb.Bijector) -> tfb.Bijector:
-        """Registers another bijector whose parameters are parameters of this one."""
+        """Registers another bijector whose parameters become parameters of this bijector."""
         self._children.append(bijector)
         return bijector
 
@@ -109,12 +114,12 @@ class FlowBijector(tfb.Bijector):
 
     @property
     def context_shape(self) -> Shape | None:
-        """Shape of the context that a pass requires for one event, a tuple of ints; None if there is no context."""
+        """Shape of the context that a pass requires for one event, a tuple of ints. None if a pass has no context."""
         return next((part.context_shape for part in self._flow_parts if part.context_shape is not None), None)
 
     @property
     def keras_layers(self) -> list[keras.layers.Layer]:
-        """The Keras layers that hold all parameters of this bijector and of its parts; each layer occurs once."""
+        """The Keras layers with the parameters of this bijector and of the bijectors in it. Each layer occurs once."""
         layers = [layer for layer in self._layers if layer.variables]
         return list(dict.fromkeys([*layers, *(layer for part in self._flow_parts for layer in part.keras_layers)]))
 
@@ -125,7 +130,10 @@ class FlowBijector(tfb.Bijector):
 
     @property
     def is_initialized(self) -> bool:
-        """Whether all data-dependent parameters are set. Each such parameter has a bool variable that records it."""
+        """True if all data-dependent parameters are set, or if there are none.
+
+        A bijector or layer with data-dependent parameters stores in a bool variable whether they are set.
+        """
         return all(keras.ops.convert_to_numpy(v).all() for v in self.keras_variables if v.dtype == "bool")
 
     @property
@@ -141,13 +149,15 @@ class FlowBijector(tfb.Bijector):
 
         Args:
           x: latents, `[..., *latent_shape]`.
-          **conditions: `context` and `training`, as described for the class.
+          **conditions: `context`, a tensor `[..., *context_shape]`, required if `context_shape` is not None; and
+            `training`, a bool for dropout and batch normalization. Without it the mode comes from Keras (`fit`).
 
         Returns:
           `(y, log |det dy/dx|)`: tensors `[..., *event_shape]` and `[...]`.
 
         Raises:
-          ValueError: if `x` has another shape, or a condition is unknown or does not apply.
+          ValueError: if `x` has another shape, a keyword is neither `context` nor `training`, or `context` is given
+            although `context_shape` is None.
         """
         self._check_conditions(conditions)
         x = self._checked("x", x, self.latent_shape)
@@ -159,13 +169,15 @@ class FlowBijector(tfb.Bijector):
 
         Args:
           y: data, `[..., *event_shape]`.
-          **conditions: `context` and `training`, as described for the class.
+          **conditions: `context`, a tensor `[..., *context_shape]`, required if `context_shape` is not None; and
+            `training`, a bool for dropout and batch normalization. Without it the mode comes from Keras (`fit`).
 
         Returns:
           `(x, log |det dx/dy|)`: tensors `[..., *latent_shape]` and `[...]`.
 
         Raises:
-          ValueError: if `y` has another shape, or a condition is unknown or does not apply.
+          ValueError: if `y` has another shape, a keyword is neither `context` nor `training`, or `context` is given
+            although `context_shape` is None.
         """
         self._check_conditions(conditions)
         y = self._checked("y", y, self.event_shape)
@@ -186,7 +198,7 @@ class FlowBijector(tfb.Bijector):
         return value
 
     def _check_conditions(self, conditions: dict[str, Any]) -> None:
-        """Raises `ValueError` for an unknown keyword, or for a context that no part uses."""
+        """Raises `ValueError` for an unknown keyword, or for a context if `context_shape` is None."""
         for key in conditions:
             if key not in CONDITIONS:
                 raise ValueError(f"{self.name}: keyword must be one of {', '.join(map(repr, CONDITIONS))}; "
@@ -205,20 +217,20 @@ class FlowBijector(tfb.Bijector):
 
     def _inverse_vjp(self, x: tf.Tensor, dx: tf.Tensor, dlog_det: tf.Tensor,
                      **conditions: Any) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
-        """Computes the gradient of `_inverse_and_log_det` from its outputs.
+        """Computes the gradient of `_inverse_and_log_det` from the outputs of that pass, and rebuilds its input.
 
-        A coupling overrides this method, so that one evaluation of its conditioner serves the rebuilt input and the
-        gradient.
+        This is a vector-Jacobian product for reversible backpropagation. A coupling overrides this method, so that it
+        evaluates its conditioner once instead of twice.
 
         Args:
           x: the latents that the inverse pass returned.
-          dx: gradient with respect to `x`.
-          dlog_det: gradient with respect to the log-determinant, of the batch shape.
-          **conditions: as in the pass.
+          dx: gradient of the loss with respect to `x`.
+          dlog_det: gradient of the loss with respect to the log-determinant, of the batch shape.
+          **conditions: the keyword arguments of the inverse pass.
 
         Returns:
-          `(y, dy, d_sources)`: the rebuilt input, the gradient with respect to it, and the gradients with respect to
-          `_sources()`, under the same keys.
+          `(y, dy, d_sources)`: the rebuilt data, the gradient with respect to `y`, and a dict of the gradients with
+          respect to the tensors of `_sources()`, with the same keys.
         """
         y = tf.stop_gradient(self._forward_and_log_det(x, **conditions)[0])
         sources = self._sources(**conditions)
@@ -230,13 +242,13 @@ class FlowBijector(tfb.Bijector):
         return y, dy, d_sources
 
     def _sources(self, context: Any = None, training: Any = None) -> dict[str, tf.Tensor]:
-        """Returns the values of the trainable parameters, by `source_key`, and the context if there is one."""
+        """Returns the values of trainable parameters under their `source_key`, and the context under `"context"`."""
         sources = {source_key(v): self._read(v) for v in self.keras_variables if v.trainable}
         return sources if self.context_shape is None else {**sources, "context": context}
 
     @staticmethod
     def _read(variable: keras.Variable) -> tf.Tensor:
-        """Returns the value of a parameter, or the value that a surrounding `keras.StatelessScope` gives it."""
+        """Returns the value of a parameter. Inside a `keras.StatelessScope` it is the value that the scope defines."""
         return tf.convert_to_tensor(variable.value)
 
     def _prepared(self) -> "FlowBijector":
@@ -254,7 +266,7 @@ class FlowBijector(tfb.Bijector):
         return x, {"ildj": log_det}
 
     def _forward_log_det_jacobian(self, x: tf.Tensor, **conditions: Any) -> tf.Tensor:
-        y = cache_of(self).forward(x, **conditions)  # A reference: the cache drops a pass when its result is deleted.
+        y = cache_of(self).forward(x, **conditions)  # Kept, because the cache drops a pass whose result is deleted.
         log_det = -cache_of(self).forward_attributes(x, **conditions)["ildj"]
         del y
         return log_det
@@ -290,12 +302,12 @@ class FlowBijector(tfb.Bijector):
 
 
 def source_key(variable: keras.Variable) -> str:
-    """The key of a variable in dictionaries of gradients, which `tf.nest` must be able to sort."""
+    """Returns the key of a variable in a dict of gradients. It is a string, because `tf.nest` sorts keys."""
     return str(id(variable))
 
 
 def like_log_det(log_det: tf.Tensor, dlog_det: tf.Tensor) -> tf.Tensor:
-    """The gradient with respect to a log-determinant that may be one scalar for the whole batch."""
+    """Returns the gradient `dlog_det` in the shape of `log_det`: summed over the batch if `log_det` is a scalar."""
     return tf.reduce_sum(dlog_det) if log_det.shape.rank == 0 else dlog_det
 
 

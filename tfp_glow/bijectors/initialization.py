@@ -16,24 +16,25 @@ from tfp_glow.bijectors.flow_bijector import FlowBijector
 def initialize(flow: tfb.Bijector | tfd.Distribution, batch: TensorLike, **conditions: Any) -> tf.Tensor:
     """Sets the data-dependent parameters of a flow from one batch, in one eager pass from data to latents.
 
-    Each `ActNorm` on the way, and each actnorm inside a conditioner, is set so that its output has mean 0 and standard
-    deviation 1 in every channel. An actnorm that is already set, or was restored from a checkpoint, is left unchanged.
+    Sets each `ActNorm`, and each actnorm layer inside a conditioner, so that its output has mean 0 and standard
+    deviation 1 in every channel. Sets the running statistics of each `BatchNorm` to the mean and the variance of its
+    input. Parameters that are already set, or were restored from a checkpoint, do not change.
 
     Args:
       flow: a `tfb.Bijector` or a `tfd.Distribution`. The pass goes through flow bijectors, `tfb.Chain`,
         `tfb.Blockwise`, nested `tfd.TransformedDistribution`s, the components of a `tfd.Mixture` (each receives the
         whole batch), and `tfd.Independent`, `Sample`, `BatchReshape` and `Masked`. Other bijectors and distributions
         have no data-dependent parameters.
-      batch: floats `[batch, *event_shape]`, in the units of the data.
-      **conditions: `context`, if the flow requires one.
+      batch: data, floats `[batch, *event_shape]`. For integer pixels add dequantization noise before the call.
+      **conditions: `context`, a tensor `[batch, *context_shape]`, if the flow requires a context.
 
     Returns:
-      The latents of the batch; for a mixture, the batch itself.
+      The latents of the batch. For a mixture, the batch itself.
 
     Raises:
       ValueError: if `flow` is neither a bijector nor a distribution, or `batch` is not finite or does not have the
-        event shape of the flow. Also if the pass does not reach a part that is not yet set, for example one inside
-        `tfb.Invert`.
+        event shape of the flow. Also if data-dependent parameters are not set after the pass, because the pass does not
+        reach them, for example inside `tfb.Invert`.
 
     Example:
 
@@ -49,14 +50,19 @@ def initialize(flow: tfb.Bijector | tfd.Distribution, batch: TensorLike, **condi
     if left:
         raise ValueError("Argument `flow` must have its data-dependent parameters where a pass from data to latents "
                          f"reaches them; received {flow.name!r}, in which {', '.join(map(repr, left[:3]))} could not "
-                         "be initialized. Call `initialize` for these parts before.")
+                         "be initialized. Call `initialize` on these parts first.")
     return latents
 
 
 def initialize_part(flow: tfb.Bijector | tfd.Distribution, batch: TensorLike, **conditions: Any) -> tf.Tensor:
-    """Initializes a part of a flow and returns its latents.
+    """Initializes a part of a flow and returns the latents of the batch under this part.
 
-    It does not report bijectors that it could not initialize; `initialize` does.
+    Does not raise an error for parameters that the pass does not reach. `initialize` does.
+
+    Args:
+      flow: a part of a flow: a `tfb.Bijector` or a `tfd.Distribution`.
+      batch: input of the part in the direction from data to latents, a tensor `[batch, *event_shape]`.
+      **conditions: `context`, a tensor `[batch, *context_shape]`, if the part requires a context.
     """
     if isinstance(flow, FlowBijector):
         batch = flow._checked("batch", batch, flow.event_shape)

@@ -12,15 +12,15 @@ from tfp_glow.bijectors.channel_affine import ChannelAffine, ChannelMap, Read
 
 
 class InvertibleConv1x1(ChannelAffine):
-    """Multiplies the channels of every pixel by a learned invertible matrix `W`.
+    """Multiplies the `C` channels of every pixel by a learned invertible matrix `W`.
 
     `W = P L (U + diag(sign * exp(log_abs)))`, where
 
-    * `P` is a fixed permutation matrix and `sign` are fixed signs;
-    * `L` is unit lower triangular, `U` is strictly upper triangular, and `log_abs` is a vector. One parameter,
-      `packed`, holds them below, above and on its diagonal.
+    * `P` is a permutation matrix and `sign` is a vector of signs, both fixed;
+    * `L` is unit lower triangular, `U` is strictly upper triangular, and `log_abs` is a vector. The learned parameter
+      `packed`, `[C, C]`, holds `L` below its diagonal, `U` above its diagonal and `log_abs` on its diagonal.
 
-    All of them start as the factors of a random rotation. At each of the `N` pixels (1 for a vector):
+    At the start, `W` is a random rotation. At each of the `N` pixels (1 for a vector):
 
     * inverse: `x = W y`, log-determinant `N * sum(log_abs)`;
     * forward: `y = W^-1 x`, log-determinant `-N * sum(log_abs)`.
@@ -32,7 +32,7 @@ class InvertibleConv1x1(ChannelAffine):
       seed: an int or a `keras.random.SeedGenerator` for the random rotation. None (the default) means Keras's global
         seed.
       dtype: float32 (the default) or float64, of events and parameters.
-      validate_args: passed to `tfb.Bijector`.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
 
     Raises:
@@ -88,7 +88,7 @@ def random_rotation(size: int, seed: SeedLike) -> np.ndarray:
     """Returns a random rotation, a float64 array `[size, size]`.
 
     Args:
-      size: number of rows and columns.
+      size: number of rows and of columns, an int.
       seed: an int or a `keras.random.SeedGenerator`, or None for Keras's global seed.
     """
     noise = keras.random.normal((size, size), seed=seed, dtype="float32")

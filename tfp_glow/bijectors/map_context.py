@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`MapContext`: one network that computes the context of all parts of a bijector."""
+"""`MapContext`: a bijector whose context a network computes from another context."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,21 +15,22 @@ from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 
 class MapContext(FlowBijector):
-    """Runs a bijector with the output of a network in the place of the context.
+    """Passes a network's output, computed from the context, to a bijector as its context.
 
     * forward: `y = bijector.forward(x, context=network(context))`;
     * inverse: `x = bijector.inverse(y, context=network(context))`.
 
-    The log-determinant is that of the bijector. Each pass evaluates the network once, and all parts of the bijector
-    share its output.
+    The log-determinant is the log-determinant of `bijector`. A pass evaluates the network once. All bijectors inside
+    `bijector` share the output of the network.
 
     Args:
       bijector: a `FlowBijector` with a `context_shape`.
-      network: a Keras layer or model, or another callable as for `Coupling`, that maps contexts
+      network: a Keras layer or model, or another callable such as a function, that maps contexts
         `[batch, *context_shape]` to `[batch, *bijector.context_shape]`. The constructor builds the network if it is not
         built. If the network has a method `initialize`, `tfp_glow.initialize` calls it with the context.
-      context_shape: shape of the context of one event, `(size,)` or `(height, width, channels)`.
-      validate_args: passed to `tfb.Bijector`.
+      context_shape: shape of the context that the network receives for one event, `(size,)` or
+        `(height, width, channels)`.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
 
     Raises:
@@ -66,7 +67,7 @@ class MapContext(FlowBijector):
 
     @property
     def context_shape(self) -> Shape:
-        """Shape of the context of one event, a tuple of ints."""
+        """Shape of the context that the network receives for one event, a tuple of ints."""
         return self._context_shape
 
     def _forward_and_log_det(self, x: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`MaskedAutoregressive`: an autoregressive flow of vectors with a masked Keras network."""
+"""`MaskedAutoregressive`: an autoregressive bijector over vectors with a masked Keras network."""
 
 from typing import Any
 
@@ -21,22 +21,25 @@ class MaskedAutoregressive(FlowBijector):
     * inverse: `x[i] = transform.inverse(y[i], raw[i])` for all `i` in parallel, by one evaluation of the network;
     * forward: `y[i] = transform.forward(x[i], raw[i])`, one element after the other, by `size + 1` evaluations.
 
-    The log-determinant is the sum of that of the transform over the elements. For the default transform, with
-    `shift, log_scale = raw[i]`:
+    The log-determinant is the sum of the transform's log-determinants over all elements. For the default transform
+    `Affine("exp")`, with `shift = raw[i, 0]` and `log_scale = raw[i, 1]`:
 
     * inverse: `x[i] = (y[i] - shift) * exp(-log_scale)`, log-determinant `-sum(log_scale)`;
     * forward: `y[i] = x[i] * exp(log_scale) + shift`, log-determinant `sum(log_scale)`.
 
-    `tfb.MaskedAutoregressiveFlow` computes the forward pass. Compared with it, this class tracks the variables of a
-    Keras 3 network and computes value and log-determinant from one evaluation. `tfb.Invert` of this bijector is the
-    inverse autoregressive flow, whose forward pass is the parallel one.
+    The forward pass uses `tfb.MaskedAutoregressiveFlow`. Unlike `tfb.MaskedAutoregressiveFlow`, this class tracks the
+    variables of a Keras 3 network and computes value and log-determinant from one evaluation of the network.
+
+    `tfb.Invert` of this bijector is the inverse autoregressive flow. Its forward pass is parallel, and its inverse pass
+    computes one element after the other.
 
     Args:
       shape: event shape, `(size,)`.
-      network: a Keras layer or model that maps `[batch, size]` to `[batch, size, transform.num_parameters]` and is
-        autoregressive, such as `tfp_glow.networks.MADE(size)`. The constructor builds it if it is not built.
+      network: a Keras layer or model that maps `[batch, size]` to `[batch, size, transform.num_parameters]`, such as
+        `tfp_glow.networks.MADE(size)`. Its outputs `[:, i]` must depend on the inputs `[:, :i]` only; this is not
+        checked. The constructor builds the network if it is not built.
       dtype: float32 (the default) or float64, of events. The network may compute in another dtype, such as bfloat16.
-      validate_args: passed to `tfb.Bijector`.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
       transform: an elementwise transform, such as `tfp_glow.transforms.LogisticMixture()`. None (the default) means
         `tfp_glow.transforms.Affine("exp")`.
@@ -74,11 +77,11 @@ class MaskedAutoregressive(FlowBijector):
 
     @property
     def network(self) -> keras.Layer:
-        """The network, a Keras layer."""
+        """The network that the constructor received, a Keras layer."""
         return self._network
 
     def _raw_parameters(self, y: tf.Tensor, context: Any = None, training: Any = None) -> tf.Tensor:
-        """Returns the parameters of the transform in its own layout, `[..., num_parameters * size]`."""
+        """Returns the network's output in the layout of elementwise transforms, `[..., num_parameters * size]`."""
         arguments = {} if training is None else {"training": training}
         raw = tf.cast(self._network(tf.reshape(y, (-1, *self.event_shape)), **arguments), self.dtype)
         raw = tf.linalg.matrix_transpose(raw)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Masks: which part of an event a coupling keeps and which part it changes."""
+"""Masks of couplings: they split an event into the part that a coupling keeps and the part that it changes."""
 
 from typing import TypeAlias
 
@@ -12,16 +12,16 @@ from tfp_glow._types import Shape
 class ChannelMask:
     """Splits an event along the last axis into a kept part and a changed part.
 
-    By default the kept part is the first half of the channels. With an odd number of channels the changed part is the
-    larger one.
+    By default the kept part is the first half of the channels, or of the elements of a vector. If their number is odd,
+    the changed part has one more channel than the kept part.
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
-      reverse: whether the kept part is the last half of the channels. The default is False.
-      num_kept: number of kept channels. None (the default) means half of the channels, rounded down.
+      reverse: a bool. True keeps the last channels, False (the default) the first ones.
+      num_kept: number of kept channels, an int. None (the default) means half of the channels, rounded down.
 
     Attributes:
-      reverse: whether the kept channels are the last ones.
+      reverse: True if the kept channels are the last ones.
       num_kept: number of kept channels.
       num_changed: number of changed channels.
       kept_shape: shape of the kept part of one event.
@@ -40,7 +40,7 @@ class ChannelMask:
         self.kept_shape = (*shape[:-1], self.num_kept)
 
     def split(self, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns `(kept, changed)`."""
+        """Returns `(kept, changed)` for events `[..., *shape]`: tensors with `num_kept` and `num_changed` channels."""
         if self.reverse:
             changed, kept = tf.split(value, [self.num_changed, self.num_kept], axis=-1)
         else:
@@ -48,34 +48,35 @@ class ChannelMask:
         return kept, changed
 
     def merge(self, kept: tf.Tensor, changed: tf.Tensor) -> tf.Tensor:
-        """Returns the event with these parts; the inverse of `split`."""
+        """Returns the event with these two parts. Inverts `split`."""
         return tf.concat([changed, kept] if self.reverse else [kept, changed], axis=-1)
 
     def merge_gradients(self, d_kept: tf.Tensor, d_changed: tf.Tensor) -> tf.Tensor:
-        """Returns the gradient with respect to an event, given the gradients with respect to its parts."""
+        """Returns the gradient with respect to an event from the gradients with respect to its two parts."""
         return self.merge(d_kept, d_changed)
 
     def only_changed(self, value: tf.Tensor) -> tf.Tensor:
-        """Returns `value`, a tensor of the shape of the changed part, as every element of it is changed."""
+        """Returns `value`, a tensor of the shape of the changed part. `CheckerboardMask` sets kept elements to 0 here."""
         return value
 
 
 class CheckerboardMask:
-    """Splits an event like the squares of a chessboard. Both parts have the shape of the event, with zeros elsewhere.
+    """Splits an event like the squares of a chessboard into a kept part and a changed part.
 
-    A pixel is kept if row + column is odd, and changed if it is even. In a vector the index takes the place of
-    row + column.
+    A pixel is kept if row + column is odd, and changed if row + column is even. In a vector the index takes the place
+    of row + column. Both parts have the shape of the event. The kept part is 0 at changed pixels, and the changed part
+    is 0 at kept pixels.
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
-      reverse: whether a pixel is kept if row + column is even instead. The default is False.
+      reverse: a bool. True keeps the pixels whose row + column is even instead. The default is False.
 
     Attributes:
       kept_shape: shape of the kept part of one event, equal to `shape`.
       num_changed: size of the last axis of the changed part, equal to `shape[-1]`.
 
     Raises:
-      ValueError: if `shape` has fewer than 2 pixels, or fewer than 2 elements for a vector.
+      ValueError: if `shape` has fewer than 2 pixels, or a vector fewer than 2 elements.
     """
 
     def __init__(self, shape: Shape, reverse: bool = False):
@@ -89,23 +90,23 @@ class CheckerboardMask:
 
     @property
     def kept(self) -> np.ndarray:
-        """Whether each pixel is kept, a bool array `[height, width, 1]` or `[size]`."""
+        """A bool array, `[height, width, 1]` for images and `[size]` for vectors. True marks kept pixels or elements."""
         return self._kept
 
     def split(self, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns `(kept, changed)`, both of the shape of the event."""
+        """Returns `(kept, changed)` for events `[..., *shape]`, both of the shape of the events."""
         return value * self._constant(self._kept, value), value * self._constant(~self._kept, value)
 
     def merge(self, kept: tf.Tensor, changed: tf.Tensor) -> tf.Tensor:
-        """Returns the event with these parts; the inverse of `split`. Ignores `changed` at kept places."""
+        """Returns the event with these two parts. Inverts `split`. Ignores `changed` at kept pixels."""
         return kept + self.only_changed(changed)
 
     def merge_gradients(self, d_kept: tf.Tensor, d_changed: tf.Tensor) -> tf.Tensor:
-        """Returns the gradient with respect to an event, given the gradients with respect to its parts."""
+        """Returns the gradient with respect to an event from the gradients with respect to its two parts."""
         return d_kept * self._constant(self._kept, d_kept) + self.only_changed(d_changed)
 
     def only_changed(self, value: tf.Tensor) -> tf.Tensor:
-        """Returns `value`, a tensor of the shape of the event, with zeros at kept places."""
+        """Returns `value`, a tensor of the shape of the event, with zeros at kept pixels."""
         return value * self._constant(~self._kept, value)
 
     @staticmethod
@@ -119,6 +120,15 @@ MASKS = ("channel", "channel_reversed", "checkerboard", "checkerboard_reversed")
 
 
 def make_mask(name: str, shape: Shape) -> Mask:
-    """Returns the mask with a name from `MASKS` for events of a shape."""
+    """Returns a mask by name.
+
+    Args:
+      name: `"channel"` (keeps the first half of the channels), `"channel_reversed"` (keeps the last half),
+        `"checkerboard"` (keeps the pixels whose row + column is odd) or `"checkerboard_reversed"` (even).
+      shape: event shape, `(height, width, channels)` or `(size,)`.
+
+    Raises:
+      ValueError: if an event has fewer than 2 channels or pixels to split.
+    """
     mask_class = ChannelMask if name.startswith("channel") else CheckerboardMask
     return mask_class(shape, reverse=name.endswith("_reversed"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`Multiscale`: the multi-scale architecture of RealNVP and Glow, as a recursion over levels."""
+"""`Multiscale`: one level of the multi-scale architecture of RealNVP and Glow."""
 
 import math
 from typing import Any, Optional
@@ -14,28 +14,29 @@ from tfp_glow.bijectors.masks import ChannelMask
 
 
 class Multiscale(FlowBijector):
-    """One level of a multi-scale flow: a body, and a next level for part of the channels of its latents.
+    """Maps images to flat latents by one level of a multi-scale flow and, for some channels, by the next level.
 
-    With `split` and `merge` over the channels:
+    * inverse: `hidden = body.inverse(y)`. The first `num_kept` channels of `hidden` are `kept`, the others are
+      `factored`. `x = concat([flatten(factored), next_level.inverse(kept)])`.
+    * forward: `x` is split into these two parts again. The first part is reshaped to `factored`. The next level maps
+      the second part to `kept`. `y = body.forward(concat([kept, factored]))` over the channels.
 
-    * inverse: `kept, changed = split(body.inverse(y))`, `x = concat(flatten(changed), next_level.inverse(kept))`;
-    * forward: `changed, rest = split(x)`, `y = body.forward(merge(next_level.forward(rest), unflatten(changed)))`.
-
-    The log-determinant is the sum of those of the body and of the next level. Latents are flat vectors. Without a next
-    level, `x = flatten(body.inverse(y))`. For a learned prior of `changed` given `kept`, end the body with a coupling.
+    The log-determinant is the sum of the log-determinants of the body and of the next level. Without a next level,
+    `x = flatten(body.inverse(y))`. If the last bijector of the body is a coupling that changes `factored` given `kept`,
+    it acts as a learned prior of `factored`.
 
     Args:
-      body: a `FlowBijector` over images, usually `Steps` of a `Squeeze`, steps of flow and a coupling.
-      next_level: a `Multiscale` over the kept channels of the body's latents. None (the default) makes this level the
-        last.
-      num_kept: number of channels, the first ones, that the next level receives, an int. None (the default) means half
-        of them, rounded down. Ignored without a next level.
-      validate_args: passed to `tfb.Bijector`.
+      body: a `FlowBijector` over images whose latents are images, usually `Steps` of a `Squeeze`, steps of flow and a
+        coupling.
+      next_level: a `Multiscale` whose event shape is the shape of `kept`. None (the default) makes this level the last.
+      num_kept: number of channels of the body's latents that the next level receives, an int from 1 to the number of
+        channels minus 1. None (the default) means half of the channels, rounded down. Ignored without a next level.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
 
     Raises:
-      ValueError: if `body` is no `FlowBijector` with images as latents, `num_kept` is not between 0 and the number of
-        channels, or the event shape of `next_level` is not that of the kept channels.
+      ValueError: if `body` is no `FlowBijector` with images as latents, `num_kept` is out of its range, or `next_level`
+        is no `Multiscale` whose event shape is the shape of the kept channels.
 
     References:
       Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, section 3.6.
@@ -68,8 +69,8 @@ class Multiscale(FlowBijector):
             self._mask = untracked(self, ChannelMask(body.latent_shape, num_kept=num_kept))
             if getattr(next_level, "event_shape", None) != self._mask.kept_shape:
                 raise ValueError("Argument `next_level` must be a Multiscale with the event shape "
-                                 f"{self._mask.kept_shape}, that of the kept channels of the body's latents; received "
-                                 f"{next_level!r}.")
+                                 f"{self._mask.kept_shape}, the shape of the kept channels of the body's latents; "
+                                 f"received {next_level!r}.")
             self._next_level = self._add_child(next_level)
 
     @property
@@ -84,15 +85,17 @@ class Multiscale(FlowBijector):
 
         Args:
           y: images, `[..., *event_shape]`.
-          **conditions: `context` and `training`, as for `inverse`.
+          **conditions: `context`, a tensor `[..., *context_shape]`, if the flow requires one; and `training`, a bool.
 
         Returns:
-          `(latents, log_dets)`: two lists with one tensor per level, from the first level to the last. The latents,
-          `[..., level_sizes[i]]`, are `inverse(y)` when they are concatenated. The log-determinants of the bodies,
-          `[...]`, in nats, add up to `inverse_log_det_jacobian(y, 3)`.
+          `(latents, log_dets)`: two lists with one tensor per level, from the first level to the last. `latents[i]` is
+          `[..., level_sizes[i]]`, and the concatenation of `latents` is `inverse(y)`. `log_dets[i]` is the
+          log-determinant of the body of level `i`, `[...]`, in nats. The sum of `log_dets` is
+          `inverse_log_det_jacobian(y, 3)`.
 
         Raises:
-          ValueError: if the shape of `y` does not end in `event_shape`, or a condition is unknown or does not apply.
+          ValueError: if the shape of `y` does not end in `event_shape`, a keyword is neither `context` nor `training`,
+            or `context` is given although the flow has no `context_shape`.
         """
         self._check_conditions(conditions)
         y = self._checked("y", y, self.event_shape)

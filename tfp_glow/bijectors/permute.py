@@ -17,7 +17,7 @@ from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 @permutation
 class Permute(FlowBijector):
-    """Reorders the channels of every pixel, or the elements of a vector.
+    """Reorders the channels of every pixel, or the elements of a vector, by a fixed permutation.
 
     * inverse: `x[..., j] = y[..., order[j]]`;
     * forward: `y[..., order[j]] = x[..., j]`.
@@ -26,11 +26,11 @@ class Permute(FlowBijector):
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
-      order: a sequence of ints, a permutation of `range(shape[-1])`.
+      order: a sequence of ints, a permutation of `range(shape[-1])`. Latent channel `j` is data channel `order[j]`.
       dtype: float32 (the default) or float64, of events.
-      validate_args: passed to `tfb.Bijector`.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
-      parameters: dict of the constructor's arguments, for subclasses.
+      parameters: dict of the arguments of a subclass's constructor, for the method `copy`. The default is None.
 
     Raises:
       ValueError: if `shape` has neither 1 nor 3 positive sizes, `order` is no permutation of the channels, or `dtype`
@@ -64,16 +64,18 @@ class Permute(FlowBijector):
 class Shuffle(Permute):
     """Reorders the channels of every pixel, or the elements of a vector, by a random permutation that stays fixed.
 
+    With a random permutation `order` of the channel indices:
+
     * inverse: `x[..., j] = y[..., order[j]]`;
     * forward: `y[..., order[j]] = x[..., j]`.
 
-    The log-determinant is 0. The constructor draws the order; checkpoints store it.
+    The log-determinant is 0. The constructor draws `order`, and checkpoints store it.
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
       seed: an int or a `keras.random.SeedGenerator` for the order. None (the default) means Keras's global seed.
       dtype: float32 (the default) or float64, of events.
-      validate_args: passed to `tfb.Bijector`.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
 
     Raises:
@@ -101,7 +103,7 @@ class Shuffle(Permute):
 class Reverse(FlowBijector):
     """Reverses the order of the channels of every pixel, or of the elements of a vector.
 
-    With `C` channels:
+    With `C` channels (or vector elements):
 
     * inverse: `x[..., j] = y[..., C - 1 - j]`;
     * forward: `y[..., j] = x[..., C - 1 - j]`.
@@ -111,7 +113,7 @@ class Reverse(FlowBijector):
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
       dtype: float32 (the default) or float64, of events.
-      validate_args: passed to `tfb.Bijector`.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
 
     Raises:

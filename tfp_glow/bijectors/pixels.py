@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`AffinePixels`, `LogitPixels` and `RawPixels`: bijectors between pixel units and the numbers that a flow models."""
+"""`AffinePixels`, `LogitPixels` and `RawPixels`: bijectors between pixel units and the latents that a flow models."""
 
 import math
 from typing import Any
@@ -13,15 +13,17 @@ from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 
 class Pixels(FlowBijector):
-    """Base of the bijectors between pixel units `[0, 2**num_bits)` and the numbers that a flow models.
+    """Base of the bijectors between data in pixel units `[0, 2**num_bits)` and the latents that a flow models.
+
+    `FlowModel` reads `num_bits` from such a bijector in its distribution.
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
-      num_bits: bits of a pixel, an int from 1 to 16.
+      num_bits: bits per channel value, an int from 1 to 16.
       **kwargs: further arguments of `FlowBijector`.
 
     Attributes:
-      num_bits: bits of a pixel.
+      num_bits: bits per channel value, an int.
 
     Raises:
       ValueError: if `shape` has neither 1 nor 3 positive sizes, or `num_bits` is not an int from 1 to 16.
@@ -33,23 +35,23 @@ class Pixels(FlowBijector):
         super().__init__(shape, **kwargs)
 
     def _log_volume(self) -> float:
-        """Returns the log-volume of the pixel range of one event, `D * num_bits * log 2`."""
+        """Returns `D * num_bits * log 2`, the log-volume of the range of one event with `D` elements."""
         return math.prod(self.event_shape) * self.num_bits * math.log(2.0)
 
 
 class AffinePixels(Pixels):
     """Maps pixel units `[0, 2**num_bits)` to `[-1/2, 1/2)`.
 
-    With `D` numbers per event:
+    With `D` elements per event:
 
     * forward: `y = (x + 1/2) * 2**num_bits`, log-determinant `D * num_bits * log 2`;
     * inverse: `x = y / 2**num_bits - 1/2`, log-determinant `-D * num_bits * log 2`.
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
-      num_bits: bits of a pixel, an int from 1 to 16. The default is 8.
+      num_bits: bits per channel value, an int from 1 to 16. The default is 8.
       dtype: float32 (the default) or float64, of events.
-      validate_args: passed to `tfb.Bijector`.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
 
     Raises:
@@ -81,23 +83,23 @@ class AffinePixels(Pixels):
 class LogitPixels(Pixels):
     """Maps pixel units `[0, 2**num_bits)` to logits of probabilities between `alpha` and `1 - alpha`.
 
-    With `D` numbers per event:
+    With `D` elements per event:
 
     * forward: `y = (sigmoid(x) - alpha) / (1 - 2 * alpha) * 2**num_bits`, log-determinant
       `-sum(softplus(x) + softplus(-x)) - D * log((1 - 2 * alpha) / 2**num_bits)`;
     * inverse: `x = logit(p)` with `p = alpha + (1 - 2 * alpha) * y / 2**num_bits`, log-determinant
       `sum(softplus(x) + softplus(-x)) + D * log((1 - 2 * alpha) / 2**num_bits)`.
 
-    The paper has `1 - alpha` in the place of `1 - 2 * alpha`, which is infinite at the upper end of the range. The
-    published code has `1 - 2 * alpha`, as here, which is finite on all of `[0, 2**num_bits]`. For extreme latents,
-    `forward` leaves this range by less than `alpha / (1 - 2 * alpha) * 2**num_bits`.
+    The paper has the factor `1 - alpha` in the place of `1 - 2 * alpha`. Its logit is infinite at the upper end of the
+    range. The published code has `1 - 2 * alpha`, as this class. Its logit is finite on all of `[0, 2**num_bits]`.
+    `forward` can leave this range by less than `alpha / (1 - 2 * alpha) * 2**num_bits` on either side.
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
-      num_bits: bits of a pixel, an int from 1 to 16. The default is 8.
-      alpha: least distance of the probabilities from 0 and 1, in (0, 1/2). The default is 0.05.
+      num_bits: bits per channel value, an int from 1 to 16. The default is 8.
+      alpha: least distance of the probabilities from 0 and 1, a float in (0, 1/2). The default is 0.05.
       dtype: float32 (the default) or float64, of events.
-      validate_args: passed to `tfb.Bijector`.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
 
     Raises:
@@ -142,13 +144,13 @@ class RawPixels(Pixels):
     * forward: `y = x`;
     * inverse: `x = y`.
 
-    The log-determinant is 0. The bijector marks its events as pixels and stores `num_bits`.
+    The log-determinant is 0. The bijector marks the data of a flow as pixels: `FlowModel` reads `num_bits` from it.
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
-      num_bits: bits of a pixel, an int from 1 to 16. The default is 8.
+      num_bits: bits per channel value, an int from 1 to 16. The default is 8.
       dtype: float32 (the default) or float64, of events.
-      validate_args: passed to `tfb.Bijector`.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
 
     Raises:

@@ -3,27 +3,26 @@
 
 How a step receives its parameters
 ----------------------------------
-The constructor calls `make_step` `K` times. The first bijector is kept as the *template*; of the others only the values
-of their parameters are kept. The parameters of `Repeat` are *stacks*: for each variable of the template, one Keras
-variable of shape `[K, ...]`. The template itself is hidden from Keras and from TFP, as its own variables are not
+The constructor calls `make_step` `K` times. It keeps the first bijector as the *template*. From the other bijectors it
+keeps only the values of their parameters. The parameters of `Repeat` are *stacks*: for each variable of the template,
+one Keras variable `[K, ...]`. Neither Keras nor TFP finds the variables of the template, because they are no
 parameters.
 
-A pass through the loop has three parts:
+A pass has three stages:
 
-1. **Prepare**, once per pass and direction: `_prepare(direction)` computes the tensors that the loop reads, each with
-   `K` rows. Most of them are the stacks as they are. The exception are the bijectors that are affine in the channels
-   (actnorm and 1x1 convolution): their matrices are computed here, for all `K` steps at once, which is much cheaper
-   than inside the loop. For this the loop does not run the template itself but its *prepared step*, made by
-   `FlowBijector._prepared()`: the same step in which each channel-affine bijector is replaced by a
-   `PreparedChannelAffine`, whose parameters are the matrices.
-2. **Read**: turn `k` of the loop reads row `k` of these tensors.
-3. **Step**: `_bound_step(inputs, row)` gives the variables of the prepared step the values of the row, by
-   `keras.StatelessScope`, and the step maps `x`. This scope is the only way in which a value replaces a variable. It is
-   the one that Keras itself offers for calling a layer with other values.
+1. **Prepare**, once per pass: `_prepare(direction)` computes the tensors that the loop reads, each with `K` rows. Most
+   of them are the stacks without a change. For bijectors that are affine in the channels, such as actnorm and 1x1
+   convolutions, it computes the matrices of all `K` steps at once, which is much cheaper than inside the loop.
+   The loop therefore does not run the template. It runs the *prepared step*, which `FlowBijector._prepared()` makes: a
+   copy of the template's structure in which a `PreparedChannelAffine` replaces each channel-affine bijector. Its
+   parameters are the matrices.
+2. **Read**, once per iteration: the loop reads row `k` of each tensor.
+3. **Step**, once per iteration: `_bound_step(inputs, row)` sets the variables of the prepared step to the values of the
+   row, in a `keras.StatelessScope`. The step then maps `x`.
 
-With `backprop="stored"` TensorFlow differentiates the loop. With `backprop="reversible"` the gradient is a second loop
-over the same rows, from the last step to the first. It rebuilds the input of each step from its output, by
-`FlowBijector._inverse_vjp`, and collects the gradients of the rows.
+With `backprop="stored"` TensorFlow differentiates the loop. With `backprop="reversible"` a second loop over the same
+rows computes the gradient, from the last step to the first. `FlowBijector._inverse_vjp` rebuilds the input of each step
+from the output of the step and computes the gradient of the row.
 """
 
 import contextlib
@@ -43,27 +42,26 @@ from tfp_glow.bijectors.flow_bijector import FlowBijector, source_key
 
 
 class Repeat(FlowBijector):
-    """`num_steps` bijectors of one structure, run as a loop over stacked parameters.
+    """Composes `num_steps` bijectors of one structure and runs them as a loop over stacked parameters.
 
-    Equal to `Steps([make_step() for _ in range(num_steps)])`, with the first step on the data side. The structure is
-    traced once, so neither the graph nor the trace time grows with depth. Each parameter of a step becomes one
-    parameter of shape `[num_steps, ...]`.
-
-    In training, `backprop="stored"` keeps the activations of every step, as ordinary backpropagation does.
-    `"reversible"` rebuilds them from the outputs, so that memory does not grow with depth.
+    The result is that of `Steps([make_step() for _ in range(num_steps)])`, with the first step on the data side. The
+    structure is traced once, so the graph and the tracing time do not grow with `num_steps`. Each parameter of a step
+    becomes one parameter `[num_steps, ...]`.
 
     Args:
-      make_step: a callable without arguments that returns a new `FlowBijector`. Its structure must be the same every
-        time, its latent shape its event shape, and all its variables Keras variables.
+      make_step: a callable without arguments that returns a new `FlowBijector`. Every call must return the same
+        structure. The latent shape of the bijector must equal its event shape, and all its variables must be Keras
+        variables.
       num_steps: number of steps, an int of at least 1.
-      backprop: `"stored"` (the default) or `"reversible"`. The latter applies to the direction from data to latents,
-        which training uses.
-      validate_args: passed to `tfb.Bijector`.
+      backprop: how the gradient of the inverse direction, which training uses, is computed. `"stored"` (the default)
+        keeps the activations of every step, as ordinary backpropagation does. `"reversible"` rebuilds the activations
+        from the latents, so that memory does not grow with `num_steps`.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
 
     Raises:
-      ValueError: if `num_steps` is not an int of at least 1, `backprop` is unknown, or `make_step` does not return such
-        a bijector. A step that changes its own variables in training, as `BatchNorm` does, is refused as well.
+      ValueError: if an argument violates its description above, or a training pass changes variables of a step, as
+        `BatchNorm` and dropout do.
 
     References:
       Gomez, Ren, Urtasun and Grosse, *The reversible residual network*, 2017, for the rebuilt activations.
@@ -116,7 +114,7 @@ class Repeat(FlowBijector):
         stacks = self._prepare("inverse")
         if self._backprop == "stored":
             return self._loop("inverse", y, stacks, **conditions)
-        # A custom gradient is with respect to arguments only, so the context, which all steps share, is one of them.
+        # A custom gradient covers only arguments of the function, so the context, which all steps share, is an argument.
         shared = [] if self.context_shape is None or conditions.get("context") is None else [
             tf.cast(tf.convert_to_tensor(conditions["context"]), self.dtype)]
         size = len(stacks)
@@ -148,7 +146,7 @@ class Repeat(FlowBijector):
             variable.assign(stack)
         return y
 
-    # Prepare, read, step: see the top of this file.
+    # The stages prepare, read and step of the module docstring.
 
     def _inputs(self, direction: str) -> list[keras.Variable]:
         """Returns the variables of the prepared step that a pass reads, in the order of `_prepare`."""
@@ -168,7 +166,7 @@ class Repeat(FlowBijector):
 
     @contextlib.contextmanager
     def _bound_step(self, inputs: list[keras.Variable], row: Row) -> Iterator[FlowBijector]:
-        """Binds one row of the prepared tensors to the variables of the prepared step."""
+        """Yields the prepared step with its variables `inputs` set to the tensors of `row`, one per variable."""
         with keras.StatelessScope(list(zip(inputs, row, strict=True))):
             yield self._step.value
 
@@ -188,13 +186,22 @@ class Repeat(FlowBijector):
 
     def _rebuild(self, x: tf.Tensor, dx: tf.Tensor, dlog_det: tf.Tensor, stacks: Sequence[tf.Tensor],
                  shared: Sequence[tf.Tensor], **conditions: Any) -> tuple[tf.Tensor, list[Any], list[tf.Tensor]]:
-        """Computes the gradient of the inverse direction from its outputs.
+        """Computes the gradient of the inverse direction for `backprop="reversible"`.
+
+        Args:
+          x: the latents that the inverse pass returned.
+          dx: gradient of the loss with respect to `x`.
+          dlog_det: gradient of the loss with respect to the log-determinant, of the batch shape.
+          stacks: the tensors of `_prepare("inverse")`.
+          shared: a list with the context, or an empty list.
+          **conditions: the keyword arguments of the inverse pass.
 
         Returns:
-          `(dy, d_stacks, d_shared)`; the gradient of a stack that is not trained is None.
+          `(dy, d_stacks, d_shared)`: the gradients with respect to the data, to each tensor of `stacks` and to each
+          tensor of `shared`. The gradient of a stack that is not trainable is None.
         """
         inputs, forward_inputs = self._inputs("inverse"), self._inputs("forward")
-        first = len(self._direct.value)  # Both directions share the inputs before it.
+        first = len(self._direct.value)  # Both directions share the inputs before this index.
         trained = [index for index, variable in enumerate(inputs) if variable.trainable]
         read_row = row_reader([*stacks, *self._prepare("forward")[first:]], differentiable=False)
 
@@ -207,8 +214,8 @@ class Repeat(FlowBijector):
             return i + 1, y, dy, d_stacks, [total + d_sources["context"] for total in d_shared]
 
         start = (0, x, dx, [empty_array(stacks[index]) for index in trained], [tf.zeros_like(s) for s in shared])
-        # One turn at a time. Otherwise the turns do not wait for the gradients of kernels, and what these need piles
-        # up.
+        # One iteration at a time. In parallel, iterations would run ahead of the gradients of kernels, whose inputs
+        # would then accumulate in memory.
         *_, dy, arrays, d_shared = tf.while_loop(lambda i, *_: i < self._num_steps, body, start, parallel_iterations=1,
                                                  maximum_iterations=self._num_steps)
         d_stacks: list[Any] = [None] * len(inputs)
@@ -218,7 +225,7 @@ class Repeat(FlowBijector):
 
 
 def _prepared_maps(step: FlowBijector) -> list[PreparedChannelAffine]:
-    """Returns the prepared channel maps among the stages of a prepared step."""
+    """Returns every `PreparedChannelAffine` in a prepared step."""
     return [part for part in (step, *step.submodules) if isinstance(part, PreparedChannelAffine)]
 
 
@@ -227,8 +234,8 @@ def _checked_step(template: Any) -> FlowBijector:
         raise ValueError("Argument `make_step` must return a FlowBijector whose latent shape is its event shape; "
                          f"received {template!r}.")
     if len(template.variables) != len(template.keras_variables):
-        raise ValueError(f"Argument `make_step` must return a bijector with Keras variables only; {template.name} has "
-                         f"{len(template.variables)} variables, of which {len(template.keras_variables)} are Keras "
+        raise ValueError(f"Argument `make_step` must return a bijector with Keras variables only; received {template.name}, "
+                         f"which has {len(template.variables)} variables and {len(template.keras_variables)} Keras "
                          "variables.")
     changed = _changed_in_training(template)
     if changed:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`Scale`: the learned scaling of NICE."""
+"""`Scale`: a learned positive factor per channel, the scaling of NICE."""
 
 import tensorflow as tf
 
@@ -20,7 +20,7 @@ class Scale(ChannelAffine):
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
       dtype: float32 (the default) or float64, of events and parameters.
-      validate_args: passed to `tfb.Bijector`.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
 
     Raises:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`Squeeze`: trades resolution for channels."""
+"""`Squeeze`: moves the pixels of small blocks of an image to channels."""
 
 import math
 from collections.abc import Sequence
@@ -16,23 +16,27 @@ from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 @permutation
 class Squeeze(FlowBijector):
-    """Turns every block of `factor x factor` pixels into one pixel with `factor**2` times the channels.
+    """Maps each block of `factor x factor` pixels to one pixel with `factor**2` times the channels, from data to latents.
 
-    With image `y` of shape `(H, W, C)`, latents `x` of shape `(H/f, W/f, C*f*f)` and `f = factor`:
+    With `f = factor`, the data are images `y` of shape `(H, W, C)`, and the latents are images `x` of shape
+    `(H/f, W/f, C*f*f)`. For `i` in `[0, H/f)`, `j` in `[0, W/f)`, `a` and `b` in `[0, f)`, and `c` in `[0, C)`:
 
-    * inverse: `x[i, j, k] = y[f*i + a, f*j + b, c]`;
-    * forward: `y[f*i + a, f*j + b, c] = x[i, j, k]`;
+    * inverse (data to latents): `x[i, j, k] = y[f*i + a, f*j + b, c]`;
+    * forward (latents to data): `y[f*i + a, f*j + b, c] = x[i, j, k]`.
+
+    The latent channel `k` is
+
     * `k = (c*f + a)*f + b` for `order="channel_major"`, as in the published code of RealNVP and Glow;
     * `k = (a*f + b)*C + c` for `order="space_to_depth"`, as in `tf.nn.space_to_depth`.
 
     The log-determinant is 0.
 
     Args:
-      shape: event shape on the image side, `(height, width, channels)`.
+      shape: event shape on the data side, `(height, width, channels)`.
       factor: side of a block in pixels, an int of at least 2 that divides height and width. The default is 2.
       order: order of the latent channels, `"channel_major"` (the default) or `"space_to_depth"`.
       dtype: float32 (the default) or float64, of events.
-      validate_args: passed to `tfb.Bijector`.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
 
     Raises:
@@ -74,13 +78,13 @@ class Squeeze(FlowBijector):
 
 
 def squeezed_shape(shape: Shape, factor: int = 2) -> Shape:
-    """Returns the latent shape of a `Squeeze` over images of `shape`, `(height, width, channels)`."""
+    """Returns `(height // factor, width // factor, channels * factor**2)`, the latent shape of `Squeeze(shape, factor)`."""
     height, width, channels = shape
     return height // factor, width // factor, math.prod((channels, factor, factor))
 
 
 def _rearrange(value: tf.Tensor, blocks: Sequence[int], order: Sequence[int], shape: Shape) -> tf.Tensor:
-    """Reshapes events to `blocks`, transposes their axes to `order` and reshapes them to `shape`."""
+    """Reshapes each event to `blocks`, transposes its axes to `order` and reshapes it to `shape`."""
     batch_shape = tf.shape(value)[:-3]
     value = tf.reshape(value, (-1, *blocks))
     value = tf.transpose(value, (0, *(axis + 1 for axis in order)))

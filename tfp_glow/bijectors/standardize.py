@@ -16,13 +16,13 @@ from tfp_glow.bijectors.channel_affine import ChannelAffine, ChannelMap, Read
 class Standardize(ChannelAffine):
     """Maps data with a known mean and standard deviation to latents with mean 0 and standard deviation 1.
 
-    Densities of a flow that ends in it are in the units of the data. `loc` and `scale` have one value per channel. At
-    each of the `H * W` pixels (a vector counts as one pixel):
+    `loc` and `scale` have one value per channel. At each of the `H * W` pixels (a vector counts as one pixel):
 
     * forward: `y = x * scale + loc`, log-determinant `H * W * sum(log(scale))`;
     * inverse: `x = (y - loc) / scale`, log-determinant `-H * W * sum(log(scale))`.
 
-    `loc` and `scale` are variables that are not trained, so checkpoints store them.
+    A flow with this bijector on its data side has densities in the units of the data. `loc` and `scale` are variables
+    that are not trainable, so checkpoints store them.
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
@@ -30,12 +30,12 @@ class Standardize(ChannelAffine):
       scale: standard deviation of the data: a positive number, or a sequence of one number per channel. The default
         is 1.
       dtype: float32 (the default) or float64, of events.
-      validate_args: passed to `tfb.Bijector`.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
 
     Raises:
-      ValueError: if `shape` has neither 1 nor 3 positive sizes, `loc` or `scale` is not finite or has another number of
-        values, `scale` is not positive, or `dtype` is neither float32 nor float64.
+      ValueError: if `shape` has neither 1 nor 3 positive sizes, `loc` or `scale` is not finite or is neither a number
+        nor one number per channel, `scale` is not positive, or `dtype` is neither float32 nor float64.
 
     Example:
 
@@ -65,11 +65,11 @@ class Standardize(ChannelAffine):
 
 
 def _per_channel(argument: str, value: Any, channels: int) -> np.ndarray:
-    """Returns one finite float64 value per channel, or raises `ValueError`."""
+    """Returns a float64 array `[channels]`, or raises `ValueError` unless `value` is one finite number or one per channel."""
     try:
         value = np.asarray(value, "float64")
     except (TypeError, ValueError):
         value = np.full((), np.nan)
     if value.shape not in ((), (channels,)) or not np.all(np.isfinite(value)):
-        raise ValueError(f"Argument `{argument}` must be a finite number or {channels} of them; received {value}.")
+        raise ValueError(f"Argument `{argument}` must be a finite number or {channels} finite numbers; received {value}.")
     return np.broadcast_to(value, (channels,))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`Steps`: bijectors one after the other, in one pass."""
+"""`Steps`: a composition of bijectors that computes value and log-determinant in one pass."""
 
 import itertools
 from collections.abc import Sequence
@@ -22,27 +22,25 @@ from tfp_glow.bijectors.initialization import initialize_part
 
 
 class Steps(FlowBijector):
-    """Bijectors one after the other, listed from the data side as in `tfb.Chain`.
+    """Composes bijectors, listed from the data side as in `tfb.Chain`.
 
     With `bijectors = [f1, ..., fn]`:
 
     * forward: `y = f1(f2(... fn(x)))`;
     * inverse: `x = fn^-1(... f1^-1(y))`;
-    * the log-determinant is the sum of those of the parts.
+    * the log-determinant is the sum of the log-determinants of the bijectors.
 
-    `Steps` differs from `tfb.Chain` in three points. Value and log-determinant come from one pass. Data-dependent
-    initialization passes through it. Neighbors that are affine in the channels, such as `ActNorm` and
-    `InvertibleConv1x1`, are applied as one matrix.
+    `Steps` differs from `tfb.Chain` in two points. It computes value and log-determinant in one pass. It applies
+    neighboring bijectors that are affine in the channels, such as `ActNorm` and `InvertibleConv1x1`, as one matrix.
 
     Args:
-      bijectors: a non-empty sequence of `tfb.Bijector`s over one tensor. At least one must be a `FlowBijector`, or a
-        `tfb.Invert` or `tfb.Chain` that contains one, as it defines the event shape.
-      validate_args: passed to `tfb.Bijector`.
+      bijectors: a non-empty list or tuple of `tfb.Bijector`s over one tensor. At least one must be a `FlowBijector`, or
+        a `tfb.Invert` or `tfb.Chain` that contains a `FlowBijector`, because it defines the event shape.
+      validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
 
     Raises:
-      ValueError: if `bijectors` is empty, holds anything else or no `FlowBijector`, or if the shapes of neighbors do
-        not match.
+      ValueError: if `bijectors` violates its description above, or the shapes of neighboring bijectors do not match.
 
     Example:
 
@@ -55,7 +53,7 @@ class Steps(FlowBijector):
         parameters = dict(locals())
         bijectors = list(bijectors) if isinstance(bijectors, (list, tuple)) else bijectors
         if not isinstance(bijectors, list) or not bijectors or not all(isinstance(b, tfb.Bijector) for b in bijectors):
-            raise ValueError(f"Argument `bijectors` must be a non-empty sequence of bijectors; received {bijectors!r}.")
+            raise ValueError(f"Argument `bijectors` must be a non-empty list or tuple of bijectors; received {bijectors!r}.")
         event_shape = chain_event_shape(bijectors)
         if event_shape is None:
             raise ValueError("Argument `bijectors` must contain at least one FlowBijector, possibly inside tfb.Invert "
@@ -71,7 +69,7 @@ class Steps(FlowBijector):
 
     @property
     def bijectors(self) -> tuple[tfb.Bijector, ...]:
-        """The parts, listed from the data side."""
+        """The bijectors, a tuple, listed from the data side."""
         return tuple(self._bijectors)
 
     def _forward_and_log_det(self, x: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
@@ -124,7 +122,7 @@ class _Stage(NamedTuple):
 
 
 def _stages(bijectors: list[tfb.Bijector], shape: tf.TensorShape) -> list[_Stage]:
-    """Returns each bijector with its shapes, given the event shape on the data side."""
+    """Returns each bijector with its event shape and latent shape. `shape` is the event shape of the first one."""
     stages = []
     for bijector in bijectors:
         latent_shape = bijector.inverse_event_shape(shape)
@@ -134,7 +132,7 @@ def _stages(bijectors: list[tfb.Bijector], shape: tf.TensorShape) -> list[_Stage
 
 
 def _fold_neighbors(stages: list[_Stage]) -> list[_Stage]:
-    """Replaces each run of two or more channel-affine bijectors by one that multiplies their matrices."""
+    """Replaces each group of two or more neighboring `ChannelAffine` bijectors by one `FoldedChannelAffine`."""
     folded = []
     for is_affine, group in itertools.groupby(stages, lambda stage: isinstance(stage.bijector, ChannelAffine)):
         run = list(group)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`export_saved_model`: writes a `FlowModel` as a SavedModel that needs no package besides TensorFlow."""
+"""`export_saved_model`: writes a `FlowModel` as a SavedModel that requires no package besides TensorFlow."""
 
 import os
 
@@ -10,46 +10,44 @@ from tfp_glow.models.flow_model import FlowModel
 
 
 def export_saved_model(model: FlowModel, path: str | os.PathLike[str]) -> str:
-    """Writes a SavedModel that TensorFlow alone can load and serve.
+    """Writes a SavedModel that TensorFlow can load and serve without this package.
 
-    It has these signatures, each for any batch size. `log_prob` is the default signature.
+    The SavedModel has the following signatures, each for any batch size. The default signature is `log_prob`.
 
     | signature | inputs | output |
     |---|---|---|
-    | `log_prob` | `images`: float, `[batch, *event_shape]`, pixel units | `log_prob`: nats, `[batch]` |
-    | `bits_per_dim` | `images`: float | `bits_per_dim`: `[batch]` |
-    | `encode` | `images`: float | `latents`: `[batch, *latent_shape]` |
-    | `log_prob_uint8` | `images`: uint8, `seed`: int32 scalar | `log_prob` |
-    | `bits_per_dim_uint8` | `images`: uint8, `seed`: int32 scalar | `bits_per_dim` |
-    | `encode_uint8` | `images`: uint8 | `latents` |
-    | `decode` | `latents` | `images`: uint8 up to 8 bits, float for continuous data |
-    | `sample` | `number`: int32 scalar, `temperature`: float scalar, `seed`: int32 scalar | `images` |
+    | `log_prob` | `images`: float `[batch, *event_shape]` | `log_prob`: nats, `[batch]` |
+    | `bits_per_dim` | `images`: as above | `bits_per_dim`: bits per dimension, `[batch]` |
+    | `encode` | `images`: as above | `latents`: `[batch, *latent_shape]` |
+    | `log_prob_uint8` | `images`: uint8 `[batch, *event_shape]`, `seed`: int32 scalar | `log_prob`: nats, `[batch]` |
+    | `bits_per_dim_uint8` | as for `log_prob_uint8` | `bits_per_dim`: bits per dimension, `[batch]` |
+    | `encode_uint8` | `images`: uint8 `[batch, *event_shape]` | `latents`: `[batch, *latent_shape]` |
+    | `decode` | `latents`: float `[batch, *latent_shape]` | `images`: uint8 `[batch, *event_shape]` |
+    | `sample` | `number`: int32 scalar, `temperature`: float scalar, `seed`: int32 scalar | `images`: as for `decode` |
 
-    Float images are points. Integer images are quantized: each value is a bin of width 1. The signatures for integer
-    images differ from those for float images as follows.
+    `images` are the events of the model. `event_shape` and `latent_shape` are properties of the model.
 
-    * `log_prob_uint8` and `bits_per_dim_uint8` add noise that depends on `seed` and on the position of the image in the
-      batch, as `FlowModel.log_prob(images, seed)` does.
-    * `encode_uint8` encodes the middle of each bin.
-    * Above 8 bits, uint16 replaces uint8, in the names too. TensorFlow Serving takes uint16 by gRPC, not by JSON.
-    * A model of continuous data has no signature for integer images.
-
-    A model of a distribution without a bijector has neither `encode` nor `decode`.
-
-    If `model.condition_spec` is not None, each signature has one additional input: `labels`, int32 `[batch]`, or
-    `context`, `[batch, *context_shape]`. It holds one condition per event, or one for all events.
+    * Float images get no noise. `log_prob_uint8` and `bits_per_dim_uint8` add dequantization noise to integers. The
+      noise depends on `seed` and on the position of the image in the batch, as in `FlowModel.log_prob(images, seed)`.
+    * `encode_uint8` adds 1/2 to integers instead, the middle of their bins.
+    * If `model.num_bits` is above 8, uint16 replaces uint8, also in the names of the signatures. TensorFlow Serving
+      accepts uint16 by gRPC, but not by JSON.
+    * If `model.num_bits` is None, the signatures for integers do not exist, and `decode` and `sample` return floats.
+    * `encode`, `encode_uint8` and `decode` exist only if the distribution is a `tfd.TransformedDistribution`.
+    * If `model.condition_spec` is not None, each signature has one additional input: `labels`, int32 `[batch]`, or
+      `context`, `[batch, *context_shape]`. A batch of size 1 holds one condition for all events.
 
     Args:
-      model: a `FlowModel`.
-      path: directory to write. It must be empty or not exist. TensorFlow Serving requires a version number as its name,
-        see `write_model_config`.
+      model: a `tfp_glow.FlowModel`.
+      path: directory to write. It must be empty or not exist. TensorFlow Serving requires a version number as the name
+        of the directory, such as `"serving/1"`.
 
     Returns:
       `path`, as a string.
 
     Raises:
-      ValueError: if `model` is not a `FlowModel`.
-      ValueError: if `path` is not a path, or is a file or a directory that is not empty.
+      ValueError: if `model` is not a `tfp_glow.FlowModel`.
+      ValueError: if `path` is not a string or path, or is a file, or is a directory that is not empty.
 
     Example:
 
@@ -73,13 +71,13 @@ def export_saved_model(model: FlowModel, path: str | os.PathLike[str]) -> str:
 
 
 def _signatures(model: FlowModel) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-    """Returns the signatures by name."""
+    """Returns a dict of the signatures by name."""
     functions, dtype = model.functions, model.distribution.dtype
     condition = [] if model.condition_spec is None else [model.condition_spec]
     points = tf.TensorSpec((None, *model.event_shape), dtype, "images")
     number, seed = (tf.TensorSpec((), tf.int32, name) for name in ("number", "seed"))
     temperature = tf.TensorSpec((), dtype, "temperature")
-    no_seed = tf.constant(0)  # Points get no noise.
+    no_seed = tf.constant(0)  # Float images get no noise.
 
     def signature(output, specs, compute):
         return tf.function(lambda *inputs: {output: compute(*inputs)}, input_signature=[*specs, *condition],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that TensorFlow Serving reads beside a SavedModel: the model configuration and the warm-up requests."""
+"""The model configuration and the warm-up requests that TensorFlow Serving reads beside a SavedModel."""
 
 import json
 import os
@@ -21,31 +21,33 @@ MAX_WARMUP_REQUESTS = 1000  # TensorFlow Serving rejects a file with more reques
 
 def write_model_config(directory: str | os.PathLike[str], name: str,
                        base_path: str | os.PathLike[str] | None = None, overwrite: bool = False) -> str:
-    """Writes the name of a model and the directory of its versions for TensorFlow Serving.
+    """Writes the configuration file with which TensorFlow Serving finds and names a model.
 
-    The file is `directory/model.config`, a `ModelServerConfig` in the text format of protocol buffers. Start the
+    The file is `model.config` in `directory`, a `ModelServerConfig` in the text format of protocol buffers. Start the
     server with
 
         tensorflow_model_server --rest_api_port=8501 --model_config_file=DIRECTORY/model.config
 
-    It serves the newest version in `directory` at `/v1/models/NAME:predict`.
+    where `DIRECTORY` is the argument `directory`. The server answers requests at `/v1/models/NAME:predict`, where `NAME`
+    is the argument `name`, with the newest version of the model.
 
     Args:
-      directory: directory of the model. Each version is a SavedModel in a subdirectory that is named by its number, as
-        `export_saved_model(model, "serving/1")` writes it.
-      name: name of the model in requests, made of letters, digits, `_`, `.` and `-`.
-      base_path: path of `directory` on the server, an absolute path or a URL, such as `/models/NAME` in a container.
-        None means the absolute path of `directory` on this machine.
-      overwrite: whether to replace an existing file.
+      directory: directory of the model, a string or path. Each version of the model is a SavedModel in a subdirectory
+        whose name is the version number, such as `export_saved_model(model, "serving/1")` writes for
+        `directory="serving"`.
+      name: name of the model in requests, a string of letters, digits, `_`, `.` and `-`.
+      base_path: path of `directory` on the server, an absolute path or a URL, such as `/models/digits` in a container.
+        None (the default) means the absolute path of `directory` on this machine.
+      overwrite: True replaces an existing file. Default: False.
 
     Returns:
-      The path of the file, as a string.
+      The path of the written file, as a string.
 
     Raises:
-      ValueError: if `directory` is not a path, or holds no version.
-      ValueError: if `name` is empty or has other characters than those above.
+      ValueError: if `directory` is not a string or path, or has no subdirectory with a version of the model.
+      ValueError: if `name` is not a string of one or more letters, digits, `_`, `.` and `-`.
       ValueError: if `base_path` is neither None, an absolute path nor a URL.
-      ValueError: if the file exists and `overwrite` is False.
+      ValueError: if the file exists and `overwrite` is False, or if `overwrite` is not a bool.
 
     Example:
 
@@ -62,7 +64,7 @@ def write_model_config(directory: str | os.PathLike[str], name: str,
     if not re.match(r"/|\w+://", base_path):
         raise ValueError(f"Argument `base_path` must be an absolute path or a URL; received {base_path!r}.")
     if not any(file.parent.name.isdecimal() for file in directory.glob("*/saved_model.pb")):
-        raise ValueError("Argument `directory` must hold a SavedModel that is named by its version, such as "
+        raise ValueError("Argument `directory` must hold a SavedModel whose directory is named by its version, such as "
                          f"{directory / '1'}; received {str(directory)!r}.")
     path = directory / MODEL_CONFIG_FILE
     if path.exists() and not overwrite:
@@ -76,24 +78,25 @@ def write_model_config(directory: str | os.PathLike[str], name: str,
 
 
 def write_warmup_requests(path: str | os.PathLike[str], batch_sizes: Sequence[int] = (1,)) -> str:
-    """Writes the requests that TensorFlow Serving runs on a version before it serves it.
+    """Writes warm-up requests, which TensorFlow Serving runs before it serves a SavedModel to clients.
 
-    The first request of a signature and batch size is slow. Warm-up requests take this time before the first request
-    of a client. There is one per signature and batch size, with constant inputs: 1/2 for floats, 0 for integers,
-    temperature 1. The file is `assets.extra/tf_serving_warmup_requests`, a TFRecord of `PredictionLog` messages.
+    The first request with a signature and batch size is slow. TensorFlow Serving runs the warm-up requests when it
+    loads the SavedModel, so that the requests of clients are fast. The file holds one request per signature and batch
+    size. All inputs are constant: 1/2 for floats, 0 for integers, 1 for `temperature` and the batch size for `number`.
+    The file is `assets.extra/tf_serving_warmup_requests` in `path`, a TFRecord of `PredictionLog` messages.
 
     Args:
-      path: directory of a SavedModel.
-      batch_sizes: list of ints, the batch sizes of future requests.
+      path: directory of a SavedModel, a string or path.
+      batch_sizes: batch sizes of the requests, a list or tuple of one or more ints of at least 1. Default: `(1,)`.
 
     Returns:
-      The path of the file, as a string.
+      The path of the written file, as a string.
 
     Raises:
       ImportError: if `tensorflow-serving-api` is not installed (`pip install 'tfp_glow[serving]'`).
-      ValueError: if `path` holds no SavedModel or has warm-up requests already.
-      ValueError: if `batch_sizes` is not a list of positive ints; or if the file would hold more than 1,000 requests,
-        the limit of TensorFlow Serving.
+      ValueError: if `path` is not the directory of a SavedModel, or already has warm-up requests.
+      ValueError: if `batch_sizes` is not a list or tuple of one or more ints of at least 1.
+      ValueError: if the file would hold more than 1,000 requests, the limit of TensorFlow Serving.
 
     Example:
 
@@ -145,8 +148,11 @@ def _warmup_input(name: str, info: Any, batch_size: int) -> np.ndarray:
 
     Args:
       name: name of the input.
-      info: the input's `TensorInfo` message. Its unknown dimensions are batch dimensions.
-      batch_size: size of the batch dimensions.
+      info: `TensorInfo` message with dtype and shape of the input. Each dimension of unknown size is a batch dimension.
+      batch_size: size of each batch dimension.
+
+    Returns:
+      An array of the dtype and shape in `info`.
     """
     dtype = tf.as_dtype(info.dtype)
     value = {"number": batch_size, "temperature": 1}.get(name, 0.5 if dtype.is_floating else 0)
@@ -155,11 +161,11 @@ def _warmup_input(name: str, info: Any, batch_size: int) -> np.ndarray:
 
 
 def _write_atomically(path: pathlib.Path, write: Callable[[pathlib.Path], Any]) -> None:
-    """Writes a file so that it is complete or absent, never partial.
+    """Writes a file at once, so that readers never find a part of the content.
 
     Args:
-      path: the file.
-      write: writes the content to a temporary file, whose path it receives.
+      path: path of the file.
+      write: a function that writes the content to a temporary file. It receives the path of the temporary file.
     """
     temporary = path.with_name(f".partial.{path.name}")
     try:

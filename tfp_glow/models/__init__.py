@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`FlowModel`, the Keras model that trains a distribution, and functions of trained models."""
+"""`FlowModel`, the Keras model that trains a distribution, and functions that load, copy or parallelize models."""
 
 from tfp_glow.models import pretrained
 from tfp_glow.models.batch_parts import in_parts

@@ -16,28 +16,29 @@ def in_parts(function: Callable[[Any], Any], batch: Any, num_parts: int, combine
     is faster to give each core a part of the batch. Set `num_parts` to the number of cores, and start the process with
     the environment variable `TF_NUM_INTRAOP_THREADS=1`, so that each operation uses one thread.
 
-    Inside a `tf.function`, `function` is traced once and the parts run in parallel, as iterations of one
-    `tf.while_loop`. In eager mode the parts run one after the other. Gradients can be computed inside `function`, and
-    through the result.
+    Inside a `tf.function`, TensorFlow traces `function` once and runs the parts in parallel, as iterations of one
+    `tf.while_loop`. In eager mode the parts run one after the other. A `tf.GradientTape` works both inside `function`
+    and around `in_parts`.
 
     Stateless random operations with a fixed seed return the same numbers in every part. Draw such numbers for the whole
     batch instead, and pass them within `batch`.
 
     Args:
-      function: callable that takes one argument with the structure of `batch`. It returns a tensor or a nested
-        structure of tensors. A None in the structure is returned as None.
+      function: a callable with one argument, which receives one part of `batch`, in the structure of `batch`. It
+        returns a tensor or a nested structure of tensors. The structure may contain None, which stays None.
       batch: a tensor `[batch, ...]`, or a nested structure of such tensors.
-      num_parts: number of parts, an int. It must divide the size of the batch.
-      combine: how to combine the results of the parts. `"concat"` joins results `[batch / num_parts, ...]` along their
-        first axis, for values with one row per event. `"mean"` and `"sum"` reduce results of equal shape over the
-        parts, for a loss and its gradients.
+      num_parts: number of parts, an int of at least 1. It must divide the batch size.
+      combine: how to combine the results of the parts. `"concat"` (the default) joins results
+        `[batch / num_parts, ...]` along their first axis, for values with one row per event. `"mean"` and `"sum"`
+        reduce results of equal shape over the parts, for a loss and its gradients.
 
     Returns:
-      The combined results, in the structure that `function` returns.
+      The combined results, in the structure that `function` returns: tensors `[batch, ...]` for `"concat"`, tensors of
+      the shape of one part's result for `"mean"` and `"sum"`.
 
     Raises:
-      ValueError: if `num_parts` is not a positive int or `combine` is none of the three names.
-      ValueError: if a tensor of `batch` is a scalar, or `num_parts` does not divide its first axis.
+      ValueError: if `num_parts` is not an int of at least 1, or `combine` is not `"concat"`, `"mean"` or `"sum"`.
+      ValueError: if a tensor of `batch` is a scalar, or `num_parts` does not divide the size of its first axis.
       ValueError: if `combine` is `"concat"` and `function` returns a scalar; or if `combine` is `"mean"` or `"sum"` and
         `function` returns a tensor without a static shape.
       tf.errors.InvalidArgumentError: if the batch size is unknown until the `tf.function` runs, and `num_parts` does
@@ -98,7 +99,7 @@ def _run_in_parallel(function: Callable[[Any], Any], part_of_batch: Callable[[An
         pairs = zip(totals, _flatten(traced(part_of_batch(k))), strict=True)
         return k + 1, [total.write(k, value) if join else total + value for total, value in pairs]
 
-    # An iteration depends on the one before through the sums alone, so the calls of the function run in parallel.
+    # Iterations depend on each other only through the sums, so the calls of the function run in parallel.
     start = [tf.TensorArray(o.dtype, num_parts, element_shape=o.shape) if join else tf.zeros(o.shape, o.dtype)
              for o in _flatten(outputs)]
     _, totals = tf.while_loop(lambda k, _: k < num_parts, body, (0, start), parallel_iterations=num_parts,
@@ -110,7 +111,7 @@ def _run_in_parallel(function: Callable[[Any], Any], part_of_batch: Callable[[An
 def _check_result(value: tf.Tensor, join: bool) -> None:
     if join and value.shape.rank == 0:
         raise ValueError("Argument `function` must return tensors `[batch, ...]` if `combine` is 'concat'; received a "
-                         "scalar. Use 'mean' or 'sum' for values per batch.")
+                         "scalar. Pass 'mean' or 'sum' to combine scalars.")
     if not join and not value.shape.is_fully_defined():
         raise ValueError("Argument `function` must return tensors of static shape if `combine` is 'mean' or 'sum'; "
                          f"received shape {value.shape}.")

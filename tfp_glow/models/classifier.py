@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`LatentClassifier`: a linear classifier on the latents of the top level of a class-conditional Glow."""
+"""`LatentClassifier`: predicts classes from the latents of a class-conditional Glow."""
 
 import math
 
@@ -12,16 +12,22 @@ from tfp_glow.flows import config_of
 
 
 class LatentClassifier(keras.layers.Layer):
-    """Predicts the class of an event from the latents of the top level.
+    """Computes class logits from the latents of a class-conditional Glow.
 
-    The logits are a dense layer, initialized to zero, of the mean over the pixels of the top level. The
-    class-conditional prior is undone first, so the logits do not depend on the label that an event was encoded with.
+    Glow is a multi-scale flow: each level outputs a part of the latents. The classifier uses the latents `z` of the
+    last level only, of shape `[batch, h, w, c]`:
 
-    Calling the layer takes latents `[batch, H * W * C]` and, as the keyword argument `context`, the one-hot labels
-    `[batch, num_classes]` that they were encoded with. It returns logits `[batch, num_classes]`.
+    ```
+    u = z * exp(log_scale) + shift
+    logits = dense(mean(u, axes=(h, w)))
+    ```
+
+    `shift` and `log_scale` belong to the class-conditional prior of the last level, for the label that the event was
+    encoded with. The first line undoes this prior, so the logits do not depend on that label. `dense` is a learned
+    dense layer whose kernel and bias start at zero.
 
     Args:
-      distribution: the flow, made by `tfp_glow.glow(..., num_classes=...)`.
+      distribution: a distribution that `tfp_glow.glow(..., num_classes=...)` returned.
 
     Raises:
       ValueError: if `distribution` is not a `tfp_glow.glow` with `num_classes`.
@@ -46,18 +52,26 @@ class LatentClassifier(keras.layers.Layer):
         self.built = True
 
     def call(self, latents: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
-        """Computes the logits of a batch of latents, see the class."""
-        # The latents of the top level follow those of all other levels.
+        """Computes the logits of a batch of latents.
+
+        Args:
+          latents: the flat latents of all levels, floats `[batch, latent_size]`.
+          context: the one-hot labels that the events were encoded with, `[batch, num_classes]`. Required.
+
+        Returns:
+          The logits, a float tensor `[batch, num_classes]`.
+        """
+        # The latents of the last level follow those of all other levels.
         top = tf.reshape(latents[:, -math.prod(self._top_shape):], (-1, *self._top_shape))
         return self.dense(tf.reduce_mean(self._undo_prior(top, context=context), axis=(1, 2)))
 
     @staticmethod
     def bits(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        """Computes the cross-entropy of labels, in bits per event.
+        """Computes the cross-entropy `-log2(softmax(logits)[label])` of each event, in bits.
 
         Args:
-          labels: integer labels, `[batch]`.
-          logits: `[batch, num_classes]`.
+          labels: integer labels in `[0, num_classes)`, `[batch]`.
+          logits: floats, `[batch, num_classes]`.
 
         Returns:
           A float tensor `[batch]`.

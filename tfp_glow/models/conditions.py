@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`Condition`: checks labels and contexts and converts them to keyword arguments of a distribution."""
+"""`Condition`: checks labels and contexts, and converts them to keyword arguments of a distribution."""
 
 import contextlib
 from collections.abc import Iterator
@@ -18,20 +18,28 @@ _OUT_OF_RANGE = "labels out of range"
 
 
 class Condition:
-    """What the density of a distribution is conditioned on: labels, contexts or nothing.
+    """Checks the conditions of a distribution and converts them to keyword arguments of its methods.
+
+    A condition belongs to one event. There are three cases:
+
+    * labels: integers in `[0, num_classes)`, for a flow such as `tfp_glow.glow` with `num_classes`;
+    * contexts: tensors of shape `context_shape`, for other distributions with conditioned bijectors;
+    * no conditions, for a distribution without conditioned bijectors.
+
+    A conditioned bijector is a flow bijector whose `context_shape` is not None.
 
     Args:
       distribution: a `tfd.Distribution`.
 
     Attributes:
-      spec: a `tf.TensorSpec` of a batch of conditions. It is int32 `[batch]` named `labels` for a flow whose config has
-        `num_classes`, and `[batch, *context_shape]` named `context` for other distributions with conditioned bijectors.
-        It is None for a distribution without conditioned bijectors.
-      num_classes: number of classes, or None if the conditions are not labels.
+      spec: a `tf.TensorSpec` of a batch of conditions: int32 `[batch]` named `labels`, or `[batch, *context_shape]` in
+        the dtype of the distribution, named `context`. It is None if there are no conditions.
+      num_classes: number of classes, an int, or None if the conditions are not labels.
 
     Raises:
-      ValueError: if a conditioned bijector is at a place that contexts do not reach, or two conditioned bijectors
-        require contexts of different shapes.
+      ValueError: if a conditioned bijector is inside a composition other than flow bijectors, `tfb.Chain`,
+        `tfb.Invert` and `tfd.TransformedDistribution`, because other compositions pass no contexts.
+      ValueError: if two conditioned bijectors require contexts of different shapes.
     """
 
     def __init__(self, distribution: tfp.distributions.Distribution) -> None:
@@ -49,10 +57,14 @@ class Condition:
         """Converts a batch of conditions to the contexts of bijectors: labels become one-hot vectors.
 
         Args:
-          condition: labels or contexts, as in `spec`.
+          condition: labels `[batch]` or contexts `[batch, *context_shape]`.
 
         Returns:
-          A tensor `[batch, num_classes]` for labels, `[batch, *context_shape]` for contexts.
+          A tensor in the dtype of the distribution: `[batch, num_classes]` for labels, `[batch, *context_shape]` for
+          contexts.
+
+        Raises:
+          tf.errors.InvalidArgumentError: if a label is not in `[0, num_classes)`.
         """
         if self.num_classes is None:
             return tf.cast(condition, self.spec.dtype)
@@ -62,10 +74,13 @@ class Condition:
             return tf.one_hot(labels, self.num_classes, dtype=self._distribution.dtype)
 
     def keywords(self, *condition: tf.Tensor) -> dict[str, Any]:
-        """Returns the keyword arguments that the methods of the distribution require.
+        """Returns the keyword arguments that pass conditions to methods of the distribution, such as `log_prob`.
 
         Args:
-          *condition: one batch of conditions, or no argument for a distribution without conditions.
+          *condition: one batch of labels or contexts, or no argument for a distribution without conditions.
+
+        Returns:
+          A dict, such as `{"bijector_kwargs": {"context": ...}}`. It is empty without conditions.
         """
         return context_keywords(self._distribution, self.context(*condition)) if condition else {}
 
@@ -75,15 +90,18 @@ class Condition:
         """Checks the conditions of a batch of events and broadcasts them to the batch.
 
         Args:
-          condition: labels or contexts, whose batch shape broadcasts to `batch`. None if `spec` is None.
-          batch: static batch shape of the events.
+          condition: labels or contexts, whose batch shape broadcasts to `batch`. It must be None if `spec` is None.
+          batch: static batch shape of the events, a tuple of ints.
 
         Returns:
-          `(conditions,)`, a tensor with one condition per event on one batch axis; `()` if `spec` is None.
+          The tuple `(conditions,)`. The tensor `conditions` holds one condition per event, on one batch axis. If `spec`
+          is None, the empty tuple.
 
         Raises:
-          ValueError: if `spec` is None and `condition` is not; if `condition` has not the type, shape or range that
-            `spec` and `num_classes` require; if its batch shape does not broadcast to `batch`.
+          ValueError: if `spec` is None and `condition` is not None.
+          ValueError: if labels are required and `condition` does not hold integers in `[0, num_classes)`; or if
+            contexts are required and `condition` does not hold finite numbers of shape `[..., *context_shape]`.
+          ValueError: if the batch shape of `condition` does not broadcast to `batch`.
         """
         if self.spec is None:
             if condition is not None:
@@ -105,12 +123,13 @@ class Condition:
     def check_data(self, x: Any, y: Any = None, *, argument: str = "y") -> None:
         """Raises `ValueError` unless data for `fit` has the conditions that `spec` requires.
 
-        The values of arrays are checked. Of a dataset only the element types are checked.
+        It checks shapes and dtypes, and for arrays and tensors also the values.
 
         Args:
-          x: events, or a `tf.data.Dataset` of tuples that start with events and conditions. Other types pass.
-          y: conditions, if `x` is an array or a tensor.
-          argument: name of the argument that held the conditions, for the message.
+          x: an array or tensor of events, or a `tf.data.Dataset` of batches `(events, conditions, ...)`. Data of other
+            types is not checked.
+          y: array or tensor of conditions, if `x` is an array or a tensor. Otherwise None.
+          argument: name of the argument that holds the conditions, for the error message.
         """
         if self.spec is None:
             return
@@ -124,8 +143,8 @@ class Condition:
         """Raises `ValueError` unless the conditions of one training step have the type and shape of `spec`.
 
         Args:
-          y: a tensor of conditions, or its `tf.TensorSpec`.
-          argument: name of the argument that held the conditions, for the message.
+          y: a tensor of conditions, or the `tf.TensorSpec` of one.
+          argument: name of the argument that holds the conditions, for the error message.
         """
         if y is None or not hasattr(y, "shape") or not self._has_valid_dtype(y) or not (
                 y.shape.is_compatible_with(self.spec.shape)):
@@ -134,7 +153,7 @@ class Condition:
 
     @contextlib.contextmanager
     def named_errors(self) -> Iterator[None]:
-        """Returns a context manager that turns a graph's error about labels out of range into a `ValueError`."""
+        """Returns a context manager that raises `ValueError` if a graph inside it meets labels out of range."""
         try:
             yield
         except tf.errors.InvalidArgumentError as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`Dequantization`: adds uniform or variational noise to integers, with the log-density of the noise."""
+"""`Dequantization`: adds uniform or learned noise to integers and computes the log-density of the noise."""
 
 from collections.abc import Sequence
 
@@ -14,22 +14,28 @@ from tfp_glow.models.quantization import to_points, uniform_noise
 
 
 class Dequantization:
-    """Computes points `x + u` of integers `x` and the log-density `log q(u | x)` of the noise `u` in [0, 1).
+    """Adds dequantization noise to integers and computes the log-density of the noise.
 
-    The mean over `u` of `log p(x + u) - log q(u | x)` is a lower bound of `log P(x)`, where `P(x)` is the integral of
-    the density `p` over the bin of `x`. For uniform noise `log q` is 0.
+    For an event `x` of integers, the noise `u` has the shape of `x` and values in [0, 1). It is uniform, or a
+    dequantizer draws it from a learned distribution `q(u | x)`. A density `p` of float events then gives a lower bound
+    of the probability `P(x)`, the integral of `p` over all `x + u`:
+
+        log P(x) >= mean over u of (log p(x + u) - log q(u | x))
+
+    `log q(u | x)` is the log-density of a whole event, and 0 for uniform noise.
 
     Args:
-      distribution: the density `p`, a `tfd.Distribution`.
-      flow: the dequantizer `q`, a `tfd.TransformedDistribution` such as `tfp_glow.dequantizer` returns. None means
-        uniform noise.
+      distribution: the density `p`, a `tfd.Distribution`. It determines event shape and dtype.
+      flow: the dequantizer `q`, a `tfd.TransformedDistribution` such as `tfp_glow.dequantizer(...)` returns. Its
+        context is `x`. None (the default) means uniform noise.
 
     Attributes:
-      flow: the dequantizer, or None.
+      flow: the dequantizer, or None for uniform noise.
 
     Raises:
-      ValueError: if `flow` does not transform uniform noise by a `FlowBijector`; or if its noise and its context do not
-        have the event shape and the dtype of `distribution`.
+      ValueError: if `flow` is neither None nor a `tfd.TransformedDistribution` of uniform noise by a `FlowBijector`.
+      ValueError: if the event shape, latent shape and context shape of `flow` are not all the event shape of
+        `distribution`, or if the two dtypes differ.
 
     References:
       Ho, Chen, Srinivas, Duan and Abbeel, *Flow++: Improving flow-based generative models with variational
@@ -47,36 +53,39 @@ class Dequantization:
         shapes = [getattr(bijector, name, None) for name in ("event_shape", "latent_shape", "context_shape")]
         if not (isinstance(bijector, FlowBijector) and isinstance(getattr(base, "distribution", base), tfd.Uniform)):
             raise ValueError("Argument `dequantizer` must be a tfd.TransformedDistribution of uniform noise in (0, 1) "
-                             f"by a FlowBijector, such as tfp_glow.dequantizer returns; received {flow!r}.")
+                             f"by a FlowBijector, as tfp_glow.dequantizer returns; received {flow!r}.")
         if shapes != [self._event_shape] * 3 or flow.dtype != self._dtype:
-            raise ValueError("Argument `dequantizer` must have the distribution's event shape as its event shape, "
-                             f"latent shape and context shape, three times {self._event_shape}, and its dtype "
+            raise ValueError(f"Argument `dequantizer` must have the distribution's event shape {self._event_shape} as "
+                             "its event shape, latent shape and context shape, and the distribution's dtype "
                              f"{self._dtype.name}; received shapes {', '.join(map(str, shapes))} and dtype "
                              f"{flow.dtype.name}.")
 
     def __call__(self, x: tf.Tensor, seed: Sequence[int | tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Computes the points of a batch of events and the log-density of their noise.
+        """Adds noise to a batch of integers and computes the log-density of the noise. Float events get no noise.
 
         Args:
-          x: batch of events, `[batch, *event_shape]`. Floats are points already and get no noise.
-          seed: two integers, for the noise, see `uniform_noise`.
+          x: batch of events, integers or floats, `[batch, *event_shape]`.
+          seed: a pair of integers that determines the noise.
 
         Returns:
-          A pair `(points, log_q)`. `log_q` has the shape `[batch]`, or `[]` where it is 0.
+          A pair `(points, log_q)`. `points` are the events with noise, floats of the shape of `x`. `log_q` is the
+          log-density of the noise per event, in nats: `[batch]`, or the scalar 0 for uniform or no noise.
         """
         if x.dtype.is_floating:
             return to_points(x, self._dtype), tf.zeros([], self._dtype)
         return self.with_noise(x, uniform_noise(x, self._dtype, seed))
 
     def with_noise(self, x: tf.Tensor, noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Computes points and log-density as a call does, from given uniform noise.
+        """Adds noise to a batch of integers, from given uniform noise, and computes the log-density of the noise.
 
         Args:
           x: batch of integers, `[batch, *event_shape]`.
-          noise: uniform noise in [0, 1), of the shape of `x`. The dequantizer transforms it, if there is one.
+          noise: uniform noise in [0, 1), floats of the shape of `x`. The dequantizer transforms the noise. Without a
+            dequantizer, the noise is added unchanged.
 
         Returns:
-          A pair `(points, log_q)`, as a call returns.
+          A pair `(points, log_q)`. `points` are the events with noise, floats of the shape of `x`. `log_q` is the
+          log-density of the added noise per event, in nats: `[batch]`, or the scalar 0 for uniform noise.
         """
         x, noise = tf.cast(x, self._dtype), tf.cast(noise, self._dtype)
         if self.flow is None:
@@ -85,16 +94,16 @@ class Dequantization:
         return x + u, -log_det
 
     def initialize(self, points: tf.Tensor) -> None:
-        """Sets the data-dependent parameters of the dequantizer, if it has any.
+        """Sets the data-dependent parameters of the dequantizer. Without a dequantizer it does nothing.
 
         Args:
-          points: batch of points, `[batch, *event_shape]`.
+          points: batch of events with noise, floats `[batch, *event_shape]`.
         """
         if self.flow is not None:
             x = tf.floor(points)
             initialize(self.flow, self._clip(points - x), context=x)
 
     def _clip(self, noise: tf.Tensor) -> tf.Tensor:
-        """Clips noise to the inside of (0, 1), as the logits of 0 and 1 are infinite."""
+        """Clips noise to the inside of (0, 1), because the logits of 0 and 1 are infinite."""
         least = np.finfo(self._dtype.as_numpy_dtype).eps / 2
         return tf.clip_by_value(noise, least, 1.0 - least)

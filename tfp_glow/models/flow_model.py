@@ -25,41 +25,44 @@ from tfp_glow.models.quantization import first_batch
 class FlowModel(BuiltModel):
     """Trains a `tfd.Distribution` by maximum likelihood and computes its densities, latents and samples.
 
-    `compile`, `fit` and `evaluate` are those of Keras, on arrays or on a `tf.data.Dataset` of events or
-    `(event, label)` pairs. Labels are used only if `condition_spec` is not None: by flows with `num_classes`, and, then
-    called contexts, by other distributions whose bijectors have a `context_shape`.
+    `compile`, `fit` and `evaluate` work as in Keras. They accept arrays, or a `tf.data.Dataset` of batches of events or
+    of pairs `(events, conditions)`. Conditions are integer labels for a flow with `num_classes`, and contexts for other
+    distributions whose bijectors have a `context_shape`. A distribution with neither ignores them.
 
-    **Integers and floats.** Integer input is treated as quantized: each value is a bin of width 1, and every step adds
-    new uniform noise to it. Float input is treated as points.
+    **Integers and floats.** Integer input is treated as quantized: each value is a bin of width 1, and each step adds
+    new noise in [0, 1) to it. Float input gets no noise.
 
-    **Loss.** The loss is the mean of `-log p(x) / (D log 2)`, bits per dimension of an event of `D` numbers, plus the
-    regularization losses of the weights and, with `weight_y`, the loss of a classifier. The metric `bits_per_dim`
-    contains neither of the two.
+    **Loss.** The loss is the mean of `-log p(x) / (D log 2)`, where `D` is the number of values of an event `x`. These
+    are bits per dimension. Regularization losses of the weights are added, and with `weight_y` the cross-entropy of a
+    classifier. The metric `bits_per_dim` is the first term alone.
 
-    **Initialization.** Before its first step, `fit` sets the data-dependent parameters from the first batch, unless an
-    earlier `fit`, `initialize` or loaded weights have set them.
+    **Initialization.** Before the first step, `fit` sets the data-dependent parameters from the first batch, unless
+    `initialize`, an earlier `fit` or loaded weights have set them.
 
-    **Noise.** The noise depends on `seed` and on the step only. It depends neither on the number of replicas nor on
-    when training was resumed. With a `dequantizer`, a distribution `q(u | x)` that is trained together with `p`, noise
-    is drawn from `q`, and the bound `log p(x + u) - log q(u | x)` takes the place of `log p(x + u)`.
+    **Noise.** The noise depends only on `seed` and on the number of the step. It depends neither on the number of
+    replicas nor on interruptions of training. A `dequantizer` is a distribution `q(u | x)` of the noise `u` that `fit`
+    trains together with `p`. The term `log p(x + u) - log q(u | x)` then replaces `log p(x + u)` in the loss.
 
     Args:
-      distribution: a `tfd.Distribution` over one tensor, without batch shape, such as `tfp_glow.glow(...)` returns. Its
-        Keras variables and its plain `tf.Variable`s are trained.
-      num_bits: bits of a pixel; samples and decoded latents are then integers in `[0, 2**num_bits)`. `"auto"` (the
-        default) takes the number from the `Pixels` bijector of the distribution, if it has one. None means continuous
-        data.
+      distribution: a `tfd.Distribution` over one tensor with a static event shape and no batch shape, such as
+        `tfp_glow.glow(...)` returns. The model trains its Keras variables and its `tf.Variable`s.
+      num_bits: bits per channel value, an int from 1 to 16. Samples and decoded latents are then integers in
+        `[0, 2**num_bits)`. None means continuous data, with floats for both. `"auto"` (the default) means the number
+        of the pixel bijector in the distribution, such as `tfp_glow.bijectors.AffinePixels`, or None without one.
       seed: an int of at least 0, for the noise. Default: 0.
       name: name of the model.
-      weight_y: weight of the classifier's cross-entropy in the loss, in bits per event, for `tfp_glow.glow` with
-        `num_classes`. The metric `accuracy` is the share of events that the classifier classifies correctly. 0 (the
-        default) means no classifier.
-      dequantizer: the distribution of the noise on integers, such as `tfp_glow.dequantizer(...)` returns. None (the
-        default) means uniform noise.
+      weight_y: weight of the classifier's cross-entropy (bits per event) in the loss, a number of at least 0. A weight
+        above 0 requires a `tfp_glow.glow` with `num_classes`. It adds a linear classifier of the latents, and the
+        metric `accuracy`, the fraction in [0, 1] of correctly classified events. 0 (the default) means no classifier.
+      dequantizer: the distribution `q(u | x)` of the noise on integers, such as `tfp_glow.dequantizer(...)` returns.
+        None (the default) means uniform noise.
 
     Raises:
-      ValueError: if `distribution` is no distribution over one tensor with a static event shape and no batch shape, or
-        another argument is out of range.
+      ValueError: if `distribution` is not a `tfd.Distribution` over one tensor, or has a batch shape or no static event
+        shape.
+      ValueError: if `num_bits`, `seed` or `weight_y` is not as described above.
+      ValueError: if `dequantizer` does not transform uniform noise by a `FlowBijector`, or has other shapes or another
+        dtype than `distribution`.
 
     Example:
 
@@ -109,7 +112,7 @@ class FlowModel(BuiltModel):
 
     @property
     def dequantizer(self) -> tfd.Distribution | None:
-        """The distribution of the noise on integers, or None for uniform noise."""
+        """The distribution of the noise on integers, or None, which means uniform noise."""
         return self._hidden.value[1]
 
     @property
@@ -122,28 +125,32 @@ class FlowModel(BuiltModel):
         """Shape of the latents of one event, a tuple of ints.
 
         Raises:
-          ValueError: if the distribution has no bijector.
+          ValueError: if the distribution is not a `tfd.TransformedDistribution`.
         """
         return self.functions.latent_shape
 
     @property
     def num_bits(self) -> int | None:
-        """Bits of a pixel, or None for continuous data."""
+        """Bits per channel value, an int from 1 to 16, or None for continuous data."""
         return self._num_bits
 
     @property
     def functions(self) -> GraphFunctions:
-        """The graph functions that the methods of this model call."""
+        """The `tf.function`s that the methods of this model call."""
         return self._functions
 
     @property
     def condition_spec(self) -> tf.TensorSpec | None:
-        """A `tf.TensorSpec` of a batch of conditions, `labels` or `context`; None if events have no condition."""
+        """A `tf.TensorSpec` of a batch of conditions, or None if the distribution has no conditions.
+
+        It is int32 `[batch]` named `labels` for a flow with `num_classes`. For other distributions whose bijectors have
+        a `context_shape`, it is `[batch, *context_shape]` named `context`.
+        """
         return self.functions.condition.spec
 
     @property
     def is_initialized(self) -> bool:
-        """Whether all data-dependent parameters are set."""
+        """True if all data-dependent parameters are set. `fit` then does not set them."""
         return all(flow.is_initialized for flow in self._flow_bijectors)
 
     @property
@@ -160,18 +167,25 @@ class FlowModel(BuiltModel):
                  noise: TensorLike | None = None) -> tf.Tensor:
         """Computes the log-density of events, in nats.
 
+        For floats `x` it is `log p(x)`. For integers `x` it is `log p(x + u) - log q(u | x)`, where `u` is noise of
+        density `q` in [0, 1). Its mean over `u` is a lower bound of the log-probability of `x`. `log q` is 0 without a
+        dequantizer.
+
         Args:
-          x: events, `[..., *event_shape]`. Floats are points. Integers are bins, to which uniform noise is added.
-          seed: an int that determines the noise. Default: 0.
-          condition: labels `[...]`, integers, or contexts `[..., *context_shape]`, whose batch shape broadcasts to that
-            of the events. Required if `condition_spec` is not None.
-          noise: the noise itself, floats in [0, 1) of the shape of `x`, in place of `seed`. Default: None.
+          x: events, floats or integers, `[..., *event_shape]`.
+          seed: an int that determines the noise on integers. Default: 0.
+          condition: integer labels `[...]` or contexts `[..., *context_shape]`. Their batch shape must broadcast to the
+            batch shape of `x`. Required if `condition_spec` is not None, otherwise None (the default).
+          noise: uniform noise, floats in [0, 1) of the shape of `x`, instead of noise from `seed`. It requires integers
+            `x`. Default: None.
 
         Returns:
-          A float tensor of the batch shape. For integers it is a bound, of the density at `x` plus noise.
+          A float tensor of the batch shape of `x`.
 
         Raises:
-          ValueError: if `x` does not end in `event_shape` or is not finite, or if `condition` or `noise` does not fit.
+          ValueError: if `x` has a shape that does not end in `event_shape`, or is not finite.
+          ValueError: if `condition` is required and None, is not required and given, or has a wrong type or shape.
+          ValueError: if `noise` is not finite or not of the shape of `x`, or is given for floats `x`.
         """
         x, rank = self._checked("x", x), len(self.event_shape)
         if noise is None:
@@ -185,41 +199,45 @@ class FlowModel(BuiltModel):
         return self._over_batch(self.functions.log_prob_with_noise, x, rank, noise, condition=condition)
 
     def bits_per_dim(self, x: TensorLike, seed: int = 0, condition: TensorLike | None = None) -> tf.Tensor:
-        """Computes `-log_prob(x) / (D log 2)`, the bits per dimension of events.
+        """Computes bits per dimension, `-log_prob(x) / (D log 2)`, where `D` is the number of values of one event.
 
         Args:
-          x: events, as for `log_prob`.
+          x: events, floats or integers, `[..., *event_shape]`.
           seed: an int that determines the noise on integers. Default: 0.
           condition: labels or contexts, as for `log_prob`.
 
         Returns:
-          A float tensor of the batch shape.
+          A float tensor of the batch shape of `x`.
 
         Raises:
-          ValueError: as `log_prob`.
+          ValueError: if `log_prob(x, seed, condition)` raises it.
         """
         return self._over_batch(self.functions.bits_per_dim, self._checked("x", x), len(self.event_shape),
                                 tf.constant(seed, tf.int32), condition=condition)
 
     def importance_weighted_bits(self, x: TensorLike, num_samples: int = 50, seed: int = 0,
                                  condition: TensorLike | None = None) -> tf.Tensor:
-        """Computes `-log2(mean_k p(x + u_k) / q(u_k | x)) / D` over draws `u_k` of the noise, a tighter bound.
+        """Computes bits per dimension of integers by importance weighting, a tighter bound than `bits_per_dim`.
 
-        With one draw it equals `bits_per_dim` of the same seed. Its mean falls with the number of draws, towards
-        `-log2 P(x) / D`, where `P(x)` is the integral of the density over the bin. The draws are evaluated one after
-        the other, so memory does not grow with their number.
+        The result is `-log2(mean_k p(x + u_k) / q(u_k | x)) / D`. The `u_k` are draws of the noise, `q` is the density
+        of the noise (1 for uniform noise), and `D` is the number of values of one event.
+
+        For one draw it equals `bits_per_dim` with the same seed. Its expectation falls with the number of draws,
+        towards `-log2 P(x) / D`, where `P(x)` is the integral of the density `p` over the bin of `x`. The draws are
+        evaluated one after the other, so memory does not grow with their number.
 
         Args:
-          x: events, `[..., *event_shape]`, integers.
+          x: integers, `[..., *event_shape]`.
           num_samples: number of draws, an int of at least 1. Default: 50.
           seed: an int that determines the noise. Default: 0.
           condition: labels or contexts, as for `log_prob`.
 
         Returns:
-          A float tensor of the batch shape.
+          A float tensor of the batch shape of `x`.
 
         Raises:
-          ValueError: as `log_prob`, or if `x` does not hold integers or `num_samples` is not an int of at least 1.
+          ValueError: if `x` does not hold integers, or `num_samples` is not an int of at least 1.
+          ValueError: if `log_prob(x, seed, condition)` raises it.
 
         References:
           Burda, Grosse and Salakhutdinov, *Importance weighted autoencoders*, 2016, section 3.
@@ -233,52 +251,58 @@ class FlowModel(BuiltModel):
             condition=condition))
 
     def encode(self, x: TensorLike, condition: TensorLike | None = None) -> tf.Tensor:
-        """Computes the latents of events: the `inverse` direction of the flow.
+        """Computes the latents of events by the `inverse` pass of the flow.
 
         Args:
-          x: events, `[..., *event_shape]`. Integers are taken at the middle of their bins.
+          x: events, floats or integers, `[..., *event_shape]`. The method adds 1/2 to integers, the middle of their
+            bins, and no noise.
           condition: labels or contexts, as for `log_prob`.
 
         Returns:
-          A float tensor `[..., *latent_shape]`; for images, `latent_shape` is `(H * W * C,)`.
+          A float tensor `[..., *latent_shape]`. For the image flows of this package, `latent_shape` is
+          `(height * width * channels,)`.
 
         Raises:
-          ValueError: as `log_prob`, or if the distribution has no bijector.
+          ValueError: if `x` has a shape that does not end in `event_shape`, or is not finite.
+          ValueError: if `condition` is required and None, is not required and given, or has a wrong type or shape.
+          ValueError: if the distribution is not a `tfd.TransformedDistribution`.
         """
         _ = self.latent_shape
         return self._over_batch(self.functions.encode, self._checked("x", x), len(self.event_shape),
                                 condition=condition)
 
     def decode(self, latents: TensorLike, condition: TensorLike | None = None) -> tf.Tensor:
-        """Computes the events of latents: the `forward` direction of the flow.
+        """Computes the events of latents by the `forward` pass of the flow.
 
         Args:
-          latents: floats `[..., *latent_shape]`.
+          latents: floats, `[..., *latent_shape]`.
           condition: labels or contexts, as for `log_prob`.
 
         Returns:
-          A tensor `[..., *event_shape]`. If `num_bits` is set, it holds integers: uint8 up to 8 bits, uint16 above.
-          Otherwise it holds floats.
+          A tensor `[..., *event_shape]`. If `num_bits` is not None, it holds integers: uint8 up to 8 bits, uint16
+          above. Otherwise it holds floats.
 
         Raises:
-          ValueError: if `latents` does not end in `latent_shape` or is not finite, `condition` does not fit, or the
-            distribution has no bijector.
+          ValueError: if `latents` has a shape that does not end in `latent_shape`, or is not finite.
+          ValueError: if `condition` is required and None, is not required and given, or has a wrong type or shape.
+          ValueError: if the distribution is not a `tfd.TransformedDistribution`.
         """
         latents = self._checked("latents", latents, self.latent_shape)
         return self._over_batch(self.functions.decode, latents, len(self.latent_shape), condition=condition)
 
     def reconstruct(self, x: TensorLike, condition: TensorLike | None = None) -> tf.Tensor:
-        """Computes `decode(encode(x))`, which equals images of integers up to the numerical error of the flow.
+        """Computes `decode(encode(x))`, which equals `x` up to the numerical error of the flow.
 
         Args:
-          x: events, as for `encode`.
+          x: events, floats or integers, `[..., *event_shape]`.
           condition: labels or contexts, as for `log_prob`.
 
         Returns:
-          A tensor of the shape of `x`, with the dtype that `decode` returns.
+          A tensor of the shape of `x`. If `num_bits` is not None, it holds integers: uint8 up to 8 bits, uint16 above.
+          Otherwise it holds floats.
 
         Raises:
-          ValueError: as `encode`.
+          ValueError: if `encode(x, condition)` raises it.
         """
         return self.decode(self.encode(x, condition), condition)
 
@@ -288,17 +312,21 @@ class FlowModel(BuiltModel):
 
         Args:
           n: number of events, an int of at least 1. Default: 1.
-          temperature: factor on the deviation of latents from their mean, at least 0. Below 1, samples are likelier and
-            less diverse. Default: 1.
-          seed: an int for reproducible samples, or None (the default).
-          condition: one label or context for all samples, or `n` of them. Required if `condition_spec` is not None.
+          temperature: factor on the deviation of latents from their mean, a number of at least 0. Below 1, samples are
+            likelier and less diverse. Default: 1.
+          seed: an int of at least 0, for reproducible samples. None (the default) draws a seed from NumPy's global
+            generator.
+          condition: one label or context for all samples, or `n` of them. Required if `condition_spec` is not None,
+            otherwise None (the default).
 
         Returns:
-          A tensor `[n, *event_shape]`, with the dtype that `decode` returns.
+          A tensor `[n, *event_shape]`. If `num_bits` is not None, it holds integers: uint8 up to 8 bits, uint16 above.
+          Otherwise it holds floats.
 
         Raises:
-          ValueError: if an argument is out of range, `condition` does not fit, or `temperature` is not 1 and the
-            distribution has no bijector.
+          ValueError: if `n`, `temperature` or `seed` is not as described above.
+          ValueError: if `condition` is required and None, is not required and given, or has a wrong type or shape.
+          ValueError: if `temperature` is not 1 and the distribution is not a `tfd.TransformedDistribution`.
         """
         n = check_int("n", n)
         temperature = check_number("temperature", temperature, "not be negative", lambda value: value >= 0.0)
@@ -323,7 +351,7 @@ class FlowModel(BuiltModel):
 
     def _over_batch(self, function: Any, value: tf.Tensor, rank: int, *arguments: Any,
                     condition: TensorLike | None = None) -> tf.Tensor:
-        """Calls a function of `[batch, *event]` on events of a rank with any batch shape."""
+        """Calls a function of one batch axis on a value of any batch shape, whose events have the given rank."""
         split = value.shape.rank - rank
         condition = self.functions.condition.of_batch(condition, tuple(value.shape[:split]))
         result = function(tf.reshape(value, (-1, *value.shape[split:])), *arguments, *condition)
@@ -332,11 +360,12 @@ class FlowModel(BuiltModel):
     # Training.
 
     def compile(self, optimizer: Any = "adamax", *, jit_compile: bool = False, **kwargs: Any) -> None:
-        """Configures training as Keras's `compile` does, without a loss.
+        """Configures training as Keras's `compile` does. The loss is built in, so do not pass `loss`.
 
         Args:
           optimizer: a Keras optimizer or its name. Default: `"adamax"`.
-          jit_compile: whether XLA compiles the steps. Default: False, as TensorFlow's kernels are faster on CPUs.
+          jit_compile: True compiles training and evaluation steps with XLA. Default: False, because TensorFlow's
+            kernels are faster on CPUs.
           **kwargs: further arguments of Keras's `compile`.
         """
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
@@ -344,18 +373,24 @@ class FlowModel(BuiltModel):
             self.optimizer.build(self.trainable_variables)
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
-        """Compiles the model as its saved `get_compile_config` describes; Keras calls it for a loaded model."""
+        """Compiles the model with the arguments of an earlier `compile`. Keras calls it when it loads a model.
+
+        Args:
+          config: a dict that `get_compile_config` returned.
+        """
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     def initialize(self, batch: TensorLike, condition: TensorLike | None = None) -> None:
         """Sets the data-dependent parameters from a batch of events. Parameters that are already set stay unchanged.
 
         Args:
-          batch: events, `[batch, *event_shape]`.
-          condition: their labels or contexts. Required if `condition_spec` is not None.
+          batch: events, floats or integers, `[batch, *event_shape]`.
+          condition: labels `[batch]` or contexts `[batch, *context_shape]`. Required if `condition_spec` is not None,
+            otherwise None (the default).
 
         Raises:
-          ValueError: if `batch` does not end in `event_shape` or is not finite, or `condition` does not fit.
+          ValueError: if `batch` has a shape that does not end in `event_shape`, or is not finite.
+          ValueError: if `condition` is required and None, is not required and given, or has a wrong type or shape.
         """
         batch = self._checked("batch", batch)
         given = self.functions.condition.of_batch(condition, (len(batch),))
@@ -367,20 +402,24 @@ class FlowModel(BuiltModel):
     def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Trains the model as Keras's `fit` does.
 
-        If data-dependent parameters are not set, it first sets them from the first batch of `x`.
+        If data-dependent parameters are not set, the method first sets them from the first batch of `x`.
 
         Args:
-          x: events: an array, a tensor, or a `tf.data.Dataset` of batches of events or of `(events, labels)`.
-          y: labels or contexts, if `x` is an array and `condition_spec` is not None.
+          x: an array or tensor of events, `[num_events, *event_shape]`, or a `tf.data.Dataset` of batches of events or
+            of pairs `(events, conditions)`. Conditions are labels or contexts.
+          y: an array or tensor of conditions. Required if `x` is an array or tensor and `condition_spec` is not None.
           *args: further arguments of Keras's `fit`.
           **kwargs: further arguments of Keras's `fit`.
 
         Returns:
-          Keras's `History`.
+          A `keras.callbacks.History`, with one value of each metric per epoch.
 
         Raises:
-          ValueError: if an array is not finite, or if labels or contexts are required and `y`, the dataset or
-            `validation_data` has none or wrong ones.
+          ValueError: if `x` is an array or tensor that is not finite.
+          ValueError: if `condition_spec` is not None, and `y`, the dataset or `validation_data` lacks conditions or has
+            conditions of another type, shape or range.
+          ValueError: if data-dependent parameters are not set, and `x` is not an array, a tensor or a
+            `tf.data.Dataset`.
         """
         check_finite("x", x)
         condition, validation = self.functions.condition, kwargs.get("validation_data")
@@ -398,31 +437,57 @@ class FlowModel(BuiltModel):
         """Computes loss and metrics as Keras's `evaluate` does.
 
         Args:
-          x: events, as for `fit`.
-          y: labels or contexts, as for `fit`.
+          x: an array or tensor of events, `[num_events, *event_shape]`, or a `tf.data.Dataset` of batches of events or
+            of pairs `(events, conditions)`. Conditions are labels or contexts.
+          y: an array or tensor of conditions. Required if `x` is an array or tensor and `condition_spec` is not None.
           *args: further arguments of Keras's `evaluate`.
           **kwargs: further arguments of Keras's `evaluate`.
 
         Returns:
-          The result of Keras's `evaluate`.
+          A list of the loss and the metrics, or with `return_dict=True` a dict of them by name.
 
         Raises:
-          ValueError: if labels or contexts are required and there are none or wrong ones.
+          ValueError: if `condition_spec` is not None, and `y` or the dataset lacks conditions or has conditions of
+            another type, shape or range.
         """
         self.functions.condition.check_data(x, y)
         with self.functions.condition.named_errors():
             return super().evaluate(x, y, *args, **kwargs)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Runs one training step; Keras calls it in `fit`."""
+        """Runs one training step: computes the loss of a batch and updates the variables. Keras's `fit` calls it.
+
+        Args:
+          data: one batch: events `[batch, *event_shape]`, or a tuple `(events, conditions)` or
+            `(events, conditions, sample_weight)`.
+
+        Returns:
+          A dict of the metric values by name: `loss`, `bits_per_dim` and, with a classifier, `accuracy`. Each is the
+          mean over the epoch so far.
+
+        Raises:
+          ValueError: if `condition_spec` is not None, and the conditions are missing or have another type or shape.
+        """
         return super().train_step(self._with_condition(data))
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Evaluates one batch; Keras calls it in `evaluate`."""
+        """Runs one evaluation step: updates the metrics from a batch. Keras's `evaluate` calls it.
+
+        Args:
+          data: one batch: events `[batch, *event_shape]`, or a tuple `(events, conditions)` or
+            `(events, conditions, sample_weight)`.
+
+        Returns:
+          A dict of the metric values by name: `loss`, `bits_per_dim` and, with a classifier, `accuracy`. Each is the
+          mean over the batches so far.
+
+        Raises:
+          ValueError: if `condition_spec` is not None, and the conditions are missing or have another type or shape.
+        """
         return super().test_step(self._with_condition(data))
 
     def _with_condition(self, data: Any) -> Any:
-        """Passes conditions to `call` together with the events."""
+        """Pairs events with their conditions, because Keras passes only the first element of `data` to `call`."""
         if self.condition_spec is None:
             return data
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -433,14 +498,16 @@ class FlowModel(BuiltModel):
         """Computes the log-density of each event of a batch, in nats, with new noise on integers.
 
         Args:
-          x: events `[batch, *event_shape]`; if `condition_spec` is not None, the pair of events and conditions.
-          training: whether the call is part of a training step.
+          x: events `[batch, *event_shape]`. If `condition_spec` is not None, a pair `(events, conditions)`.
+          training: True uses the noise of the current training step. False and None (the default) use the noise of the
+            current evaluation step.
 
         Returns:
-          A float tensor `[batch]`; with a classifier, the pair of it and the logits of the classes.
+          The log-densities, a float tensor `[batch]`. With a classifier, a pair of the log-densities and the logits
+          `[batch, num_classes]`.
 
         Raises:
-          ValueError: if `condition_spec` is not None and `x` is no pair.
+          ValueError: if `condition_spec` is not None and `x` is not a pair.
         """
         condition: list[Any] = []
         if self.condition_spec is not None:
@@ -450,19 +517,35 @@ class FlowModel(BuiltModel):
             x, *condition = x
         if training and getattr(self, "optimizer", None) is not None:
             seed = (2 * self._seed, self.optimizer.iterations)
-        else:  # The number of events that were evaluated so far; each replica counts its own.
+        else:  # The seed is the number of events evaluated so far. Each replica counts its own events.
             seed = (2 * self._seed + 1, self._bits_metric.count * _num_replicas())
         points, log_q = self.functions.dequantization(x, seed)
         keywords = self.functions.condition.keywords(*condition)
         if self.classifier is None:
             return self.distribution.log_prob(points, **keywords) - log_q
         context = keywords["bijector_kwargs"]
-        latents = self.distribution.bijector.inverse(points, **context)  # `log_prob` shares this pass while it is held.
+        # `log_prob` reuses this pass from the cache as long as `latents` is referenced.
+        latents = self.distribution.bijector.inverse(points, **context)
         return self.distribution.log_prob(points, **keywords) - log_q, self.classifier(latents, **context)
 
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None,
                      training: bool = True) -> tf.Tensor:
-        """Computes mean bits per dimension plus regularization, divided by the number of replicas as Keras expects."""
+        """Computes the loss of a batch on one replica.
+
+        The loss is the mean over events of the bits per dimension plus `weight_y` times the cross-entropy of the
+        classifier (bits per event). The regularization losses are added to the mean. The sum is divided by the number
+        of replicas, because Keras sums gradients over replicas.
+
+        Args:
+          x: ignored.
+          y: labels, `[batch]`. Used with a classifier only.
+          y_pred: the result of `call`.
+          sample_weight: factors on the loss of each event, `[batch]`. Default: None, which means 1.
+          training: ignored.
+
+        Returns:
+          A float scalar.
+        """
         log_prob, logits = (y_pred, None) if self.classifier is None else y_pred
         bits = self.functions.to_bits(log_prob)
         if self.classifier is not None:
@@ -473,7 +556,17 @@ class FlowModel(BuiltModel):
         return (tf.math.divide_no_nan(tf.reduce_sum(bits), size) + sum(self.losses)) / _num_replicas()
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
-        """Updates `bits_per_dim`, and `accuracy` if there is a classifier, and returns all metrics."""
+        """Updates the metric `bits_per_dim`, and `accuracy` with a classifier, from a batch.
+
+        Args:
+          x: the input of `call`.
+          y: labels, `[batch]`. Used with a classifier only.
+          y_pred: the result of `call`.
+          sample_weight: weights of the events in the mean, `[batch]`. Default: None, equal weights.
+
+        Returns:
+          A dict of all metric values by name.
+        """
         log_prob, logits = (y_pred, None) if self.classifier is None else y_pred
         self._bits_metric.update_state(self.functions.to_bits(log_prob), sample_weight)
         if logits is not None:
@@ -481,7 +574,11 @@ class FlowModel(BuiltModel):
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def get_metrics_result(self) -> dict[str, Any]:
-        """Returns all metrics. Among several workers each is a vector of one number, as Keras averages over an axis."""
+        """Returns a dict of all metric values by name.
+
+        With several workers, each value is a vector of size 1 instead of a scalar, because Keras then averages metric
+        values over their first axis.
+        """
         results = super().get_metrics_result()
         if tf.distribute.in_cross_replica_context() or not _has_several_workers():
             return results
@@ -490,19 +587,25 @@ class FlowModel(BuiltModel):
     # Saving.
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Saves the model as Keras's `save` does. A model that cannot be saved leaves an existing file unchanged.
+        """Saves the model as Keras's `save` does. If the model cannot be saved, an existing file stays unchanged.
+
+        Args:
+          *args: arguments of Keras's `save`, first the path of the file.
+          **kwargs: further arguments of Keras's `save`.
 
         Raises:
-          ValueError: as `get_config`.
+          ValueError: if neither a flow of this package nor a function that `tfp_glow.flows.register_flow` decorates
+            built the distribution and the dequantizer.
         """
         self.get_config()
         super().save(*args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the arguments that `from_config` requires.
+        """Returns the config from which `from_config` builds the model, a dict of plain data.
 
         Raises:
-          ValueError: if no registered flow built the distribution or the dequantizer.
+          ValueError: if neither a flow of this package nor a function that `tfp_glow.flows.register_flow` decorates
+            built the distribution and the dequantizer.
         """
         parts = {"distribution": self.distribution, "dequantizer": self.dequantizer}
         configs = {name: config_of(part) for name, part in parts.items() if part is not None}
@@ -516,7 +619,18 @@ class FlowModel(BuiltModel):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> "FlowModel":
-        """Builds the model of a config that `get_config` returned, with new weights."""
+        """Builds a model from a config, with new weights.
+
+        Args:
+          config: a dict that `get_config` returned.
+          custom_objects: ignored.
+
+        Returns:
+          A `FlowModel`, not compiled.
+
+        Raises:
+          ValueError: if a flow of the config is not registered, or an argument in the config is not valid.
+        """
         parts = ("distribution", "dequantizer")
         return cls(**{**config, **{p: config_from_dict(config[p]).build() for p in parts if config.get(p)}})
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`GraphFunctions`: density, encoding and sampling of a distribution as `tf.function`s over batches of any size."""
+"""`GraphFunctions`: densities, latents and samples of a distribution as `tf.function`s over batches of any size."""
 
 import functools
 import math
@@ -19,23 +19,42 @@ GraphFunction: TypeAlias = Callable[..., tf.Tensor]
 
 
 class GraphFunctions:
-    """The `tf.function`s that the methods of `FlowModel` call and that `export_saved_model` exports.
+    """Computes densities, latents and samples of a distribution by `tf.function`s.
 
-    Events have the shape `[batch, *event_shape]`, latents `[batch, *latent_shape]`, and a seed is an int32 scalar. If
-    `condition.spec` is not None, each function takes a batch of conditions as an additional last argument.
+    The methods of `FlowModel` call these functions, and `export_saved_model` exports them:
+
+    | function | arguments | result |
+    |---|---|---|
+    | `log_prob` | events, seed | log-density in nats, `[batch]` |
+    | `log_prob_with_noise` | integers, noise | log-density in nats, `[batch]` |
+    | `importance_weighted` | integers, number, seed | importance-weighted log-density in nats, `[batch]` |
+    | `bits_per_dim` | events, seed | bits per dimension, `[batch]` |
+    | `encode` | events | latents |
+    | `decode` | latents | events |
+    | `sample` | number, temperature, seed | events |
+
+    * events: integers or floats, `[batch, *event_shape]`. The densities add dequantization noise to integers.
+    * integers, noise: `[batch, *event_shape]`. The noise is in [0, 1).
+    * latents: floats, `[batch, *latent_shape]`.
+    * seed, number: int32 scalars. The seed determines the noise on integers, or the samples.
+    * temperature: a float scalar of at least 0.
+
+    If the distribution requires conditions (labels or contexts), each function requires a batch of conditions as an
+    additional last argument.
 
     Args:
-      distribution: a `tfd.Distribution`. `encode`, `decode` and a temperature require a
+      distribution: a `tfd.Distribution`. `encode`, `decode` and a temperature other than 1 require a
         `tfd.TransformedDistribution`.
-      num_bits: bits per pixel, for events that are returned as integers. None returns floats.
-      dequantization: the `Dequantization` that computes points of integers.
+      num_bits: bits per channel value, an int from 1 to 16. `decode` and `sample` then return integers in
+        `[0, 2**num_bits)`. None makes them return floats.
+      dequantization: the `Dequantization` that adds noise to integers.
 
     Attributes:
-      distribution: the distribution.
-      num_bits: bits per pixel, or None.
-      dequantization: the `Dequantization`.
-      event_shape: shape of one event, a tuple.
-      condition: the `Condition` of the distribution.
+      distribution: the distribution, as passed.
+      num_bits: bits per channel value, or None.
+      dequantization: the `Dequantization`, as passed.
+      event_shape: shape of one event, a tuple of ints.
+      condition: the `Condition` of the distribution, which checks and converts labels or contexts.
     """
 
     def __init__(self, distribution: tfp.distributions.Distribution, num_bits: int | None,
@@ -46,15 +65,15 @@ class GraphFunctions:
 
     @property
     def has_latents(self) -> bool:
-        """Whether the distribution has a bijector, which `encode` and `decode` require."""
+        """True if the distribution is a `tfd.TransformedDistribution`, which `encode` and `decode` require."""
         return is_transformed(self.distribution)
 
     @property
     def latent_shape(self) -> Shape:
-        """Shape of the latents of one event.
+        """Shape of the latents of one event, a tuple of ints.
 
         Raises:
-          ValueError: if the distribution has no bijector.
+          ValueError: if the distribution is not a `tfd.TransformedDistribution`.
         """
         if not self.has_latents:
             raise ValueError("Latents and a temperature require a tfd.TransformedDistribution; the distribution of "
@@ -62,32 +81,49 @@ class GraphFunctions:
         return tuple(self.distribution.distribution.event_shape)
 
     def to_bits(self, log_prob: tf.Tensor) -> tf.Tensor:
-        """Converts log-densities in nats to bits per dimension."""
+        """Computes bits per dimension, `-log_prob / (D log 2)`, where `D` is the number of values of one event.
+
+        Args:
+          log_prob: log-densities in nats, a float tensor of any shape.
+
+        Returns:
+          A float tensor of the shape of `log_prob`. A higher density gives fewer bits.
+        """
         return -log_prob / (math.prod(self.event_shape) * math.log(2.0))
 
     def points(self, x: tf.Tensor, seed: Sequence[int | tf.Tensor] | None = None) -> tf.Tensor:
-        """Converts a batch of events to points in the distribution's dtype, as `to_points` does."""
+        """Converts a batch of events to floats in the dtype of the distribution.
+
+        Args:
+          x: batch of events, integers or floats, `[batch, *event_shape]`. Floats keep their values.
+          seed: a pair of integers that determines uniform noise in [0, 1) on integers. None (the default) adds 1/2
+            instead, the middle of the bin of an integer.
+
+        Returns:
+          A float tensor of the shape of `x`.
+        """
         return to_points(x, self.distribution.dtype, seed)
 
     @functools.cached_property
     def log_prob(self) -> GraphFunction:
-        """`(events, seed) -> [batch]`: log-density in nats.
+        """`(events, seed) -> [batch]`: log-density of each event in nats, `log p(x)` for floats `x`.
 
-        For integers it is a lower bound of the log-probability of the bin, with noise that `seed` determines.
+        For integers `x` it is `log p(x + u) - log q(u | x)`, with noise `u` in [0, 1) of density `q` that `seed`
+        determines. Its mean over `u` is a lower bound of the log-probability of `x`.
         """
         return _function(lambda x, seed, *c: self._bound(*self.dequantization(x, (seed, 0)), *c))
 
     @functools.cached_property
     def log_prob_with_noise(self) -> GraphFunction:
-        """`(integers, noise) -> [batch]`: `log_prob` with the given uniform noise in [0, 1), of the integers' shape."""
+        """`(integers, noise) -> [batch]`: `log_prob` with given uniform noise in [0, 1) instead of a seed."""
         return _function(lambda x, noise, *c: self._bound(*self.dequantization.with_noise(x, noise), *c))
 
     @functools.cached_property
     def importance_weighted(self) -> GraphFunction:
-        """`(integers, number, seed) -> [batch]`: log of the mean of `exp(log_prob)` over `number` draws of noise."""
+        """`(integers, number, seed) -> [batch]`: `log(mean(exp(log_prob)))` over `number` draws of noise, in nats."""
         return _function(self._importance_weighted)
 
-    # The other functions share these three: tracing the flow takes most of the time that they need to build.
+    # The public functions share these three, because most of the time of their first call is the tracing of the flow.
 
     @functools.cached_property
     def _density(self) -> GraphFunction:
@@ -111,29 +147,35 @@ class GraphFunctions:
         def add(k, total):
             return k + 1, tfp.math.log_add_exp(total, self._bound(*self.dequantization(x, (seed, k)), *condition))
 
-        # One draw at a time, so that memory does not grow with their number. The first draw is that of `log_prob`.
+        # One draw at a time, so that memory does not grow with their number. The first draw is the noise of `log_prob`.
         nothing = tf.fill(tf.shape(x)[:1], tf.constant(-math.inf, self.distribution.dtype))
         _, total = tf.while_loop(lambda k, _: k < number, add, (0, nothing), parallel_iterations=1)
         return total - tf.math.log(tf.cast(number, total.dtype))
 
     @functools.cached_property
     def bits_per_dim(self) -> GraphFunction:
-        """`(events, seed) -> [batch]`: `log_prob` in bits per dimension."""
+        """`(events, seed) -> [batch]`: `-log_prob / (D log 2)`, where `D` is the number of values of one event."""
         return _function(lambda x, seed, *c: self.to_bits(self.log_prob(x, seed, *c)))
 
     @functools.cached_property
     def encode(self) -> GraphFunction:
-        """`(events) -> latents`: the inverse of the bijector. Integers are encoded at the middle of their bins."""
+        """`(events) -> latents`: the inverse pass of the bijector. It first adds 1/2 to integers, without noise."""
         return _function(lambda x, *c: self._inverse(self.points(x), *c))
 
     @functools.cached_property
     def decode(self) -> GraphFunction:
-        """`(latents) -> events`: the forward transformation, rounded to bins if `num_bits` is not None."""
+        """`(latents) -> events`: the forward pass of the bijector.
+
+        If `num_bits` is not None, the function rounds the events down to integers.
+        """
         return _function(lambda z, *c: to_bins(self._forward(z, *c), self.num_bits))
 
     @functools.cached_property
     def sample(self) -> GraphFunction:
-        """`(number, temperature, seed) -> events`: the temperature scales the deviation of latents from their mean."""
+        """`(number, temperature, seed) -> events`: draws `number` events.
+
+        The temperature is a factor on the deviation of latents from their mean. Without latents it has no effect.
+        """
         return _function(self._sample)
 
     def _sample(self, number: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor,
@@ -151,7 +193,7 @@ class GraphFunctions:
         return to_bins(self._forward(latents, *condition), self.num_bits)
 
     def _keywords_for(self, part: str, *condition: tf.Tensor) -> dict[str, Any]:
-        """Returns the keyword arguments for the distribution's `"bijector"` or its base, `"distribution"`."""
+        """Returns the keyword arguments for the bijector (`part="bijector"`) or the base (`part="distribution"`)."""
         return self.condition.keywords(*condition).get(f"{part}_kwargs", {})
 
 

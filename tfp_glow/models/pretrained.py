@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trained models that come with the package."""
+"""Loading of the trained models that come with the package."""
 
 import pathlib
 
@@ -8,7 +8,7 @@ import keras
 from tfp_glow.models.flow_model import FlowModel
 
 _PACKAGE = pathlib.Path(__file__).resolve().parents[1]
-# A checkout has the folder beside the package; an installed wheel has it as the package `tfp_glow.pretrained_runs`.
+# The folder is beside the package in a checkout, and inside the package in an installed wheel.
 _PLACES = (_PACKAGE.parent / "pretrained", _PACKAGE / "pretrained_runs")
 
 
@@ -16,13 +16,15 @@ def load_pretrained(name: str) -> FlowModel:
     """Loads a trained model that comes with the package.
 
     Args:
-      name: name of the model. `"fashion_mnist_best"` is a `tfp_glow.pyramid` of Fashion-MNIST's 28x28 images.
+      name: name of the model. There is one: `"fashion_mnist_best"`, a `tfp_glow.pyramid` trained on the 28x28 gray
+        images of Fashion-MNIST.
 
     Returns:
-      A `tfp_glow.FlowModel`, not compiled. `tfp_glow.pretrained.directory(name)` is its run directory.
+      A `tfp_glow.FlowModel`, not compiled. `tfp_glow.pretrained.directory(name)` returns the directory of its training
+      run.
 
     Raises:
-      ValueError: if there is no model of this name.
+      ValueError: if the package has no trained model of this name.
 
     Example:
 
@@ -34,16 +36,19 @@ def load_pretrained(name: str) -> FlowModel:
 
 
 def directory(name: str) -> pathlib.Path:
-    """Returns the run directory of a trained model that comes with the package.
+    """Returns the directory of the training run of a trained model that comes with the package.
 
-    It holds the model, its training configuration and its history. `trainers.evaluate`, `trainers.sample` and the other
-    command lines take it as `--run_dir`.
+    The directory holds the model, the training configuration and the training history. The command lines
+    `trainers.evaluate`, `trainers.sample` and others accept the directory as `--run_dir`.
 
     Args:
-      name: name of the model, as for `load_pretrained`.
+      name: name of the model: `"fashion_mnist_best"`.
+
+    Returns:
+      The directory, a `pathlib.Path`.
 
     Raises:
-      ValueError: if there is no model of this name.
+      ValueError: if the package has no trained model of this name.
 
     Example:
 

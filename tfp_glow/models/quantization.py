@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conversions between data and the points of a density: noise on integers, rounding to bins, the first batch.
+"""Conversions between integers and float events, and the first batch of training data.
 
-A point is a float event, where a density is defined. An integer `x` stands for a bin, the interval `[x, x + 1)`.
+A point is an event of floats, for which a density is defined. An integer `x` is the bin `[x, x + 1)` of width 1.
 """
 
 from collections.abc import Sequence
@@ -14,21 +14,21 @@ from tfp_glow._types import DTypeLike
 
 
 def to_points(x: tf.Tensor, dtype: DTypeLike, seed: Sequence[int | tf.Tensor] | None = None) -> tf.Tensor:
-    """Converts a batch of events to points.
-
-    Floats are points already. An integer becomes a point in its bin.
+    """Converts a batch of events to floats: adds uniform noise or 1/2 to integers, and keeps the values of floats.
 
     Args:
-      x: batch of events, `[batch, *event_shape]`. Under a distribution strategy, the part of this replica.
+      x: batch of events, integers or floats, `[batch, *event_shape]`. Under a distribution strategy, the part of the
+        batch that this replica processes.
       dtype: float dtype of the result.
-      seed: two integers that give uniform noise in each bin, see `uniform_noise`. None returns the middle of each bin.
+      seed: a pair of integers that determines uniform noise in [0, 1) on integers. None (the default) adds 1/2, the
+        middle of the bin.
 
     Returns:
-      A tensor of the shape of `x`.
+      A float tensor of the shape of `x`.
     """
     if x.dtype.is_floating:
-        # The pass cache identifies an input by its tensor object, in training and in evaluation alike. A new tensor
-        # keeps a pass in one mode from being reused in the other.
+        # The pass cache identifies an input by its tensor object, both in training and in evaluation. A new tensor
+        # prevents the cache from reusing a pass of one mode in the other.
         return tf.identity(tf.cast(x, dtype))
     return tf.cast(x, dtype) + (0.5 if seed is None else uniform_noise(x, dtype, seed))
 
@@ -37,15 +37,16 @@ def uniform_noise(x: tf.Tensor, dtype: DTypeLike, seed: Sequence[int | tf.Tensor
     """Draws uniform noise in [0, 1) of the shape of a batch.
 
     The noise of an event depends on `seed` and on the position of the event in the global batch. It does not depend on
-    the number of replicas that share the global batch.
+    the number of replicas that process the global batch.
 
     Args:
-      x: batch of events, `[batch, *event_shape]`. Under a distribution strategy, the part of this replica.
+      x: batch of events, `[batch, *event_shape]`. Under a distribution strategy, the part of the batch that this
+        replica processes.
       dtype: float dtype of the result.
-      seed: two integers.
+      seed: a pair of integers.
 
     Returns:
-      A tensor of the shape of `x`.
+      A float tensor of the shape of `x`.
     """
     seed = tf.stack([tf.cast(s, tf.int32) for s in seed])
     context = tf.distribute.get_replica_context()
@@ -58,11 +59,11 @@ def uniform_noise(x: tf.Tensor, dtype: DTypeLike, seed: Sequence[int | tf.Tensor
 
 
 def to_bins(y: tf.Tensor, num_bits: int | None) -> tf.Tensor:
-    """Returns the integers whose bins hold the given points.
+    """Rounds floats down to integers and clips the integers to `[0, 2**num_bits - 1]`.
 
     Args:
-      y: points, a float tensor. Points outside `[0, 2**num_bits)` fall in the first or the last bin.
-      num_bits: bits per pixel. None returns `y` unchanged.
+      y: a float tensor of any shape.
+      num_bits: bits per channel value, an int from 1 to 16. None returns `y` unchanged.
 
     Returns:
       A tensor of the shape of `y`: uint8 up to 8 bits, uint16 above.
@@ -74,25 +75,27 @@ def to_bins(y: tf.Tensor, num_bits: int | None) -> tf.Tensor:
 
 
 def first_batch(x: Any, y: Any = None, size: int = 256) -> tuple[Any, Any]:
-    """Returns the first events and conditions of the data for `fit`.
+    """Returns the first events and conditions of the data for `FlowModel.fit`.
 
     Args:
-      x: array or tensor of events, or a `tf.data.Dataset` of events or of tuples that start with events and conditions.
-      y: array or tensor of conditions, if `x` is an array or a tensor.
-      size: number of events to take from an array or a tensor. A dataset gives its first batch.
+      x: array or tensor of events, or a `tf.data.Dataset` of batches of events or of tuples
+        `(events, conditions, ...)`.
+      y: array or tensor of labels or contexts, if `x` is an array or a tensor. Default: None.
+      size: number of events to return from an array or a tensor. From a dataset, the whole first batch is returned.
+        Default: 256.
 
     Returns:
-      A pair `(events, conditions)`. `conditions` is None if the data has none.
+      A pair `(events, conditions)`. `conditions` is None if the data has no conditions.
 
     Raises:
-      ValueError: if `x` is neither an array, a tensor nor a dataset.
+      ValueError: if `x` is neither an array, a tensor nor a `tf.data.Dataset`.
     """
     if isinstance(x, (np.ndarray, tf.Tensor)):
         return x[:size], None if y is None else y[:size]
     if not isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)):
-        raise ValueError("Argument `x` must be an array, a tensor or a tf.data.Dataset, whose first batch serves for "
-                         f"data-dependent initialization; received {type(x).__name__}. Call `initialize` before `fit` "
-                         "to train on other data.")
+        raise ValueError("Argument `x` must be an array, a tensor or a tf.data.Dataset, because data-dependent "
+                         f"initialization uses its first batch; received {type(x).__name__}. Call `initialize` before "
+                         "`fit` to train on other data.")
     batch = next(iter(x))
     batch = batch if isinstance(batch, tuple) else (batch,)
     events, conditions, *_ = [

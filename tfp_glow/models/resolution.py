@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`at_resolution`: copies an image model to images of another height and width, with the same weights."""
+"""`at_resolution`: copies an image model to images of another height and width."""
 
 from typing import Any
 
@@ -10,21 +10,22 @@ from tfp_glow.models.flow_model import FlowModel
 def at_resolution(model: FlowModel, height: int, width: int) -> FlowModel:
     """Copies an image model to images of another height and width, with the same weights.
 
-    The shapes of the parameters of `glow` and `realnvp` do not depend on the resolution: convolutions, actnorms, 1x1
-    convolutions and batch norms use the same weights at every pixel. A flow that was trained on small images can
-    therefore sample and score larger ones. This works best for textures. The copy shares no variables with the model.
+    The parameters of `tfp_glow.glow` and `tfp_glow.realnvp` apply at every pixel, so their shapes do not depend on the
+    image size. A model that was trained on small images can therefore draw larger images and compute their densities.
+    This works best for textures. The copy has its own variables.
 
     Args:
-      model: a `FlowModel` of `tfp_glow.glow(...)` or `tfp_glow.realnvp(...)`.
-      height: height of the copy's images in pixels, divisible as `glow` or `realnvp` requires.
-      width: width of the copy's images in pixels, divisible as `glow` or `realnvp` requires.
+      model: a `FlowModel` of a `tfp_glow.glow` or a `tfp_glow.realnvp`.
+      height: image height of the copy in pixels, an int of at least 1. It must be divisible by `2**num_levels` of the
+        `glow`, or by `2**(num_scales - 1)` of the `realnvp`.
+      width: image width of the copy in pixels, with the same requirements as `height`.
 
     Returns:
-      A `FlowModel`, not compiled. It is initialized if `model` is initialized.
+      A `FlowModel`, not compiled. Its data-dependent parameters are set if those of `model` are set.
 
     Raises:
       ValueError: if `model` is not a `FlowModel` of `glow` or `realnvp`.
-      ValueError: if `height` or `width` is not a positive int that is divisible as the flow requires.
+      ValueError: if `height` or `width` is not an int of at least 1, or not divisible by the power of 2 above.
 
     References:
       Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, appendix C.

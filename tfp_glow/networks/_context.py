@@ -17,11 +17,12 @@ def concatenate_context(inputs: Inputs) -> tf.Tensor:
     """Concatenates the pair `[kept, context]` along the channels; returns a single tensor unchanged.
 
     Args:
-      inputs: a tensor `[batch, ..., channels]`, or a pair `[kept, context]`, where `kept` is such a tensor. A context
-        `[batch, size]` is repeated for every pixel. A context `[batch, ..., size]` has its own values for every pixel.
+      inputs: a tensor `[batch, ..., channels]`, or a pair `[kept, context]` of such a tensor `kept` and a tensor
+        `context`. A context `[batch, size]` is repeated at every pixel. A context `[batch, ..., size]` has its own
+        values at every pixel.
 
     Returns:
-      A tensor `[batch, ..., channels]` without a context, `[batch, ..., channels + size]` with one. The channels of
+      `inputs`, if it is a single tensor. For a pair, a tensor `[batch, ..., channels + size]`, in which the channels of
       `kept` come first.
 
     Raises:
@@ -38,13 +39,14 @@ def concatenate_context(inputs: Inputs) -> tf.Tensor:
 
 
 def shape_with_context(input_shape: InputShape) -> Shape:
-    """Returns the shape of `concatenate_context(inputs)`.
+    """Returns the shape of the tensor that `concatenate_context` returns.
 
     Args:
-      input_shape: the shape of `inputs`, or the pair of shapes of `[kept, context]`.
+      input_shape: shape of a single input tensor, or the pair of the shapes of `kept` and `context`. The batch size may
+        be None.
 
     Returns:
-      A tuple of sizes. The batch size may be None.
+      The shape, a tuple of ints. The batch size is None if it is None in `input_shape`.
 
     Raises:
       ValueError: if the context has neither rank 2 nor the rank of `kept`.

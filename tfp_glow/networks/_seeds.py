@@ -10,16 +10,18 @@ from tfp_glow._types import SeedLike
 def as_seed_generator(seed: SeedLike) -> keras.random.SeedGenerator:
     """Returns a seed generator for all initializers of one network.
 
-    Initializers with the same integer seed draw the same numbers. Initializers that share a generator do not.
+    Initializers with the same integer seed draw the same numbers. Initializers that share a generator draw different
+    numbers.
 
     Args:
-      seed: an integer, a `keras.random.SeedGenerator`, which is returned unchanged, or None for Keras's global seed.
+      seed: an int; None, which means Keras's global seed; or a `keras.random.SeedGenerator`, which is returned
+        unchanged.
 
     Returns:
       A `keras.random.SeedGenerator`.
 
     Raises:
-      ValueError: if `seed` has another type.
+      ValueError: if `seed` is neither an int, None nor a `keras.random.SeedGenerator`.
     """
     if isinstance(seed, keras.random.SeedGenerator):
         return seed

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convolutions of Glow's coupling network: one with actnorm, one that starts at zero."""
+"""`NormalizedConv2D` and `ZeroConv2D`: the convolutions of Glow's coupling network."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from tfp_glow._types import Shape
 
 
 class _Conv2D(keras.Layer):
-    """A stride-1, zero-padded convolution. A learned scale per output channel is multiplied into the kernel."""
+    """A convolution with stride 1, zero padding, and a learned shift and log-scale per output channel."""
 
     def __init__(self, filters: int, kernel_size: int, kernel_initializer: keras.Initializer | str | dict,
                  **kwargs: Any) -> None:
@@ -28,8 +28,8 @@ class _Conv2D(keras.Layer):
         self.shift = self.add_weight(name="shift", shape=(self.filters,), initializer="zeros")
 
     def _convolve(self, inputs: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-        """Computes `(conv(inputs, kernel) + shift) * scale`, with a `scale` of shape `[filters]`."""
-        # `bias_add` instead of a plain addition, since TensorFlow fuses it with the operations before and after it.
+        """Computes `(conv(inputs, kernel) + shift) * scale`, where `scale` has the shape `[filters]`."""
+        # TensorFlow fuses `bias_add`, unlike a plain addition, with the operations before and after it.
         kernel, shift = self.kernel * scale, self.shift * scale
         if self.kernel_size == 1:
             pixels = tf.nn.bias_add(ops.reshape(inputs, (-1, inputs.shape[-1])) @ kernel[0, 0], shift)
@@ -48,14 +48,15 @@ class _Conv2D(keras.Layer):
 class NormalizedConv2D(_Conv2D):
     """Convolves an image and applies actnorm: `(conv(x, kernel) + shift) * exp(log_scale)`.
 
-    The convolution has stride 1 and zero padding. Call `initialize(x)` once for data-dependent initialization. It sets
-    `shift` and `log_scale`, so that each channel of the output for `x` has mean 0 and standard deviation 1.
+    The convolution has stride 1 and zero padding. `shift` and `log_scale` are learned, with one value per output
+    channel. Both start at zero. For data-dependent initialization, call `initialize(x)` once: each channel of the
+    output for the batch `x` then has mean 0 and standard deviation 1.
 
     Args:
-      filters: an integer, the number of output channels.
-      kernel_size: an integer, the height and width of the kernel in pixels.
+      filters: number of output channels, an int of at least 1.
+      kernel_size: height and width of the kernel in pixels, an int of at least 1.
       kernel_initializer: a Keras initializer of the kernel, or its name or config. Default: None, a normal
-        distribution of standard deviation 0.05.
+        distribution with mean 0 and standard deviation 0.05.
       **kwargs: further arguments of `keras.Layer`, for example `name` and `dtype`.
 
     Input shape:
@@ -94,12 +95,13 @@ class NormalizedConv2D(_Conv2D):
         return self._convolve(inputs, ops.exp(self.log_scale))
 
     def initialize(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Sets `shift` and `log_scale` from a batch of inputs, unless they are already initialized.
+        """Sets `shift` and `log_scale` from a batch, for output channels of mean 0 and standard deviation 1.
 
-        The layer must be built. A channel that is constant over the batch keeps the scale 1.
+        The layer must be built. Only the first call sets them; later calls leave them unchanged. A channel whose
+        output is constant over the batch gets mean 0 and keeps its scale of 1.
 
         Args:
-          inputs: a tensor `[batch, height, width, channels]`.
+          inputs: a batch of images, `[batch, height, width, channels]`.
 
         Returns:
           The output for `inputs`, `[batch, height, width, filters]`.
@@ -117,11 +119,12 @@ class NormalizedConv2D(_Conv2D):
 class ZeroConv2D(_Conv2D):
     """Convolves an image with a kernel that starts at zero: `(conv(x, kernel) + shift) * exp(3 * log_scale)`.
 
-    The convolution has stride 1 and zero padding. The initial output is zero, since all parameters start at zero.
+    The convolution has stride 1 and zero padding. `shift` and `log_scale` are learned, with one value per output
+    channel. All parameters start at zero, so the initial output is zero.
 
     Args:
-      filters: an integer, the number of output channels.
-      kernel_size: an integer, the height and width of the kernel in pixels. Default: 3.
+      filters: number of output channels, an int of at least 1.
+      kernel_size: height and width of the kernel in pixels, an int of at least 1. Default: 3.
       kernel_initializer: a Keras initializer of the kernel, or its name or config. Default: `"zeros"`.
       **kwargs: further arguments of `keras.Layer`, for example `name` and `dtype`.
 

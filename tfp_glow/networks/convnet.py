@@ -18,24 +18,26 @@ from tfp_glow.networks.conv_layers import NormalizedConv2D, ZeroConv2D
 class ConvNet(keras.Layer):
     """Applies three convolutions to an image, with kernels of 3x3, 1x1 and 3x3 pixels.
 
-    Actnorm and ReLU follow the first two convolutions. The last convolution starts at zero, so the initial output is
-    zero.
+    Actnorm (a learned shift and scale per channel) and ReLU follow each of the first two convolutions. The last
+    convolution starts at zero, so the initial output is zero.
 
     Args:
-      width: an integer, the number of channels of the hidden layers.
-      out_channels: an integer, the number of output channels. An `AffineCoupling` that splits `C` channels into halves
-        requires `C`.
-      seed: an integer or a `keras.random.SeedGenerator` for the kernels. Default: None, Keras's global seed.
+      width: number of hidden channels, an int of at least 1. It is not the width of the image.
+      out_channels: number of output channels, an int of at least 1. An `AffineCoupling` of images with `C`
+        channels, `C` even, requires `C` for a channel mask and `2 * C` for a checkerboard mask.
+      seed: an int or a `keras.random.SeedGenerator`, for the initial kernels. Default: None, Keras's global seed.
       dtype: dtype or dtype policy of the layer. `"mixed_bfloat16"` computes in bfloat16 with float32 weights.
         Default: None, Keras's global policy.
       **kwargs: further arguments of `keras.Layer`.
 
     Input shape:
-      `[batch, height, width, channels]`, or a pair `[kept, context]` with a context of shape `[batch, size]` or
-      `[batch, height, width, size]`. A context `[batch, size]` is repeated for every pixel.
+      `[batch, H, W, channels]`, for images of height `H` and width `W`. A coupling with a context passes a pair
+      `[kept, context]` instead. `kept` is the unchanged part of the images, `[batch, H, W, channels]`. `context` has
+      the shape `[batch, size]` or `[batch, H, W, size]`. The network repeats a context `[batch, size]` at every pixel
+      and appends the context to the channels.
 
     Output shape:
-      `[batch, height, width, out_channels]`.
+      `[batch, H, W, out_channels]`.
 
     Raises:
       ValueError: if `width` or `out_channels` is not an integer of at least 1.
@@ -72,12 +74,12 @@ class ConvNet(keras.Layer):
         return self.conv_out(hidden)
 
     def initialize(self, inputs: Inputs) -> None:
-        """Sets the actnorm parameters from a batch, in each layer that is not yet initialized.
+        """Sets the actnorm parameters of each convolution that is not initialized yet, from a batch.
 
         The network must be built.
 
         Args:
-          inputs: a batch of inputs, with the shape given in the class description.
+          inputs: a batch of images `[batch, H, W, channels]`, or a pair `[kept, context]` as in a call.
         """
         hidden = ops.relu(self.conv_in.initialize(concatenate_context(inputs)))
         self.conv_hidden.initialize(hidden)

@@ -15,24 +15,24 @@ from tfp_glow.networks.conv_layers import NormalizedConv2D
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class ImageFeatures(keras.Layer):
-    """Computes features of an integer-valued image, for couplings that are conditioned on the image.
+    """Computes features of an image with integer values, for couplings that are conditioned on the image.
 
-    The layer scales the pixels to `(-1, 1)` by `2 * (x + 1/2) / num_levels - 1`. Two 3x3 convolutions follow, each with
-    actnorm and ReLU.
+    The layer scales each value `x` to `2 * (x + 1/2) / num_levels - 1`, which is in `(-1, 1)`. Two 3x3 convolutions
+    follow. Actnorm (a learned shift and scale per channel) and ReLU follow each convolution.
 
     Args:
-      width: an integer, the number of channels of the hidden layer and of the output.
-      num_levels: an integer, the number of values of a pixel. The pixel values are `0, ..., num_levels - 1`.
-        Default: 256.
-      seed: an integer or a `keras.random.SeedGenerator` for the kernels. Default: None, Keras's global seed.
+      width: number of hidden channels and of output channels, an int of at least 1. It is not the width of the image.
+      num_levels: number of gray levels, an int of at least 1. Each channel of a pixel has a value from 0 to
+        `num_levels - 1`. Default: 256.
+      seed: an int or a `keras.random.SeedGenerator`, for the initial kernels. Default: None, Keras's global seed.
       dtype: dtype or dtype policy of the layer. Default: None, Keras's global policy.
       **kwargs: further arguments of `keras.Layer`.
 
     Input shape:
-      `[batch, height, width, channels]`, in pixel units.
+      `[batch, H, W, channels]`, for images of height `H` and width `W`.
 
     Output shape:
-      `[batch, height, width, features]`, where `features` is the argument `width`.
+      `[batch, H, W, hidden]`, where `hidden` is the argument `width`.
 
     Raises:
       ValueError: if `width` or `num_levels` is not an integer of at least 1.
@@ -59,12 +59,12 @@ class ImageFeatures(keras.Layer):
         return ops.relu(self.conv_out(ops.relu(self.conv_in(self._center(inputs)))))
 
     def initialize(self, inputs: tf.Tensor) -> None:
-        """Sets the actnorm parameters from a batch of images, in each layer that is not yet initialized.
+        """Sets the actnorm parameters of each convolution that is not initialized yet, from a batch of images.
 
         The network must be built.
 
         Args:
-          inputs: a batch of images `[batch, height, width, channels]`, in pixel units.
+          inputs: a batch of images `[batch, H, W, channels]`, with values from 0 to `num_levels - 1`.
         """
         hidden = ops.relu(self.conv_in.initialize(self._center(inputs)))
         self.conv_out.initialize(hidden)

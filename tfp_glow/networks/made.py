@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`MADE`: a dense network with masked kernels, where each output depends on earlier inputs only."""
+"""`MADE`: a dense network with masked kernels, in which each output depends on earlier inputs only."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ class MaskedDense(keras.Layer):
     """Multiplies the inputs by a masked kernel and adds a bias: `inputs @ (kernel * mask) + bias`.
 
     Args:
-      mask: a boolean array `[inputs, outputs]`, False where the kernel has no effect.
+      mask: a boolean array `[inputs, outputs]`. Where the mask is False, the kernel has no effect.
       kernel_initializer: a Keras initializer of the kernel, or its name.
       **kwargs: further arguments of `keras.Layer`.
     """
@@ -39,19 +39,22 @@ class MaskedDense(keras.Layer):
 class MADE(keras.Layer):
     """Applies a masked autoregressive network: outputs `[..., i, :]` depend on inputs `[..., :i]` only.
 
-    Every unit has a degree. Input `i` has the degree `i + 1`, and hidden unit `k` has the degree `1 + k % (size - 1)`.
-    A hidden unit depends on units of the previous layer with the same or a lower degree. The outputs for input `i`
-    depend on hidden units of a degree below `i + 1`. The last layer starts at zero.
+    The masks follow from a degree per unit. With indices from 0, input `i` has the degree `i + 1`, and unit `k` of a
+    hidden layer has the degree `1 + k % (size - 1)`. A hidden unit depends on units of the previous layer with the same
+    or a lower degree. The outputs for input `i` depend on units of the last hidden layer with a degree below `i + 1`.
+    The output layer starts at zero, so the initial output is zero.
 
-    With the default `num_outputs=2`, the outputs for an input are its shift and its log-scale. The network then fits
-    `tfp_glow.bijectors.MaskedAutoregressive` and `tfp.bijectors.MaskedAutoregressiveFlow`.
+    With the default `num_outputs=2`, `tfp_glow.bijectors.MaskedAutoregressive` and
+    `tfp.bijectors.MaskedAutoregressiveFlow` accept the network. They use its outputs `[..., i, 0]` as the shift and
+    `[..., i, 1]` as the log-scale of element `i`.
 
     Args:
-      size: an integer, the number of inputs.
-      hidden_sizes: a sequence of integers, the sizes of the hidden layers. It may be empty. Default: `(64, 64)`.
-      activation: name of a Keras activation or a callable, for the hidden layers. Default: `"relu"`.
-      num_outputs: an integer, the number of outputs per input. Default: 2.
-      seed: an integer or a `keras.random.SeedGenerator` for the kernels. Default: None, Keras's global seed.
+      size: number of inputs, an int of at least 1.
+      hidden_sizes: sizes of the hidden layers, a sequence of ints of at least 1. An empty sequence means no hidden
+        layer. Default: `(64, 64)`.
+      activation: name of a Keras activation, or a callable, for the hidden layers. Default: `"relu"`.
+      num_outputs: number of outputs per input, an int of at least 1. Default: 2.
+      seed: an int or a `keras.random.SeedGenerator`, for the initial kernels. Default: None, Keras's global seed.
       dtype: dtype or dtype policy of the layer. Default: None, Keras's global policy.
       **kwargs: further arguments of `keras.Layer`.
 
@@ -103,7 +106,7 @@ class MADE(keras.Layer):
 
 
 def _masks(size: int, hidden_sizes: Sequence[int], num_outputs: int) -> list[np.ndarray]:
-    """Returns the boolean mask `[inputs, outputs]` of each layer's kernel, computed from the degrees of the units."""
+    """Returns the boolean mask `[inputs, outputs]` of each dense layer, computed from the degrees of the units."""
     degrees = [np.arange(1, size + 1)]
     degrees += [1 + np.arange(hidden) % max(1, size - 1) for hidden in hidden_sizes]
     masks = [before[:, np.newaxis] <= after for before, after in zip(degrees, degrees[1:], strict=False)]

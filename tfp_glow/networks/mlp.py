@@ -16,22 +16,25 @@ from tfp_glow.networks._seeds import as_seed_generator
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class MLP(keras.Layer):
-    """Applies dense layers to a vector.
+    """Applies dense layers to vectors.
 
-    The last layer is linear and starts at zero, so the initial output is zero.
+    The output layer is linear and starts at zero, so the initial output is zero.
 
     Args:
-      out_features: an integer, the size of the output. An `AffineCoupling` requires twice the size of the half that it
-        changes.
-      hidden_sizes: a sequence of integers, the sizes of the hidden layers. It may be empty. Default: `(64, 64)`.
-      activation: name of a Keras activation or a callable, for the hidden layers. Default: `"relu"`.
-      seed: an integer or a `keras.random.SeedGenerator` for the kernels. Default: None, Keras's global seed.
+      out_features: size of the output, an int of at least 1. An `AffineCoupling` that changes `n` elements requires
+        `out_features=2 * n`: `n` shifts and `n` scales.
+      hidden_sizes: sizes of the hidden layers, a sequence of ints of at least 1. An empty sequence means no hidden
+        layer. Default: `(64, 64)`.
+      activation: name of a Keras activation, or a callable, for the hidden layers. Default: `"relu"`.
+      seed: an int or a `keras.random.SeedGenerator`, for the initial kernels. Default: None, Keras's global seed.
       dtype: dtype or dtype policy of the layer. `"mixed_bfloat16"` computes in bfloat16 with float32 weights.
         Default: None, Keras's global policy.
       **kwargs: further arguments of `keras.Layer`.
 
     Input shape:
-      `[batch, features]`, or a pair `[kept, context]` with a context of shape `[batch, size]`.
+      `[batch, features]`. A coupling with a context passes a pair `[kept, context]` instead. `kept` is the unchanged
+      part of the vectors, `[batch, features]`. `context` has the shape `[batch, size]`. The network concatenates the
+      two.
 
     Output shape:
       `[batch, out_features]`.

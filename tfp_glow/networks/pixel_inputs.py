@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`PixelInputs`: quantization and scaling of pixels for a network."""
+"""`PixelInputs`: rounds pixel values to integers and scales them for a network."""
 
 from typing import Any
 
@@ -13,20 +13,20 @@ from tfp_glow._types import Shape
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class PixelInputs(keras.Layer):
-    """Rounds dequantized pixels down to integers and scales the integers to `[-1, 1]`.
+    """Rounds pixel values down to integers and scales the integers to `[-1, 1]`.
 
-    Rounding removes the uniform noise of the dequantization, which carries no information. Use the layer at the input
-    of a conditioner over pixels. The layer has no gradient with respect to its input.
+    The layer computes `2 * floor(x) / (2**num_bits - 1) - 1`. Rounding down removes the dequantization noise, which
+    carries no information. Use the layer at the input of a conditioner over pixel values. The layer has no gradient
+    with respect to its input.
 
     Args:
-      num_bits: an integer, the number of bits per channel of a pixel. Default: 8.
-      mark_black: a bool. If True, the output has one additional channel per input channel. It is 1 where the integer
-        is 0, and 0 otherwise. This helps on data sets with a black background, where 0 has another meaning than 1.
-        Default: False.
+      num_bits: bits per channel value, an int of at least 1. Values are in `[0, 2**num_bits)`. Default: 8.
+      mark_black: a bool. If True, the layer appends one channel per input channel. The appended channel is 1 where the
+        integer is 0, and 0 elsewhere. This helps if 0 marks a black background. Default: False.
       **kwargs: further arguments of `keras.Layer`.
 
     Input shape:
-      `[..., channels]`, in pixel units `[0, 2**num_bits)`.
+      `[..., channels]`.
 
     Output shape:
       `[..., channels]`, or `[..., 2 * channels]` if `mark_black` is True.

@@ -17,7 +17,7 @@ from tfp_glow.networks._seeds import as_seed_generator
 class PlacedResNet(keras.Layer):
     """Applies residual blocks to an image, with a learned position embedding.
 
-    The network computes
+    For images `x` of shape `[batch, H, W, channels]`, the network computes
 
     ```
     h = conv3x3(x) + place
@@ -25,26 +25,29 @@ class PlacedResNet(keras.Layer):
     output = conv1x1(activation(h))
     ```
 
-    The parameter `place` is the position embedding, of shape `[height, width, features]`. It lets the network treat the
-    border and the middle of an image differently. The position embedding, the output layer and the convolutions
-    `second` start at zero.
+    `place` is the position embedding, a learned tensor with one vector of hidden channels per pixel. It lets the
+    network treat the border and the middle of an image differently. `second` is the second convolution of a block. The
+    position embedding, the second convolutions and the output layer start at zero, so the initial output is zero.
+
+    The position embedding fixes the image size: all images must have the height `H` and the width `W` of the images
+    that the network was built for.
 
     Args:
-      width: an integer, the number of channels of the hidden layers.
-      out_channels: an integer, the number of output channels.
-      num_blocks: an integer, the number of residual blocks.
-      second_kernel: the height and width in pixels of the second kernel of each block, 1 or 3. Default: 1.
-      activation: name of a Keras activation or a callable. Default: `"relu"`.
-      seed: an integer or a `keras.random.SeedGenerator` for the kernels. Default: None, Keras's global seed.
+      width: number of hidden channels, an int of at least 1. It is not the width of the image.
+      out_channels: number of output channels, an int of at least 1.
+      num_blocks: number of residual blocks, an int of at least 1.
+      second_kernel: height and width in pixels of the kernel of each second convolution, 1 or 3. Default: 1.
+      activation: name of a Keras activation, or a callable. Default: `"relu"`.
+      seed: an int or a `keras.random.SeedGenerator`, for the initial kernels. Default: None, Keras's global seed.
       dtype: dtype or dtype policy of the layer. `"mixed_bfloat16"` computes in bfloat16 with float32 weights, except in
         the output layer, which computes in float32. Default: None, Keras's global policy.
       **kwargs: further arguments of `keras.Layer`.
 
     Input shape:
-      `[batch, height, width, channels]`.
+      `[batch, H, W, channels]`, for images of height `H` and width `W` in pixels.
 
     Output shape:
-      `[batch, height, width, out_channels]`.
+      `[batch, H, W, out_channels]`.
 
     Raises:
       ValueError: if `width`, `out_channels` or `num_blocks` is not an integer of at least 1.

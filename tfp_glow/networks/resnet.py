@@ -20,7 +20,7 @@ from tfp_glow.networks.weight_norm import WeightNormConv2D
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class ResNet(keras.Layer):
-    """Applies a residual network of weight-normalized convolutions, with a skip connection from every block.
+    """Applies a residual network of weight-normalized convolutions, with a skip connection from each block to the end.
 
     The network computes
 
@@ -33,36 +33,39 @@ class ResNet(keras.Layer):
     output = [shift, factor * tanh(raw)]
     ```
 
-    where `bn` is batch normalization and `factor` is a learned scalar. The output fits the elementwise transform
-    `Affine("exp")`.
+    where `bn` is batch normalization and `factor` is a learned scalar. `[a, b]` concatenates along the channels, and
+    `shift, raw = ...` splits the channels into halves. The elementwise transform `tfp_glow.transforms.Affine("exp")`
+    uses the halves of the output as shift and log-scale.
 
     Args:
-      width: an integer, the number of channels of the hidden layers.
-      out_channels: an integer, the number of output channels, which must be even.
-      num_blocks: an integer, the number of residual blocks.
-      mask: an array `[height, width, 1]` of numbers, 1 at the kept pixels of a checkerboard and 0 at the others. The
-        network appends it to the inputs. It also doubles the inputs, since half of them are zero. Default: None, no
-        mask.
+      width: number of hidden channels, an int of at least 1. It is not the width of the image.
+      out_channels: number of output channels, an even int of at least 2.
+      num_blocks: number of residual blocks, an int of at least 1.
+      mask: an array `[H, W, 1]` of numbers, for a coupling with a checkerboard mask: 1 at the kept pixels and 0 at the
+        changed pixels. The network doubles `bn(x)`, since half of the pixels of `x` are zero. It also appends the mask
+        to the input channels of the first convolution. Default: None, no mask.
       batch_norm: a bool. If False, the network has no batch normalization, and the first convolution of each block
         has a bias. Default: True.
-      factor: a number, the initial value of the learned factor. Default: 1.0.
-      regularizer: a Keras regularizer of the convolutions' scales and of the factor, or its name or config.
+      factor: initial value of the learned `factor`, a number. Default: 1.0.
+      regularizer: a Keras regularizer of the learned scales of the convolutions and of `factor`, or its name or config.
         Default: None, no regularization.
-      seed: an integer or a `keras.random.SeedGenerator` for the kernels. Default: None, Keras's global seed.
+      seed: an int or a `keras.random.SeedGenerator`, for the initial kernels. Default: None, Keras's global seed.
       dtype: dtype or dtype policy of the layer. `"mixed_bfloat16"` computes in bfloat16 with float32 weights.
         Default: None, Keras's global policy.
       **kwargs: further arguments of `keras.Layer`.
 
     Input shape:
-      `[batch, height, width, channels]`, or a pair `[kept, context]` with a context of shape `[batch, size]` or
-      `[batch, height, width, size]`. A context `[batch, size]` is repeated for every pixel.
+      `[batch, H, W, channels]`, for images of height `H` and width `W`. A coupling with a context passes a pair
+      `[kept, context]` instead. `kept` is the unchanged part of the images, `[batch, H, W, channels]`. `context` has
+      the shape `[batch, size]` or `[batch, H, W, size]`. The network repeats a context `[batch, size]` at every pixel
+      and appends the context to the channels.
 
     Output shape:
-      `[batch, height, width, out_channels]`.
+      `[batch, H, W, out_channels]`.
 
     Raises:
       ValueError: if `width`, `out_channels` or `num_blocks` is not an integer of at least 1, or `out_channels` is odd.
-      ValueError: if `mask` is not an array `[height, width, 1]` of numbers.
+      ValueError: if `mask` is not an array `[H, W, 1]` of numbers.
       ValueError: if `batch_norm` is not a bool, or if `factor` is not a real number.
 
     References:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`ScaledTanh`: the bounded log-scale of RealNVP, a learned factor times a hyperbolic tangent."""
+"""`ScaledTanh`: a learned factor times a hyperbolic tangent, which bounds the log-scale of RealNVP."""
 
 from typing import Any
 
@@ -15,12 +15,13 @@ from tfp_glow._types import PolicyLike, Shape
 class ScaledTanh(keras.Layer):
     """Bounds the second half of the channels: maps `[shift, raw]` to `[shift, factor * tanh(raw)]`.
 
-    `factor` is one learned scalar, which bounds the log-scale of a coupling. The output fits the elementwise transform
-    `Affine("exp")`.
+    `shift` and `raw` are the first and the second half of the channels. `factor` is one learned scalar. In the
+    output, the second half is between `-factor` and `factor`. The elementwise transform
+    `tfp_glow.transforms.Affine("exp")` uses the halves of the output as shift and log-scale.
 
     Args:
-      factor: a number, the initial value of the learned factor. Default: 1.0.
-      regularizer: a Keras regularizer of the factor, or its name or config. Default: None, no regularization.
+      factor: initial value of the learned `factor`, a number. Default: 1.0.
+      regularizer: a Keras regularizer of `factor`, or its name or config. Default: None, no regularization.
       dtype: dtype or dtype policy of the layer. Default: None, Keras's global policy.
       **kwargs: further arguments of `keras.Layer`.
 

@@ -16,15 +16,16 @@ from tfp_glow._types import Shape
 class WeightNormConv2D(keras.Layer):
     """Convolves an image with the weight-normalized kernel `scale * direction / ||direction||`.
 
-    Each filter has its own scale and its own norm. The convolution has stride 1 and zero padding.
+    The parameter `direction` has the shape of the kernel, `[kernel_size, kernel_size, channels, filters]`. The norm and
+    the learned `scale` have one value per output channel. The convolution has stride 1 and zero padding.
 
     Args:
-      filters: an integer, the number of output channels.
-      kernel_size: an integer, the height and width of the kernel in pixels.
-      use_scale: a bool. If False, the scale is 1 instead of learned, which suffices before a normalization.
+      filters: number of output channels, an int of at least 1.
+      kernel_size: height and width of the kernel in pixels, an int of at least 1.
+      use_scale: a bool. If False, `scale` is 1 and not learned, which suffices if a normalization follows.
         Default: True.
       use_bias: a bool. If True, the layer adds a learned bias. Default: True.
-      kernel_initializer: a Keras initializer of the direction, or its name or config. Default: `"random_uniform"`.
+      kernel_initializer: a Keras initializer of `direction`, or its name or config. Default: `"random_uniform"`.
       regularizer: a Keras regularizer of `scale`, or its name or config. Default: None, no regularization.
       **kwargs: further arguments of `keras.Layer`, for example `name` and `dtype`.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Elementwise transforms: what couplings and autoregressive bijectors do to each changed element."""
+"""Elementwise transforms: functions that couplings and autoregressive bijectors apply to each changed element."""
 
 from tfp_glow.transforms.additive import Additive
 from tfp_glow.transforms.affine import Affine

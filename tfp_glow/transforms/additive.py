@@ -5,10 +5,12 @@ import tensorflow as tf
 
 
 class Additive:
-    """Adds a shift that the conditioner computes; the log-determinant is 0.
+    """Adds a shift that the conditioner computes. The log-determinant is 0.
 
     * forward: `y = x + shift`;
     * inverse: `x = y - shift`.
+
+    The conditioner returns one number per element, the shift. So its output `raw` has the shape of `x` and `y`.
 
     References:
       Dinh, Krueger and Bengio, *NICE*, 2015, section 3.2.
@@ -22,9 +24,9 @@ class Additive:
     num_parameters = 1
 
     def forward(self, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, None]:
-        """Returns `(x + raw, None)`; `raw` has the shape of `x`."""
+        """Returns `(x + raw, None)`. `raw`, the shift, has the shape of `x`. None means a log-determinant of 0."""
         return x + raw, None
 
     def inverse(self, y: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, None]:
-        """Returns `(y - raw, None)`; `raw` has the shape of `y`."""
+        """Returns `(y - raw, None)`. `raw`, the shift, has the shape of `y`. None means a log-determinant of 0."""
         return y - raw, None

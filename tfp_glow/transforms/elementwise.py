@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an elementwise transform is, and its form as a TFP bijector."""
+"""The protocol of elementwise transforms, and a TFP bijector that applies one."""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -9,14 +9,16 @@ from tensorflow_probability import bijectors as tfb
 
 @runtime_checkable
 class ElementwiseTransform(Protocol):
-    """An invertible function of single numbers, whose parameters a conditioner computes.
+    """An invertible function of one number, whose parameters a conditioner computes.
 
-    A coupling and an autoregressive bijector apply it to each changed element. Any object with these members is an
-    elementwise transform; it needs no base class.
+    Couplings and autoregressive bijectors apply it to each changed element. Any object with the attribute
+    `num_parameters` and the methods `forward` and `inverse` is an elementwise transform. It needs no base class.
+
+    For elements `[..., size]` the conditioner returns `raw`, `[..., num_parameters * size]`. The last axis of `raw` is
+    a concatenation of `num_parameters` blocks: `raw[..., j * size + i]` is parameter `j` of element `i`.
 
     Attributes:
-      num_parameters: number of parameters per element. A conditioner returns `raw`, whose last axis holds
-        `num_parameters` blocks, each as wide as the last axis of the changed elements.
+      num_parameters: number of parameters per element, an int.
     """
 
     num_parameters: int
@@ -29,7 +31,8 @@ class ElementwiseTransform(Protocol):
           raw: output of the conditioner, `[..., num_parameters * size]`.
 
         Returns:
-          `(y, log dy/dx)`, both `[..., size]`. None in place of the log-derivative means 0.
+          `(y, log |dy/dx|)`, both `[..., size]`: the log-determinant is per element, not summed. None in its place
+          means 0.
         """
 
     def inverse(self, y: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
@@ -40,16 +43,17 @@ class ElementwiseTransform(Protocol):
           raw: output of the conditioner, `[..., num_parameters * size]`.
 
         Returns:
-          `(x, log dx/dy)`, both `[..., size]`. None in place of the log-derivative means 0.
+          `(x, log |dx/dy|)`, both `[..., size]`: the log-determinant is per element, not summed. None in its place
+          means 0.
         """
 
 
 class ElementwiseBijector(tfb.Bijector):
-    """An elementwise transform with given parameters, as a `tfb.Bijector` over single numbers.
+    """A `tfb.Bijector` over single numbers that applies an elementwise transform with fixed parameters.
 
     Args:
       transform: an `ElementwiseTransform`.
-      raw: its parameters, `[..., num_parameters * size]`.
+      raw: parameters of the transform for inputs `[..., size]`, a tensor `[..., transform.num_parameters * size]`.
       name: name of the bijector.
     """
 
@@ -70,7 +74,7 @@ class ElementwiseBijector(tfb.Bijector):
 
 
 def check_transform(transform: Any) -> ElementwiseTransform:
-    """Returns `transform`, or raises `ValueError` if it is no elementwise transform."""
+    """Returns `transform`, or raises `ValueError` if it does not have the members of `ElementwiseTransform`."""
     if isinstance(transform, type) or not isinstance(transform, ElementwiseTransform):
         raise ValueError("Argument `transform` must be an elementwise transform, such as Additive() or "
                          f"Affine(); received {transform!r}.")

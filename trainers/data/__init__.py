@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data sets: `load` opens the set that a spec names, `dataset` makes batches of it."""
+"""Data sets of the trainers: `load` opens a data set by its spec, `dataset` returns its batches."""
 
 from trainers.data.image_data import SPLITS, ImageData
 from trainers.data.pipeline import dataset, num_batches

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`array:FILE`: a table of numbers from a `.npy` or `.csv` file, with one example per row."""
+"""The data sets `array:FILE`: a table of numbers from a `.npy` or `.csv` file, one example per row."""
 
 import csv
 import pathlib
@@ -13,22 +13,22 @@ _MIN_ROWS = 4  # Two for train, one for validation and one for test.
 
 
 def load(path: str) -> VectorData:
-    """Reads a table and splits its rows.
+    """Reads a table of numbers from a file and splits its rows into train, validation and test.
 
-    The rows are put into the order `prepared_sets.fixed_permutation`. The last tenth is the test split, and the last
-    tenth of the remaining rows is the validation split.
+    The rows are shuffled with a fixed seed, so a file always gives the same splits. The last tenth of the shuffled rows
+    is the test split, and the last tenth of the remaining rows is the validation split; each has at least one row.
 
     Args:
-      path: path of a `.npy` file with a real array `[rows, columns]`, or of a `.csv` file in UTF-8. A `.csv` file
-        separates its columns by commas. Its first row may hold column titles.
+      path: str, path of a `.npy` file that holds an array `[rows, columns]` of integers or floats, or of a `.csv` file
+        in UTF-8. Commas separate the columns of a `.csv` file, and its first row may hold column titles.
 
     Returns:
-      A `VectorData` with the unscaled rows in float32. The flow standardizes them by the `statistics` of the training
-      split.
+      A `VectorData` whose vectors are the rows, unscaled, in float32. Its name is the file name without the ending.
 
     Raises:
-      ValueError: if the file is missing, corrupt or of another type; if it holds no table of finite numbers with at
-        least 4 rows; or if a column is constant.
+      ValueError: if the file does not exist, has another ending than `.npy` and `.csv`, or cannot be parsed; if the
+        table does not hold finite numbers only, or has fewer than 4 rows; if a column is constant in the training
+        split, or its standard deviation is not finite in float32.
     """
     file = pathlib.Path(path).expanduser()
     if not file.is_file():
@@ -38,7 +38,7 @@ def load(path: str) -> VectorData:
         raise ValueError(f"data: array file must be .npy or .csv; got {path}")
     table = readers[file.suffix.lower()](file)
     if table.ndim != 2 or table.dtype.kind not in "fiu" or 0 in table.shape:
-        raise ValueError(f"data: {path} must hold real numbers in rows and columns; got shape {table.shape}, "
+        raise ValueError(f"data: {path} must hold real numbers in rows and columns; got shape {table.shape} and dtype "
                          f"{table.dtype}")
     table = table.astype(np.float64)
     if not np.isfinite(table).all():
@@ -55,8 +55,8 @@ def load(path: str) -> VectorData:
     data = VectorData(file.stem, {"train": train, "validation": validation, "test": test})
     for column, deviation in enumerate(data.statistics[1]):
         if not 0 < deviation < np.inf:
-            raise ValueError(f"data: column {column + 1} of {path} must vary within float32; its standard deviation is "
-                             f"{deviation}")
+            raise ValueError(f"data: column {column + 1} of {path} must vary, and its values must not be too large for "
+                             f"float32; its standard deviation is {deviation}")
     return data
 
 
@@ -68,7 +68,10 @@ def _read_npy(file: pathlib.Path) -> np.ndarray:
 
 
 def _read_csv(file: pathlib.Path) -> np.ndarray:
-    """Reads the numbers of a CSV file without blank lines and the row of titles; error messages count the others."""
+    """Reads the numbers of a CSV file, except blank lines and a row of titles.
+
+    The row numbers in error messages do not count blank lines and the row of titles.
+    """
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
             rows = [row for row in csv.reader(lines, skipinitialspace=True, strict=True) if not _is_blank(row)]

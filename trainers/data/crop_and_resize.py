@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Central crop and resize, which give images of different sizes one size."""
+"""`CropAndResize`: a central crop and a resize that give all images of a data set one size."""
 
 import dataclasses
 import numbers
@@ -9,15 +9,15 @@ import tensorflow as tf
 
 @dataclasses.dataclass(frozen=True)
 class CropAndResize:
-    """Cuts the central square out of an image, then resizes it.
+    """Cuts the central square out of an image, then resizes the square.
 
-    Without `crop` and `resize` the image stays as it is.
+    If both attributes are None, images stay as they are.
 
     Attributes:
-      crop: int, side of the central square in pixels, at least 1. Default None: with `resize`, the largest central
-        square, so that the aspect ratio stays; without `resize`, the whole image.
-      resize: int, side of the result in pixels, at least 1. Each new pixel is the rounded mean of the area that it
-        covers. Default None: no resize.
+      crop: int, side in pixels of the central square, at least 1. Default None: the largest central square if `resize`
+        is given, otherwise the whole image.
+      resize: int, side in pixels to which the square is resized, at least 1. Each new pixel is the mean of the area
+        that it covers in the square, rounded to an integer. Default None: no resize.
 
     Raises:
       ValueError: if `crop` or `resize` is neither None nor an integer of at least 1.
@@ -42,22 +42,22 @@ class CropAndResize:
 
     @property
     def output_side(self) -> int | None:
-        """Height and width of each result in pixels, or None if images keep their size."""
+        """Height and width in pixels of each resulting image, an int; None if images keep their size."""
         return self.resize or self.crop
 
     def output_size(self, height: int, width: int, image_name: str) -> tuple[int, int]:
-        """Computes the size of a result.
+        """Computes the size of an image after crop and resize.
 
         Args:
-          height: height of the image in pixels.
-          width: width of the image in pixels.
-          image_name: name of the image, for the error message.
+          height: int, height of the image in pixels.
+          width: int, width of the image in pixels.
+          image_name: str, name of the image for the error message, such as its path.
 
         Returns:
-          `(height, width)` of the result in pixels.
+          `(height, width)` in pixels, two ints.
 
         Raises:
-          ValueError: if the crop is larger than the image.
+          ValueError: if `crop` is greater than the height or the width of the image.
         """
         if self.crop is not None and self.crop > min(height, width):
             raise ValueError(f"crop: must not be larger than an image; {image_name} is {width}x{height}; "
@@ -65,16 +65,16 @@ class CropAndResize:
         return (self.output_side, self.output_side) if self.output_side else (height, width)
 
     def __call__(self, image: tf.Tensor) -> tf.Tensor:
-        """Crops and resizes an image.
+        """Crops and resizes one image.
 
         Args:
-          image: uint8 `[H, W, C]`.
+          image: uint8 tensor `[height, width, channels]`.
 
         Returns:
-          uint8 `[output_side, output_side, C]`, or `image` itself without crop and resize.
+          A uint8 tensor `[output_side, output_side, channels]`. If `crop` and `resize` are None, it is `image` itself.
 
         Raises:
-          tf.errors.InvalidArgumentError: if the crop is larger than the image.
+          tf.errors.InvalidArgumentError: if `crop` is greater than the height or the width of the image.
         """
         if self.output_side is None:
             return image

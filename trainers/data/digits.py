@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`digits`: the 1,797 handwritten digits of scikit-learn, 8x8 pixels with 17 gray levels."""
+"""The data set `digits`: the 1,797 handwritten digits of scikit-learn, 8x8 pixels with 17 gray levels."""
 
 import sklearn.datasets
 
@@ -12,20 +12,21 @@ _NUM_TRAIN = 1500
 
 
 def load(data_dir: str | None = None, crop_and_resize: CropAndResize = ORIGINAL_SIZE) -> ImageData:
-    """Opens scikit-learn's digits.
+    """Opens the handwritten digits of scikit-learn as a data set.
 
-    The splits are fixed. With `order = numpy.random.RandomState(0).permutation(1797)`, train is `order[:1350]`,
-    validation is `order[1350:1500]` and test is `order[1500:]` (297 digits).
+    The splits are fixed. They are slices of `order = numpy.random.RandomState(0).permutation(1797)`, an order of
+    scikit-learn's indices: train is `order[:1350]`, validation is `order[1350:1500]` and test is `order[1500:]`.
 
     Args:
-      data_dir: directory of prepared sets. Default None: see `prepared_sets.cache_dir`.
-      crop_and_resize: crop and resize of each image. Default: none.
+      data_dir: str, directory in which the images are stored at the first call, in the format of TFDS. Default None:
+        `$TFP_GLOW_DATA_DIR`, or `~/.cache/tfp_glow` if this variable is not set.
+      crop_and_resize: `CropAndResize` that is applied to each image. Default: images stay as they are.
 
     Returns:
-      An `ImageData` with `num_levels` 17 and ten classes. Its `image_shape` is (8, 8, 1) without crop and resize.
+      An `ImageData` with 17 gray levels and ten classes. Its image shape is (8, 8, 1) without crop and resize.
 
     Raises:
-      ValueError: if the crop is larger than an image, or `data_dir` is not writable.
+      ValueError: if the crop is larger than 8 pixels, or `data_dir` is not writable.
     """
     bunch = sklearn.datasets.load_digits()
     images = bunch.images.astype("uint8")[..., None]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`idx:DIR`: image sets in the IDX format of MNIST, plain or gzipped."""
+"""The data sets `idx:DIR`: directories of images in the IDX format of MNIST, plain or gzipped."""
 
 import gzip
 import math
@@ -18,23 +18,34 @@ _PREFIXES = {"train": "train", "test": "t10k"}
 
 
 def load(directory: str, data_dir: str | None = None, crop_and_resize: CropAndResize = ORIGINAL_SIZE) -> ImageData:
-    """Opens the files `{train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz]` of a directory.
+    """Opens a directory of IDX files as a data set.
 
-    Only the train images are required. Without `t10k` files, the test split is the last tenth of train. The train
-    images are stored in the order `prepared_sets.fixed_permutation`, and the validation split is cut from their end.
+    The directory holds files with the names of MNIST. Each may be gzipped, with the ending `.gz`, and may have a dot
+    instead of the hyphen before `idx`:
+
+    - `train-images-idx3-ubyte`: the training images. Only this file is required.
+    - `train-labels-idx1-ubyte`: the labels of the training images.
+    - `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte`: the test images and their labels.
+
+    The training images are shuffled with a fixed seed, so a directory always gives the same splits. Without test
+    images, the test split is the last tenth of the shuffled images. The validation split is the last tenth of the
+    remaining images.
 
     Args:
-      directory: directory of the files.
-      data_dir: directory of prepared sets. Default None: see `prepared_sets.cache_dir`.
-      crop_and_resize: crop and resize of each image. Default: none.
+      directory: str, path of the directory.
+      data_dir: str, directory in which the images are stored at the first call, in the format of TFDS. Default None:
+        `$TFP_GLOW_DATA_DIR`, or `~/.cache/tfp_glow` if this variable is not set.
+      crop_and_resize: `CropAndResize` that is applied to each image. Default: images stay as they are.
 
     Returns:
-      An `ImageData` with one channel. Its classes are the integers from 0 to the largest train label.
+      An `ImageData` with one channel and 256 gray levels. Its classes are named `"0"`, `"1"`, ..., up to the largest
+      training label. Without label files it has no labels.
 
     Raises:
-      ValueError: if the directory or the train images are missing; if a file is corrupt; if images and labels do not
-        match; if train and test images differ in size; if the crop is larger than an image; or if `data_dir` is not
-        writable.
+      ValueError: if the directory or the training images do not exist; if a file is corrupt; if one split has labels
+        and the other one does not; if the numbers of images and labels differ; if a test label is greater than all
+        training labels; if training and test images differ in size; if the crop is larger than an image; or if
+        `data_dir` is not writable.
     """
     root = pathlib.Path(directory).expanduser()
     if not root.is_dir():
@@ -46,11 +57,12 @@ def load(directory: str, data_dir: str | None = None, crop_and_resize: CropAndRe
     }
     files = {key: path for key, path in found.items() if path is not None}
     if ("train", "images") not in files:
-        raise ValueError(f"data: {directory} holds no train-images-idx3-ubyte, plain or .gz")
+        raise ValueError(f"data: {directory} must hold train-images-idx3-ubyte, plain or with the ending .gz")
     present = [split for split in _PREFIXES if (split, "images") in files]
     labeled = [split for split in _PREFIXES if (split, "labels") in files]
     if labeled and labeled != present:
-        raise ValueError(f"data: {directory} has images of {present} but labels of {labeled}")
+        raise ValueError(f"data: {directory} must have labels for all splits with images, or for none; "
+                         f"got images of {', '.join(present)} and labels of {', '.join(labeled)}")
 
     raw = {key: path.read_bytes() for key, path in files.items()}
     arrays = {key: parse_idx(raw[key], 3 if key[1] == "images" else 1, path) for key, path in files.items()}
@@ -88,19 +100,20 @@ def load(directory: str, data_dir: str | None = None, crop_and_resize: CropAndRe
 def parse_idx(raw: bytes, rank: int, path: pathlib.Path) -> np.ndarray:
     """Parses the bytes of an IDX file.
 
-    The format is a big-endian int32 magic number `0x0800 + rank`, then `rank` int32 sizes, then the values, one byte
-    per value in row-major order.
+    A file has the magic number `0x0800 + rank`, then `rank` sizes, then the values in row-major order. The magic number
+    and the sizes are big-endian 32-bit integers. Each value is one byte.
 
     Args:
-      raw: content of the file; it is gzipped if `path` ends in `.gz`.
-      rank: rank of the array, 3 for images and 1 for labels.
-      path: path of the file, for its ending and for error messages.
+      raw: bytes, content of the file, gzipped if `path` ends in `.gz`.
+      rank: int, rank of the array: 3 for images, 1 for labels.
+      path: `pathlib.Path` of the file. Only its ending is used, and its name in error messages.
 
     Returns:
-      A uint8 array of rank `rank`.
+      A uint8 array: `[N, height, width]` for images, `[N]` for labels.
 
     Raises:
-      ValueError: if the magic number, the sizes or the length of the file is wrong, or gzip cannot decompress it.
+      ValueError: if gzip cannot decompress `raw`, if the magic number is wrong, if a size is 0, or if the number of
+        values is not the product of the sizes.
     """
     try:
         data = gzip.decompress(raw) if path.suffix == ".gz" else raw
@@ -119,6 +132,9 @@ def parse_idx(raw: bytes, rank: int, path: pathlib.Path) -> np.ndarray:
 
 
 def _find(root: pathlib.Path, stem: str, rank: int) -> pathlib.Path | None:
-    """Returns the path of a file in either usual spelling, plain before gzipped, or None."""
+    """Returns the path of `{stem}-idx{rank}-ubyte`, or of the first spelling of it that exists, or None.
+
+    The other spellings have a dot before `idx`, the ending `.gz`, or both.
+    """
     names = [f"{stem}{mark}idx{rank}-ubyte{ending}" for ending in ("", ".gz") for mark in "-."]
     return next((root / name for name in names if (root / name).is_file()), None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`ImageData`: the shape, labels and splits of an image set."""
+"""`ImageData`: a set of integer images with its shape, class names and splits."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -11,19 +11,21 @@ SPLITS = ("train", "validation", "test")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageData:
-    """An image set: integer images of one size, in three disjoint splits.
+    """A set of integer images of one size, in the disjoint splits `"train"`, `"validation"` and `"test"`.
 
-    The train and test splits of a set are used as they are. A missing test split is the last tenth of train, at least
-    one image. A missing validation split is the last tenth of the remaining train images. Sets of the TFDS catalog
-    with a validation split and no test split, such as ImageNet, use the validation split as test split. The papers
-    do so, too.
+    `trainers.data.load` returns such sets; users do not call the constructor. Splits that the source of the images has
+    are used as they are. A missing test split is the last tenth of the training images, at least one image. A missing
+    validation split is the last tenth of the remaining training images. One rule differs for the TFDS catalog: if a set
+    has a validation split and no test split, such as ImageNet, its validation split becomes the test split.
 
     Attributes:
-      name: short name, for titles and file names.
-      image_shape: `(height, width, channels)`.
-      num_levels: number of gray levels of a pixel; pixels are integers in `[0, num_levels)`.
-      label_names: name of each class, or None if the set has no labels.
-      attribute_names: name of each yes-or-no attribute of the images, see `labeled_by`. Default: none.
+      name: str, short name of the set, for titles and file names.
+      image_shape: `(height, width, channels)`, three ints; height and width are in pixels.
+      num_levels: int, number of gray levels. Each channel value is an integer in `[0, num_levels)`.
+      label_names: tuple of the name of each class, or None if the set has no labels. Label `k` is the class
+        `label_names[k]`.
+      attribute_names: tuple of the names of the attributes that each image has or does not have, such as `"Smiling"`
+        in `celeb_a`. `labeled_by` returns a set with one of them as the label. Default: the empty tuple.
     """
 
     name: str
@@ -36,27 +38,27 @@ class ImageData:
 
     @property
     def num_classes(self) -> int | None:
-        """Number of classes, or None if the set has no labels."""
+        """Number of classes, an int; None if the set has no labels."""
         return None if self.label_names is None else len(self.label_names)
 
     @property
     def event_shape(self) -> tuple[int, int, int]:
-        """`image_shape`, under the name that `VectorData` has too."""
+        """Shape of one example: `image_shape`. `VectorData` has a property of the same name."""
         return self.image_shape
 
     @property
     def description(self) -> str:
-        """The kind of example, for titles, such as `"images 8x8x1"`."""
+        """A phrase for messages that names the kind and shape of the examples, such as `"images 8x8x1"`."""
         return f"images {'x'.join(map(str, self.image_shape))}"
 
     @property
     def true_entropy(self) -> None:
-        """None: the true density of images is unknown."""
+        """None, because the true density of images is unknown. `VectorData` has a property of the same name."""
         return None
 
     @property
     def num_bits(self) -> int:
-        """Bits per pixel value: the smallest b with `2**b >= num_levels`."""
+        """Bits per channel value: the smallest integer `b` with `2**b >= num_levels`."""
         return (self.num_levels - 1).bit_length()
 
     def num_examples(self, split: str) -> int:
@@ -65,20 +67,23 @@ class ImageData:
         Args:
           split: `"train"`, `"validation"` or `"test"`.
 
+        Returns:
+          An int.
+
         Raises:
           ValueError: if `split` is another string.
         """
         return int(self.examples(split).cardinality())
 
     def examples(self, split: str) -> tf.data.Dataset:
-        """Returns the examples of a split in stored order.
+        """Returns the images and labels of a split, in the order in which they are stored.
 
         Args:
           split: `"train"`, `"validation"` or `"test"`.
 
         Returns:
-          A `tf.data.Dataset` of pairs: a uint8 image `[H, W, C]` and an int64 label `[]`. The label is 0 in a set
-          without labels.
+          A `tf.data.Dataset` of pairs `(image, label)`: a uint8 tensor `[height, width, channels]` and an int64 scalar.
+          All labels are 0 in a set without labels.
 
         Raises:
           ValueError: if `split` is another string.
@@ -88,16 +93,17 @@ class ImageData:
         return self._splits[split]
 
     def labeled_by(self, attribute: str) -> "ImageData":
-        """Labels the images by an attribute.
+        """Returns a set of the same images with an attribute as their label.
 
         Args:
-          attribute: one of `attribute_names`, such as `"Smiling"`.
+          attribute: str, one of `attribute_names`, such as `"Smiling"`.
 
         Returns:
-          An `ImageData` of the same images. The label is 1 for images with the attribute and 0 for the others.
+          An `ImageData` with the classes `"not ATTRIBUTE"` and `"ATTRIBUTE"`. The label is 1 for images that have the
+          attribute and 0 for the others.
 
         Raises:
-          ValueError: if the set does not have the attribute.
+          ValueError: if `attribute` is not in `attribute_names`.
         """
         if attribute not in self.attribute_names or self._relabel is None:
             known = ", ".join(self.attribute_names) or "none"

@@ -1,19 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`folder:DIR`: a directory of PNG and JPEG files.
-
-It has one of three layouts:
-
-- `DIR/train/CLASS/*.png`, optionally with `DIR/test/...` and `DIR/validation/...`:
-  `tfds.folder_dataset.ImageFolder` reads the files in place;
-- `DIR/CLASS/*.png`: images with labels, without splits;
-- `DIR/*.png`: images without labels and splits.
-
-In the last two layouts the files are stored, bytes unchanged, in the order `prepared_sets.fixed_permutation` of their
-sorted paths. The test and validation splits are cut from the end.
-
-The set has one channel if every image is gray (Pillow's modes 1, L and LA). Otherwise every image is read as RGB. An
-alpha channel is dropped.
-"""
+"""The data sets `folder:DIR`: directories of PNG and JPEG files, with or without classes and splits."""
 
 import concurrent.futures
 import io
@@ -35,19 +21,36 @@ _GRAY_MODES = ("1", "L", "LA")
 
 
 def load(directory: str, data_dir: str | None = None, crop_and_resize: CropAndResize = ORIGINAL_SIZE) -> ImageData:
-    """Opens a directory of images, after it has decoded each of them once to find corrupt files.
+    """Opens a directory of images as a data set.
+
+    The images are the files with the ending `.png`, `.jpg` or `.jpeg`. The directory has one of three layouts:
+
+    - `DIR/SPLIT/CLASS/*.png`: images with splits and labels. SPLIT is `train`, `validation` or `test`; `train` is
+      required. TFDS reads these files in place.
+    - `DIR/CLASS/*.png`: images with labels and without splits.
+    - `DIR/*.png`: images without labels and splits.
+
+    In the second and the third layout, the files are copied to `data_dir` at the first call, in an order with a fixed
+    seed. The same files therefore always give the same splits: the last tenth is the test split, and the last tenth of
+    the remaining images is the validation split.
+
+    Each file is decoded at every call, to find corrupt files. If all images are gray, the set has one channel.
+    Otherwise all images are read as RGB. Alpha channels are dropped.
 
     Args:
-      directory: path of a directory in one of the layouts of this module.
-      data_dir: directory of prepared sets. Default None: see `prepared_sets.cache_dir`.
-      crop_and_resize: crop and resize of each image; with either of them, the image sizes may differ. Default: none.
+      directory: str, path of the directory.
+      data_dir: str, directory in which the images are stored, in the format of TFDS. Default None:
+        `$TFP_GLOW_DATA_DIR`, or `~/.cache/tfp_glow` if this variable is not set.
+      crop_and_resize: `CropAndResize` that is applied to each image. With a crop or a resize, the files may differ in
+        size. Default: images stay as they are.
 
     Returns:
-      An `ImageData`. Its classes are the sorted names of the class directories.
+      An `ImageData` with 256 gray levels. Its classes are the sorted names of the directories CLASS.
 
     Raises:
-      ValueError: if there is no image; if the layout mixes two of the three; if an image is corrupt, has 16 bits per
-        channel, is smaller than the crop or has another size than the first; or if `data_dir` is not writable.
+      ValueError: if there are no images or too few for three splits; if images are in the places of two layouts; if an
+        image is corrupt, has 16 bits per channel value, or is smaller than the crop; if images differ in size without
+        crop and resize; or if `data_dir` is not writable.
     """
     root = pathlib.Path(directory).expanduser()
     if not root.is_dir():
@@ -57,7 +60,8 @@ def load(directory: str, data_dir: str | None = None, crop_and_resize: CropAndRe
         paths = [path for path in sorted(root.glob("*/*/*")) if _is_image(path)]
         misplaced = next(filter(_is_image, sorted(root.glob("*/*"))), None)
         if misplaced:
-            raise ValueError(f"data: beside {root / 'train'} images must be in SPLIT/CLASS/; found {misplaced}")
+            raise ValueError(f"data: all images must be in SPLIT/CLASS/, because {root / 'train'} exists; "
+                             f"found {misplaced}")
         shape, _ = _check_images(paths, f"{directory}/SPLIT/CLASS", crop_and_resize)
         builder = tfds.folder_dataset.ImageFolder(str(root), shape=shape, dtype=tf.uint8)
         return image_data_from_builder(builder, name, crop_and_resize=crop_and_resize)
@@ -65,7 +69,7 @@ def load(directory: str, data_dir: str | None = None, crop_and_resize: CropAndRe
     unlabeled = [path for path in sorted(root.iterdir()) if _is_image(path)]
     labeled = [path for path in sorted(root.glob("*/*")) if _is_image(path)]
     if unlabeled and labeled:
-        raise ValueError("data: either all images or none must be in class folders; "
+        raise ValueError("data: either all images or none must be in class directories; "
                          f"got {unlabeled[0]} and {labeled[0]}")
     paths = unlabeled or labeled
     shape, fingerprint = _check_images(paths, directory, crop_and_resize, root)
@@ -96,9 +100,15 @@ def _check_images(
 ) -> tuple[tuple[int | None, int | None, int], str]:
     """Decodes all images and checks their sizes.
 
+    Args:
+      paths: paths of the images.
+      where: name of the place of the images, for the error message if there are none.
+      crop_and_resize: crop and resize of each image.
+      root: directory whose relative paths enter the fingerprint. Default None: the fingerprint omits the paths.
+
     Returns:
-      The shape of the images, with height and width None where sizes differ, and the fingerprint of their bytes and,
-      if `root` is given, their paths below it.
+      A pair `(image_shape, fingerprint)`: the shape `(height, width, channels)` before crop and resize, with height and
+      width None if the images differ in size, and a hash of the content of all files.
     """
     if not paths:
         raise ValueError(f"data: no images ({', '.join(_SUFFIXES)}) in {where}")
@@ -128,17 +138,17 @@ class _DecodedImage(NamedTuple):
 
 
 def _decode(path: pathlib.Path) -> _DecodedImage:
-    """Decodes a whole file, so that a corrupt one is found; keeps its size, its mode and the hash of its bytes."""
+    """Decodes a whole image file and returns its size, whether it is gray, and the hash of its bytes."""
     raw = path.read_bytes()
-    # Pillow gives the mode, which TensorFlow does not. TensorFlow decodes the pixels, because it reads the file later
+    # Pillow returns the mode, and TensorFlow does not. TensorFlow decodes the pixels, because it reads the file later
     # and rejects some files that Pillow accepts, such as a truncated PNG.
     try:
         with PIL.Image.open(io.BytesIO(raw), formats=("PNG", "JPEG")) as image:
             tf.io.decode_image(raw)
-    except Exception as error:  # Pillow raises many classes for a corrupt file, SyntaxError among them.
+    except Exception as error:  # Pillow raises many exception classes for a corrupt file, even SyntaxError.
         raise ValueError(f"data: corrupt image {path}: not a complete PNG or JPEG file") from error
-    # Pillow's mode is RGB for 16-bit RGB files, too. Byte 24 of a PNG file is its bit depth.
+    # Pillow's mode is RGB also for files with 16 bits per channel value. Byte 24 of a PNG file is its bit depth.
     if image.mode.startswith(("I", "F")) or (image.format == "PNG" and raw[24] == 16):
-        raise ValueError(f"data: images must have 8 bits per channel; {path} has more")
+        raise ValueError(f"data: images must have at most 8 bits per channel value; {path} has more")
     width, height = image.size
     return _DecodedImage(width, height, image.mode in _GRAY_MODES, prepared_sets.content_fingerprint([raw]))

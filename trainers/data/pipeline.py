@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Batches of a data set, in an order that depends on the seed and the epoch only."""
+"""`dataset` and `num_batches`: the batches of a data set, in an order that depends on the seed and the epoch only."""
 
 import math
 
@@ -12,20 +12,20 @@ _BUFFER_BYTES = 2**28  # Size of the shuffle buffer; a decoded split up to this 
 
 
 def num_batches(data: ImageData | VectorData, split: str, batch_size: int, drop_remainder: bool = False) -> int:
-    """Computes the number of batches per epoch of `dataset`.
+    """Computes the number of batches per epoch that `dataset` yields for the same arguments.
 
     Args:
-      data: the data set.
+      data: an `ImageData` or a `VectorData`.
       split: `"train"`, `"validation"` or `"test"`.
-      batch_size: examples per batch, at least 1.
-      drop_remainder: whether the last batch is dropped if it is not full. Default False.
+      batch_size: int, number of examples per batch, at least 1.
+      drop_remainder: bool. If True, a last batch with fewer than `batch_size` examples is not counted. Default False.
 
     Returns:
-      The number of batches, an int.
+      An int.
 
     Raises:
-      ValueError: if there is no such split, if `batch_size` is not positive, or if `drop_remainder` is True and the
-        split has less than one batch.
+      ValueError: if `split` is another string, if `batch_size` is less than 1, or if `drop_remainder` is True and the
+        split has fewer than `batch_size` examples.
     """
     size = data.num_examples(split)
     if batch_size < 1:
@@ -49,35 +49,37 @@ def dataset(
     flip: bool = False,
     num_bits: int | None = 8,
 ) -> tf.data.Dataset:
-    """Makes the batches of one split, for one epoch or for all epochs from `epoch` on.
+    """Returns the batches of a split, for one epoch or without end.
 
-    The order of the examples and the flipped images depend only on `seed` and the number of the epoch. A run that
-    stopped after epoch `e - 1` therefore continues exactly with `epoch=e`.
+    The order of the examples and the choice of the mirrored images depend only on `seed` and the number of the epoch.
+    Training that stopped after the epochs 0 to `e - 1` can therefore continue with `epoch=e` as if it had not stopped.
 
     Args:
-      data: the data set.
+      data: an `ImageData` or a `VectorData`.
       split: `"train"`, `"validation"` or `"test"`.
-      batch_size: examples per batch, over all replicas, at least 1.
-      shuffle: whether to shuffle the examples; otherwise they come in stored order. A split of up to 256 MiB is
-        shuffled completely, a larger one in a buffer of this size.
-      seed: non-negative int. Together with the epoch it gives the order and the flips. Default 0.
-      epoch: number of the first epoch, counted from 0. Default 0.
-      repeat: whether to continue without end with epochs `epoch + 1`, ...; no batch spans two epochs. Default False:
-        one epoch.
-      labels: whether to yield labels, too. Default True.
-      drop_remainder: whether to drop the last batch of an epoch if it is not full. Default False.
-      flip: whether to mirror about half of the images left to right. Default False.
-      num_bits: bits per pixel value after reduction, `floor(x / 2**(8 - num_bits))`, for 8-bit images. Images with
-        fewer than 8 bits are not reduced; for them `num_bits` must be at least their number of bits. Vectors ignore
-        it. Default 8.
+      batch_size: int, number of examples per batch over all replicas, at least 1.
+      shuffle: bool. If True, each epoch has another random order. A split of at most 256 MiB is shuffled completely, a
+        larger split within a moving buffer of 256 MiB. If False, examples are in stored order.
+      seed: int, at least 0, random seed of the order and of the mirrored images. Default 0.
+      epoch: int, number of the first epoch, counted from 0. Default 0.
+      repeat: bool. If True, the epochs `epoch + 1`, `epoch + 2`, ... follow without end; no batch contains examples of
+        two epochs. Default False: one epoch.
+      labels: bool. If True, the elements are pairs of events and labels. If False, they are events. Default True.
+      drop_remainder: bool. If True, a last batch of an epoch with fewer than `batch_size` examples is dropped. Default
+        False.
+      flip: bool. If True, each image is mirrored left to right with probability 1/2. Default False.
+      num_bits: int, bits per channel value. 8-bit images are reduced to `floor(x / 2**(8 - num_bits))`, with `num_bits`
+        from 1 to 8. Images with fewer bits are not changed; `num_bits` is then from their number of bits to 8. It has
+        no effect on vectors. Default 8.
 
     Returns:
-      A `tf.data.Dataset` of pairs (events, labels), or of events alone if `labels` is False. Events are uint8
-      `[B, H, W, C]` or float32 `[B, size]`; labels are int64 `[B]`, 0 in a set without labels.
+      A `tf.data.Dataset` of pairs `(events, labels)`, or of events if `labels` is False. Images are uint8
+      `[batch, height, width, channels]`, vectors float32 `[batch, size]` and labels int64 `[batch]`. All labels are 0
+      in a set without labels.
 
     Raises:
-      ValueError: if there is no such split, an argument is out of range, `flip` is True for vectors, or
-        `drop_remainder` is True and the split has less than one batch.
+      ValueError: if `split`, `batch_size`, `seed`, `epoch` or `num_bits` is not one of the values above; if `flip` is
+        True and the set has vectors; or if `drop_remainder` is True and the split has fewer than `batch_size` examples.
 
     Example:
 
@@ -123,13 +125,14 @@ def dataset(
     batches = epochs.flat_map(one_epoch).apply(tf.data.experimental.assert_cardinality(length))
     options = tf.data.Options()
     options.deterministic = True
-    # Workers share the batches and not the files, because a set may have fewer files than workers.
+    # With several workers, each worker reads a part of the batches. It cannot read a part of the files, because a set
+    # may have fewer files than there are workers.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return batches.with_options(options).prefetch(tf.data.AUTOTUNE)
 
 
 def _num_dropped_bits(data: ImageData | VectorData, num_bits: int | None) -> int:
-    """Computes the number of low bits to drop from each pixel value."""
+    """Computes the number of low bits that are dropped from each channel value; 0 for vectors."""
     if data.num_bits is None:
         return 0
     fewest = 1 if data.num_bits == 8 else data.num_bits

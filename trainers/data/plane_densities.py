@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Densities of two variables: samplers and, where a closed form exists, log-densities and entropies."""
+"""Toy densities of two variables: a sampler each and, where a closed form exists, the log-density and entropy."""
 
 import dataclasses
 import math
@@ -10,14 +10,16 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Density:
-    """A density in the plane.
+    """A probability density of two variables.
 
     Attributes:
-      sample: callable `(random, number) -> [number, 2]`, where `random` is a `numpy.random.RandomState`.
-      log_density: callable `[..., 2] -> [...]`, in nats. Default None: no closed form.
-      exact_entropy: differential entropy in nats. Default None: no closed form.
-      half_side: half the side of a square around the origin that holds all but a negligible part of the probability.
-        Default 5.0.
+      sample: callable that draws samples. It accepts a `numpy.random.RandomState` and the number `N` of samples, and
+        returns a float array `[N, 2]`.
+      log_density: callable that accepts a float array of points `[..., 2]` and returns their log-densities `[...]` in
+        nats. Default None: the log-density has no closed form.
+      exact_entropy: float, differential entropy in nats. Default None: the entropy has no closed form.
+      half_side: float, half of the side of a square around the origin. The probability outside this square must be
+        negligible. Default 5.0.
     """
 
     sample: Callable[[np.random.RandomState, int], np.ndarray]
@@ -26,16 +28,16 @@ class Density:
     half_side: float = 5.0
 
     def entropy(self, step: float = 0.02) -> float:
-        """Computes the differential entropy: `exact_entropy`, or else `quadrature(step)`.
+        """Computes the differential entropy: `exact_entropy` if it is given, otherwise `quadrature(step)`.
 
         Args:
-          step: distance between grid points. Default 0.02.
+          step: float, distance between neighboring grid points of the quadrature. Default 0.02.
 
         Returns:
-          The entropy in nats.
+          The entropy in nats, a float.
 
         Raises:
-          ValueError: if the density has neither an exact entropy nor a log-density.
+          ValueError: if `exact_entropy` and `log_density` are None.
 
         Example:
 
@@ -45,19 +47,20 @@ class Density:
         return self.quadrature(step) if self.exact_entropy is None else self.exact_entropy
 
     def quadrature(self, step: float) -> float:
-        """Computes the differential entropy as the sum of `-p log p * step**2` over a square grid.
+        """Computes the differential entropy as the sum of `-p log(p) step**2` over the points of a square grid.
 
-        For smooth densities the sum converges faster than any power of `step`. It has six correct digits if `step` is
-        a fifth of the smallest standard deviation in this module.
+        The grid covers the square of side `2 * half_side` around the origin. For smooth densities, the sum converges
+        faster than any power of `step`. For the densities of this module, `step=0.02` gives six correct digits.
 
         Args:
-          step: distance between grid points; it is rounded to divide the side of the square.
+          step: float, distance between neighboring grid points. The nearest distance that divides the side of the
+            square is used.
 
         Returns:
-          The entropy in nats.
+          The entropy in nats, a float.
 
         Raises:
-          ValueError: if the density has no log-density.
+          ValueError: if `log_density` is None.
         """
         if self.log_density is None:
             raise ValueError("log_density: must be given for a quadrature; got None")
@@ -71,7 +74,7 @@ class Density:
 
 
 def _log_normal(x: np.ndarray, deviation: float) -> np.ndarray:
-    """Computes the log-density of a centered normal distribution."""
+    """Computes the log-density of the normal distribution with mean 0, elementwise."""
     return -0.5 * (x / deviation) ** 2 - math.log(deviation * math.sqrt(2 * math.pi))
 
 
@@ -85,7 +88,7 @@ def _log_mean_exp(values: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _normal_mixture(centers: np.ndarray, deviation: float, half_side: float) -> Density:
-    """Makes an equally weighted mixture of isotropic normal distributions."""
+    """Returns a mixture of isotropic normal distributions with equal weights."""
     def sample(random: np.random.RandomState, number: int) -> np.ndarray:
         return centers[random.randint(len(centers), size=number)] + deviation * random.normal(size=(number, 2))
 
@@ -101,10 +104,11 @@ def _circle_points(angles: np.ndarray, radius: float | np.ndarray) -> np.ndarray
 
 
 def _two_moons(deviation: float = 0.1, half_side: float = 2.5, nodes: int = 256) -> Density:
-    """Makes two half circles of radius 1, point-symmetric to each other, with normal noise.
+    """Returns the density of a uniform point on two half circles of radius 1, plus isotropic normal noise.
 
-    The density is the mean, over the points of both arcs, of a normal density around each point. The midpoint rule
-    computes it on `nodes` points per arc, an eighth of `deviation` apart.
+    One half circle is the other one, rotated by 180 degrees around the origin. The log-density is exact up to the
+    midpoint rule, which replaces each half circle by `nodes` points. By default, neighboring points are
+    about an eighth of `deviation` apart.
     """
     def arcs(angles: np.ndarray) -> np.ndarray:
         upper = _circle_points(angles, 1.0) - [0.5, 0.25]
@@ -128,10 +132,10 @@ def _two_moons(deviation: float = 0.1, half_side: float = 2.5, nodes: int = 256)
 
 
 def _rings(radii: Sequence[float] = (1.0, 2.0, 3.0), deviation: float = 0.1, half_side: float = 4.0) -> Density:
-    """Makes equally weighted circles around the origin with normal noise on the radius.
+    """Returns circles around the origin with equal weights and normal noise on the radius.
 
-    `p(x) = mean over circles of N(|x|; radius, deviation) / (2 pi |x|)`. This ignores the part of the normal
-    distribution below 0: it is ten standard deviations away.
+    `p(x)` is the mean over the circles of `N(|x|; radius, deviation) / (2 pi |x|)`. The formula ignores negative radii:
+    by default, they are ten standard deviations away.
     """
     centers = np.asarray(radii)
 
@@ -148,7 +152,7 @@ def _rings(radii: Sequence[float] = (1.0, 2.0, 3.0), deviation: float = 0.1, hal
 
 
 def _checkerboard(squares: int = 4, side: float = 2.0) -> Density:
-    """Makes a uniform density on every other square of a board; its entropy is the logarithm of their area."""
+    """Returns the uniform density on every other square of a board; its entropy is the logarithm of their area."""
     half_side = squares * side / 2
     area = squares**2 * side**2 / 2
 
@@ -168,9 +172,10 @@ def _checkerboard(squares: int = 4, side: float = 2.0) -> Density:
 def _sheared_normal(
     curve: Callable[[np.ndarray], np.ndarray], first: float, second: float, half_side: float
 ) -> Density:
-    """Makes the density of `(a, curve(a) + b)` for independent normal a and b.
+    """Returns the density of `(a, curve(a) + b)` for independent normal `a` and `b` with mean 0.
 
-    The shear preserves areas, so the entropy is the sum of the entropies of a and b.
+    Their standard deviations are `first` and `second`. The map from `(a, b)` preserves areas, so the entropy is the sum
+    of the entropies of `a` and `b`.
     """
     def sample(random: np.random.RandomState, number: int) -> np.ndarray:
         a, b = first * random.normal(size=number), second * random.normal(size=number)
@@ -183,9 +188,10 @@ def _sheared_normal(
 
 
 def _twisted_normal(first: float, second: float, twist: float, half_side: float) -> Density:
-    """Makes a normal density with two deviations, whose points at radius r are rotated by `twist * r`.
+    """Returns the density of a twisted normal vector with the standard deviations `first` and `second`.
 
-    The rotation preserves areas, so the entropy is that of the normal distribution.
+    A vector of length `r` is rotated by the angle `twist * r`. This map preserves areas, so the entropy is the entropy
+    of the normal vector.
     """
     def rotated(x: np.ndarray, sign: float) -> np.ndarray:
         angle = sign * twist * np.linalg.norm(x, axis=-1)
@@ -203,7 +209,7 @@ def _twisted_normal(first: float, second: float, twist: float, half_side: float)
 
 
 def _sample_pinwheel(random: np.random.RandomState, number: int) -> np.ndarray:
-    """Samples five arms of a normal distribution that rotate with the distance from the center."""
+    """Samples five arms around the origin, each a normal distribution that bends with the distance from the origin."""
     along, across = 1.0 + 0.3 * random.normal(size=number), 0.1 * random.normal(size=number)
     angle = 2 * math.pi / 5 * random.randint(5, size=number) + 0.25 * np.exp(along)
     rotated = np.stack([along * np.cos(angle) - across * np.sin(angle),
@@ -212,7 +218,7 @@ def _sample_pinwheel(random: np.random.RandomState, number: int) -> np.ndarray:
 
 
 def _sample_two_spirals(random: np.random.RandomState, number: int) -> np.ndarray:
-    """Samples two spirals of one and a half turns, point-symmetric to each other, with normal noise."""
+    """Samples a spiral of one and a half turns and its rotation by 180 degrees, with normal noise."""
     angle = 3 * math.pi * np.sqrt(random.uniform(size=number))
     sign = 2 * random.randint(2, size=number) - 1
     return (sign * angle / 3)[:, None] * _circle_points(angle, 1.0) + 0.1 * random.normal(size=(number, 2))

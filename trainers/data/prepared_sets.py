@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prepared sets: images from arrays and loose files, stored once as a TFDS set in a cache directory.
+"""Prepared sets: images of arrays and loose files, stored once in a cache directory in the format of TFDS.
 
-A set is stored in `CACHE/name/fingerprint/1.0.0`. The fingerprint is a hash of the content, so a changed source is
-stored again. The files are written to a temporary directory, which is renamed when it is complete. A killed process
-therefore leaves no incomplete set.
+A set is stored in `CACHE/NAME/FINGERPRINT/1.0.0`. The fingerprint is a hash of the content, so a set whose source has
+changed is stored again. The files are written to a temporary directory, which is renamed when it is complete. A
+process that is killed therefore leaves no incomplete set.
 """
 
 import contextlib
@@ -18,43 +18,48 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow_datasets as tfds
 
-# The examples of a split in stored order: pairs of a key and the values of the TFDS features.
+# The examples of a split in stored order: pairs of an integer key and a dict of the values of the TFDS features.
 KeyedExamples: TypeAlias = list[tuple[int, dict[str, Any]]]
 
-_VERSION = "1.0.0"  # Version of the stored layout, a part of every path: increase it when the layout changes.
+_VERSION = "1.0.0"  # Version of the stored format, a part of every path. Increase it when the format changes.
 
 
 def cache_dir(data_dir: str | None = None) -> pathlib.Path:
-    """Returns the directory of prepared sets.
+    """Returns the cache directory, in which prepared sets are stored.
 
     Args:
-      data_dir: the directory. Default None: `$TFP_GLOW_DATA_DIR`, or `~/.cache/tfp_glow` if that is not set.
+      data_dir: str, the directory; a leading `~` is the home directory. Default None: `$TFP_GLOW_DATA_DIR`, or
+        `~/.cache/tfp_glow` if this variable is not set.
+
+    Returns:
+      A `pathlib.Path`. The directory may not exist yet.
     """
     return pathlib.Path(data_dir or os.environ.get("TFP_GLOW_DATA_DIR") or "~/.cache/tfp_glow").expanduser()
 
 
 def fixed_permutation(size: int) -> np.ndarray:
-    """Returns the order in which sets without an order of their own are stored.
+    """Returns the permutation that shuffles the examples of a set before splits are cut from their end.
 
-    NumPy guarantees that the streams of `RandomState` never change. So the splits cut from the end never change.
+    The permutation depends on `size` only, so the splits never change: NumPy guarantees that the random numbers of
+    `RandomState` stay the same in all versions.
 
     Args:
-      size: number of examples.
+      size: int, number of examples.
 
     Returns:
-      int64 `[size]`, a permutation of the integers from 0 to `size - 1`.
+      An int64 array `[size]`, a permutation of the integers from 0 to `size - 1`.
     """
     return np.random.RandomState(0).permutation(size)
 
 
 def content_fingerprint(chunks: Iterable[bytes]) -> str:
-    """Hashes a sequence of byte strings.
+    """Computes a hash of a sequence of byte strings.
 
     Args:
-      chunks: the byte strings; their boundaries are part of the hash.
+      chunks: iterable of bytes. The hash also depends on the boundaries between the byte strings.
 
     Returns:
-      Sixteen hexadecimal digits.
+      A str of sixteen hexadecimal digits.
     """
     digest = hashlib.sha256()
     for chunk in chunks:
@@ -65,14 +70,15 @@ def content_fingerprint(chunks: Iterable[bytes]) -> str:
 def image_features(
     image_shape: Sequence[int | None], label_names: Sequence[str] | None
 ) -> tfds.features.FeaturesDict:
-    """Makes the TFDS features of a prepared set.
+    """Returns the TFDS features of a prepared set.
 
     Args:
-      image_shape: `(height, width, channels)`; height and width are None for images of different sizes.
-      label_names: name of each class, or None for images without labels.
+      image_shape: `(height, width, channels)`. Height and width are None for images of different sizes.
+      label_names: sequence of the name of each class, or None for images without labels.
 
     Returns:
-      The features `image`, uint8 `[H, W, C]`, and, with `label_names`, `label`.
+      A `tfds.features.FeaturesDict` with the entry `image`, a uint8 image. If `label_names` is given, it also has the
+      entry `label`, a class label.
     """
     features = {"image": tfds.features.Image(shape=tuple(image_shape))}
     if label_names is not None:
@@ -83,19 +89,20 @@ def image_features(
 def keyed_examples(
     images: np.ndarray, labels: np.ndarray | None, num_classes: int | None, source: str
 ) -> KeyedExamples:
-    """Makes keyed examples from arrays.
+    """Converts arrays of images and labels to a list of keyed examples.
 
     Args:
-      images: uint8 `[N, H, W, C]`.
-      labels: integers `[N]`, or None for images without labels.
-      num_classes: number of classes, or None for images without labels.
-      source: name of the images, for error messages.
+      images: uint8 array `[N, height, width, channels]`.
+      labels: integer array `[N]`, or None for images without labels.
+      num_classes: int, number of classes, or None for images without labels.
+      source: str, name of the images for error messages.
 
     Returns:
-      The examples with the keys 0 to `N - 1`.
+      A list of `N` pairs `(key, features)`. The key is the index of the image. `features` is a dict with the entry
+      `image`, an array, and with the entry `label`, an int, if there are labels.
 
     Raises:
-      ValueError: if images and labels differ in number, or a label is outside `[0, num_classes)`.
+      ValueError: if the number of labels is not `N`, or a label is outside `[0, num_classes)`.
     """
     if labels is None or num_classes is None:
         return [(key, {"image": image}) for key, image in enumerate(images)]
@@ -115,21 +122,22 @@ def open_or_prepare(
     make_splits: Callable[[], dict[str, KeyedExamples]],
     data_dir: str | None = None,
 ) -> tfds.core.DatasetBuilder:
-    """Opens a prepared set, and stores it first if it is not in the cache directory.
+    """Opens a prepared set; stores the set first if it is not in the cache directory.
 
     Args:
-      name: TFDS name of the set.
-      fingerprint: fingerprint of its content.
-      features: its TFDS features.
-      make_splits: callable that returns the keyed examples of each split. It is called only if the set is not stored
-        yet.
-      data_dir: the cache directory. Default None: see `cache_dir`.
+      name: str, TFDS name of the set.
+      fingerprint: str, hash of the content of the set, see `content_fingerprint`.
+      features: `tfds.features.FeaturesDict` of the examples, see `image_features`.
+      make_splits: callable without arguments that returns a dict from the names of the splits to lists of examples, see
+        `keyed_examples`. It is called only if the set is not stored yet.
+      data_dir: str, the cache directory. Default None: `$TFP_GLOW_DATA_DIR`, or `~/.cache/tfp_glow` if this variable is
+        not set.
 
     Returns:
-      A read-only TFDS builder. Its examples have the order of `make_splits()`.
+      A read-only `tfds.core.DatasetBuilder`. Its examples are in the order of the lists.
 
     Raises:
-      ValueError: if the cache directory is not writable.
+      ValueError: if the set cannot be written to the cache directory.
     """
     cache = cache_dir(data_dir)
     home = cache / name / fingerprint
@@ -141,7 +149,8 @@ def open_or_prepare(
                 _write(name, fingerprint, features, splits, scratch)
                 _move_into_place(pathlib.Path(scratch) / name / fingerprint, home)
         except OSError as error:
-            raise ValueError(f"data: cannot store {name} in {cache}: {error}") from error
+            raise ValueError(f"data: cannot store {name} in {cache}: {error}; set TFP_GLOW_DATA_DIR to a writable "
+                             "directory") from error
     return tfds.builder_from_directory(home / _VERSION)
 
 
@@ -152,7 +161,7 @@ def _write(
     splits: dict[str, KeyedExamples],
     directory: str,
 ) -> None:
-    # TFDS prints the directory it writes to. Standard output is for results, and the directory is renamed afterwards.
+    # TFDS prints the directory to which it writes. Standard output is for results only.
     with contextlib.redirect_stdout(io.StringIO()):
         tfds.dataset_builders.store_as_tfds_dataset(
             name=name,
@@ -161,7 +170,7 @@ def _write(
             features=features,
             split_datasets=splits,
             data_dir=directory,
-            disable_shuffling=True,  # Splits are cut from the end, so the order must be the given one.
+            disable_shuffling=True,  # Splits are cut from the end later, so the examples must keep their order.
         )
 
 
@@ -169,5 +178,5 @@ def _move_into_place(source: pathlib.Path, target: pathlib.Path) -> None:
     try:
         os.rename(source, target)
     except OSError:
-        if not (target / _VERSION).is_dir():  # Otherwise another process stored the same set in the meantime.
+        if not (target / _VERSION).is_dir():  # Otherwise another process has stored the same set.
             raise

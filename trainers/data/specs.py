@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Specs: the values of `--data`, such as `digits` or `tfds:cifar10`, and the data sets that they name."""
+"""`load`: opens the data set that a spec names. A spec is a value of `--data`, such as `digits` or `tfds:cifar10`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,29 +22,37 @@ def load(
     crop: int | None = None,
     resize: int | None = None,
 ) -> ImageData | VectorData:
-    """Opens the data set that a spec names. The first use of an image set prepares it on disk.
+    """Opens the data set that a spec names.
+
+    The first call stores an image set in `data_dir`, in the format of TFDS, and later calls read the stored images. An
+    exception is `folder:DIR` with a directory per split, whose files are read in place.
 
     Args:
-      spec: one of
-        - `digits`: the 8x8 digits of scikit-learn;
-        - `tfds:NAME`: a set of the TFDS catalog, such as `tfds:cifar10` or `tfds:downsampled_imagenet/32x32`;
-        - `idx:DIR`: files in the format of MNIST, plain or gzipped, see `trainers.data.idx_files`;
-        - `folder:DIR`: PNG and JPEG files, see `trainers.data.image_folder`;
-        - `toy:NAME`: a density in the plane, see `trainers.data.plane_densities`;
-        - `array:FILE`: a table in a `.npy` or `.csv` file, see `trainers.data.array_file`.
-      data_dir: directory of prepared sets. Default None: for `tfds:` the default of TFDS; for other images
-        `$TFP_GLOW_DATA_DIR`, or `~/.cache/tfp_glow` if that is not set.
-      download: whether TFDS may download a set that is not on disk. Default True.
-      crop: int, side in pixels of the central square that is cut out of each image first. Default None: no crop.
-      resize: int, side in pixels of the square to which each image is resized then. Default None: no resize.
+      spec: str, one of
+        - `digits`: the 8x8 handwritten digits of scikit-learn;
+        - `tfds:NAME`: an image set of the TFDS catalog, such as `tfds:cifar10` or `tfds:downsampled_imagenet/32x32`;
+        - `idx:DIR`: a directory of files in the format of MNIST, see `trainers.data.idx_files.load`;
+        - `folder:DIR`: a directory of PNG and JPEG files, see `trainers.data.image_folder.load`;
+        - `toy:NAME`: samples of a density of two variables: `two_moons`, `rings`, `pinwheel`, `checkerboard`,
+          `eight_gaussians`, `two_spirals`, `banana`, `wave` or `swirl`;
+        - `array:FILE`: a table of numbers in a `.npy` or `.csv` file, see `trainers.data.array_file.load`.
+      data_dir: str, directory in which image sets are stored. Default None: for `tfds:NAME`, the default of TFDS;
+        otherwise `$TFP_GLOW_DATA_DIR`, or `~/.cache/tfp_glow` if this variable is not set.
+      download: bool. If False, TFDS does not download a set that is not on disk, and `load` raises an error. Default
+        True.
+      crop: int, side in pixels of the central square that is cut out of each image, at least 1. Default None: the
+        largest central square if `resize` is given, otherwise no crop.
+      resize: int, side in pixels of the square to which each image is resized after the crop, at least 1. Default None:
+        no resize.
 
     Returns:
-      An `ImageData`, or for `toy:` and `array:` a `VectorData`.
+      A `VectorData` for `toy:NAME` and `array:FILE`, otherwise an `ImageData`.
 
     Raises:
-      ValueError: with a one-line message: if the spec is unknown; if the data is missing or corrupt; if it is neither
-        a set of 8-bit images of one size nor a table of finite numbers; if `crop` is larger than an image; if `crop`
-        or `resize` is given for vectors.
+      ValueError: with a message of one line: if the spec is none of the above; if the data does not exist or is
+        corrupt; if images have more than 8 bits per channel value; if images differ in size without crop and resize; if
+        a table does not hold finite numbers only; if `crop` is larger than an image; or if `crop` or `resize` is given
+        for vectors.
 
     Example:
 
@@ -57,9 +65,9 @@ def load(
     if spec == "digits":
         return digits.load(data_dir, crop_and_resize)
     if kind not in {"tfds", *_IMAGE_LOADERS, *_VECTOR_LOADERS} or not colon:
-        raise ValueError(f"data: unknown kind of set {spec!r}; known are {_KNOWN}")
+        raise ValueError(f"data: must be one of {_KNOWN}; got {spec!r}")
     if not argument:
-        raise ValueError(f"data: nothing after the colon in {spec!r}; known are {_KNOWN}")
+        raise ValueError(f"data: must have a name or a path after the colon; got {spec!r}")
     if kind == "tfds":
         return tfds_catalog.load(argument, data_dir, download, crop_and_resize)
     if kind in _IMAGE_LOADERS:
@@ -70,16 +78,17 @@ def load(
 
 
 def load_for_run(spec: str, config: Mapping[str, Any]) -> ImageData | VectorData:
-    """Opens a data set with the crop and resize of a run.
+    """Opens a data set with the crop and the resize of a training run.
 
     Args:
-      spec: a spec, see `load`.
-      config: the configuration of the run; its entries `crop` and `resize` are used.
+      spec: str, name of the data set, such as `"digits"`, see `load`.
+      config: configuration of the run, a dict. Its entries `crop` and `resize` are the arguments of `load`; a missing
+        entry means None.
 
     Returns:
-      An `ImageData` or a `VectorData`.
+      An `ImageData` or a `VectorData`, as `load` returns.
 
     Raises:
-      ValueError: in the cases of `load`.
+      ValueError: for the reasons for which `load` raises it.
     """
     return load(spec, crop=config.get("crop"), resize=config.get("resize"))

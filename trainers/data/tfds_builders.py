@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conversion of a TFDS builder to an `ImageData`."""
+"""`image_data_from_builder`: converts a TFDS builder to an `ImageData`."""
 
 import functools
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from trainers.data.image_data import SPLITS, ImageData
 
 _OTHER_NAMES = {"val": "validation", "valid": "validation", "dev": "validation"}
 _CACHE_BYTES = 2**30  # Decoded splits up to this size stay in memory.
-_NUM_PROBED = 64  # Number of images whose size is read if the catalog does not give it.
+_NUM_PROBED = 64  # Number of images whose size is read if the features of the builder do not contain the size.
 
 
 def image_data_from_builder(
@@ -25,25 +25,32 @@ def image_data_from_builder(
     validation_is_test: bool = False,
     attribute: str | None = None,
 ) -> ImageData:
-    """Makes an `ImageData` from a prepared TFDS builder.
+    """Converts a TFDS builder, whose data is on disk, to an `ImageData`.
 
-    Splits of at most 1 GiB are kept in memory after the first read, decoded, cropped and resized.
+    The splits are read by their names; `val`, `valid` and `dev` are other names of `validation`. A missing test split
+    is cut from the end of the training images: their last tenth, at least one image. Then a missing validation split is
+    cut from the end of the remaining training images in the same way. The images of a split are decoded, cropped and
+    resized when they are read. A split of at most 1 GiB stays in memory after it has been read once.
 
     Args:
-      builder: a builder with one uint8 image feature and, optionally, one class label or a dict of attributes.
-      name: short name of the set, also for error messages.
-      num_levels: number of gray levels of a pixel. Default 256.
-      crop_and_resize: crop and resize of each image. Default: none.
-      validation_is_test: whether the validation split becomes the test split of a set without a test split. Default
-        False.
-      attribute: name of the attribute that labels the images. Default None: the class label, if the set has one.
+      builder: `tfds.core.DatasetBuilder`. Its features must contain one uint8 `tfds.features.Image`. If there are
+        several, the feature `image` is used. A `tfds.features.ClassLabel` becomes the label: the only one, or the
+        feature `label`. A dict of Boolean features becomes the attributes of the images.
+      name: str, short name of the set, for the `ImageData` and for error messages.
+      num_levels: int, number of gray levels: channel values are integers in `[0, num_levels)`. Default 256.
+      crop_and_resize: `CropAndResize` that is applied to each image. Default: images stay as they are.
+      validation_is_test: bool. If True and the builder has no test split, its validation split becomes the test split,
+        and a new validation split is cut from the training images. Default False.
+      attribute: str, name of the Boolean feature that becomes the label: 0 for False, 1 for True. Default None: the
+        class label is the label, and an image without class label has the label 0.
 
     Returns:
       An `ImageData`.
 
     Raises:
-      ValueError: if the set has no 8-bit image feature, no train split or too few images; if the crop is larger than
-        an image; or if the images differ in size without crop and resize.
+      ValueError: if the builder has no uint8 image feature, no training images, or too few training images for three
+        splits; if the crop is larger than an image; or if the images differ in size without crop and resize.
+      AssertionError: by TFDS, if the data of the builder is not on disk.
     """
     features = builder.info.features
     image_key = _only_key(features, "image", tfds.features.Image)
@@ -53,7 +60,7 @@ def image_data_from_builder(
         raise ValueError(f"data: {name} has no 8-bit image feature; its features are {', '.join(features)}")
 
     # Images stay encoded until the splits are cut, because skipping an encoded image is cheap.
-    # A builder under `tfds.testing.mock_data` may list no split; it then accepts every split name.
+    # A builder under `tfds.testing.mock_data` may list no split. It then accepts every split name.
     stored = {
         _OTHER_NAMES.get(split, split): builder.as_dataset(
             split=split, decoders={image_key: tfds.decode.SkipDecoding()}, shuffle_files=False
@@ -94,13 +101,16 @@ def image_data_from_builder(
 
 
 def _only_key(features: tfds.features.FeaturesDict, preferred: str, kind: type) -> str | None:
-    """Returns the key of the only feature of this kind; `preferred` if it is one of several; otherwise None."""
+    """Returns the key of the only feature of a class, `preferred` if there are several, or None."""
     keys = [key for key, feature in features.items() if isinstance(feature, kind)]
     return preferred if preferred in keys else keys[0] if len(keys) == 1 else None
 
 
 def _attributes(features: tfds.features.FeaturesDict) -> tuple[str | None, tuple[str, ...]]:
-    """Returns the key and the names of the first dict of Boolean features, such as `attributes` of celeb_a."""
+    """Returns the key of the first dict of Boolean features and its names, such as `attributes` of `celeb_a`.
+
+    Without such a dict it returns `(None, ())`.
+    """
     for key, feature in features.items():
         if isinstance(feature, tfds.features.FeaturesDict) and all(f.np_dtype == np.bool_ for f in feature.values()):
             return key, tuple(feature)
@@ -108,22 +118,28 @@ def _attributes(features: tfds.features.FeaturesDict) -> tuple[str | None, tuple
 
 
 def _cut_missing_splits(stored: Mapping[str, tf.data.Dataset], name: str) -> dict[str, tf.data.Dataset]:
-    """Returns the three splits; missing ones are cut from the end of train."""
+    """Returns the splits train, validation and test; a missing split is cut from the end of train."""
     if "train" not in stored:
-        raise ValueError(f"data: {name} has no train images; it has {', '.join(stored) or 'no images'}")
+        raise ValueError(f"data: {name} has no train images; its splits with images: {', '.join(stored) or 'none'}")
     splits = dict(stored)
     for missing in [split for split in ("test", "validation") if split not in stored]:
         size = len(splits["train"])
         kept = size - max(1, size // 10)
         if not kept:
-            raise ValueError(f"data: {name} has too few train images to cut a {missing} split from them: {size}")
+            raise ValueError(f"data: {name} has too few train images to cut a {missing} split from them; got {size}")
         splits[missing] = splits["train"].skip(kept)
         splits["train"] = splits["train"].take(kept)
     return {split: splits[split] for split in SPLITS}
 
 
 def _probe_shape(examples: tf.data.Dataset, name: str, crop_and_resize: CropAndResize) -> tuple[int, int, int]:
-    """Returns the shape of the first images with the shortest side; without crop and resize, requires one shape."""
+    """Returns the image shape of the first examples, `(height, width, channels)`.
+
+    If the shapes differ, it is the shape with the shortest side, because this side limits the crop.
+
+    Raises:
+      ValueError: if the shapes differ without crop and resize.
+    """
     shapes = sorted({tuple(image.shape) for image, _ in examples.take(_NUM_PROBED)})
     if len(shapes) > 1 and not crop_and_resize.output_side:
         raise ValueError(f"data: images of {name} must have the same size unless --crop or --resize is given; "

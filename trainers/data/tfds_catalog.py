@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`tfds:NAME`: an image set of the TFDS catalog."""
+"""The data sets `tfds:NAME`: image sets of the TFDS catalog."""
 
 import socket
 import urllib.parse
@@ -18,30 +18,35 @@ def load(
     download: bool = True,
     crop_and_resize: CropAndResize = ORIGINAL_SIZE,
 ) -> ImageData:
-    """Opens a set of the TFDS catalog, and downloads it first if it is not on disk.
+    """Opens an image set of the TFDS catalog; downloads the set first if it is not on disk.
+
+    If the set has a validation split and no test split, its validation split becomes the test split, and a new
+    validation split is cut from the training images. The papers of RealNVP and Glow also test on the validation images
+    of ImageNet.
 
     Args:
-      name: a TFDS name, `NAME[/CONFIG][:VERSION]`.
-      data_dir: the data directory of TFDS. Default None: the default of TFDS.
-      download: whether TFDS may download a set that is not on disk. Default True.
-      crop_and_resize: crop and resize of each image. Default: none.
+      name: str, TFDS name: `NAME`, optionally followed by `/CONFIG` and `:VERSION`, such as `"cifar10"` or
+        `"downsampled_imagenet/32x32"`.
+      data_dir: str, data directory of TFDS. Default None: the default of TFDS.
+      download: bool. If False, a set that is not on disk is an error. Default True.
+      crop_and_resize: `CropAndResize` that is applied to each image. Default: images stay as they are.
 
     Returns:
       An `ImageData`.
 
     Raises:
-      ValueError: if the catalog has no such set; if the set is not on disk and the download is not allowed or fails;
-        or in the cases of `image_data_from_builder`.
+      ValueError: if the catalog has no set of this name; if the set is not on disk and `download` is False or the
+        download fails; if the set has no 8-bit images, no training images, or too few for three splits; if the crop is
+        larger than an image; or if the images differ in size without crop and resize.
     """
-    # TFDS raises errors of every class here: network, disk, missing packages and its own. For the caller, each of
-    # them is the reason why this set is not available.
+    # TFDS raises exceptions of many classes here: of the network, of the disk, of missing packages and its own.
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except Exception as error:
         raise ValueError(f"data: TFDS cannot open {name!r}: {_first_line(error)}") from error
     try:
         return image_data_from_builder(builder, name, crop_and_resize=crop_and_resize, validation_is_test=True)
-    except AssertionError as error:  # TFDS raises it if a set is not prepared.
+    except AssertionError as error:  # TFDS raises it if a set is not on disk.
         if not download:
             raise ValueError(f"data: tfds:{name} is not on disk in {builder.data_dir}, and its download is not "
                              "allowed") from error
@@ -54,7 +59,7 @@ def load(
 
 
 def _check_reachable(builder: tfds.core.DatasetBuilder, name: str) -> None:
-    """Raises `ValueError` at once if there is no network; TFDS would retry for minutes."""
+    """Raises `ValueError` if no host of the download can be resolved, because TFDS would retry for minutes."""
     hosts = {urllib.parse.urlsplit(url).hostname for url in builder.url_infos or ()} - {None}
     if hosts and not urllib.request.getproxies() and not any(map(_resolves, hosts)):
         raise ValueError(f"data: tfds:{name} is not on disk, and {min(hosts)} cannot be reached for the download")
@@ -68,6 +73,6 @@ def _resolves(host: str) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    """Returns the first line with text of an error message, without the list of sets that TFDS appends."""
+    """Returns the first line of an error message that is not blank. TFDS appends a list of all sets."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

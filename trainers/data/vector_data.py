@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`VectorData`: the size, statistics and splits of a set of float vectors."""
+"""`VectorData`: a set of float vectors with its size, statistics and splits."""
 
 import dataclasses
 import functools
@@ -13,18 +13,19 @@ from trainers.data.image_data import SPLITS
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class VectorData:
-    """A set of vectors of one size from a continuous density, in three disjoint splits.
+    """A set of float vectors of one size, in the disjoint splits `"train"`, `"validation"` and `"test"`.
 
-    It has the properties of `ImageData` that the trainers use; the ones that only images have are None.
+    `VectorData` has all properties of `ImageData` that the trainers use, so the same code trains on both. The
+    properties of images are None.
 
     Attributes:
-      name: short name, for titles and file names.
-      arrays: float32 `[N, size]` per split.
-      entropy: callable that computes the entropy in nats of the density behind the vectors. Default None: the entropy
-        is unknown.
-      num_levels: None, as vectors have no gray levels.
-      num_bits: None, as vectors have no pixels.
-      label_names: None, as vectors have no labels.
+      name: str, short name of the set, for titles and file names.
+      arrays: mapping from the name of each split to its vectors, a float32 array `[N, size]`.
+      entropy: callable without arguments that computes the differential entropy, in nats, of the density from which the
+        vectors are drawn. Default None: the entropy is unknown.
+      num_levels: None, because vectors have no gray levels. Not an argument.
+      num_bits: None, because vectors have no pixels. Not an argument.
+      label_names: None, because vectors have no labels. Not an argument.
 
     Example:
 
@@ -42,25 +43,25 @@ class VectorData:
 
     @property
     def event_shape(self) -> tuple[int]:
-        """`(size,)`."""
+        """Shape of one example: `(size,)`, the number of columns."""
         return (self.arrays["train"].shape[1],)
 
     @property
     def description(self) -> str:
-        """The kind of example, for titles, such as `"vectors of 2 numbers"`."""
+        """A phrase for messages that names the kind and size of the examples, such as `"vectors of 2 numbers"`."""
         return f"vectors of {self.event_shape[0]} numbers"
 
     @functools.cached_property
     def true_entropy(self) -> float | None:
-        """Entropy of the true density in nats, or None if it is unknown.
+        """Differential entropy in nats of the density from which the vectors are drawn, or None if it is unknown.
 
-        It is the lower bound of the expected negative log-likelihood of every model.
+        No model has a lower expected negative log-likelihood.
         """
         return None if self.entropy is None else self.entropy()
 
     @functools.cached_property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of each column over the training split."""
+        """A pair `(means, deviations)` of tuples: mean and standard deviation of each column of the training split."""
         train = self.arrays["train"].astype(np.float64)
         return tuple(train.mean(axis=0).tolist()), tuple(train.std(axis=0).tolist())
 
@@ -70,22 +71,25 @@ class VectorData:
         Args:
           split: `"train"`, `"validation"` or `"test"`.
 
+        Returns:
+          An int.
+
         Raises:
-          ValueError: if there is no such split.
+          ValueError: if `arrays` has no such split.
         """
         return int(self.examples(split).cardinality())
 
     def examples(self, split: str) -> tf.data.Dataset:
-        """Returns the examples of a split in stored order.
+        """Returns the vectors of a split in the order of `arrays`, with labels as `ImageData.examples` returns them.
 
         Args:
           split: `"train"`, `"validation"` or `"test"`.
 
         Returns:
-          A `tf.data.Dataset` of pairs: a float32 vector `[size]` and the int64 label 0.
+          A `tf.data.Dataset` of pairs `(vector, label)`: a float32 tensor `[size]`, and 0 as an int64 scalar.
 
         Raises:
-          ValueError: if there is no such split.
+          ValueError: if `arrays` has no such split.
         """
         if split not in self.arrays:
             raise ValueError(f"split: must be one of {', '.join(SPLITS)}; got {split!r}")

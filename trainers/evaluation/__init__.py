@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Evaluation of trained models: scores, baselines, latents by level, latent paths and nearest neighbors."""
+"""Evaluation of trained models: scores, a histogram baseline, latents by level, latent paths, nearest neighbors."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A baseline for images: independent pixels, each with its own histogram."""
+"""A baseline for the bits per dimension of images: independent pixels, each with its own histogram."""
 
 from collections.abc import Iterable
 
@@ -10,21 +10,21 @@ from tfp_glow._types import TensorLike
 
 def histogram_bits_per_dim(train: Iterable[TensorLike], test: Iterable[TensorLike], image_shape: tuple[int, ...],
                            num_levels: int, smoothing: float = 1.0) -> float:
-    """Computes the bits per dimension of a model that treats pixels as independent, with one histogram per pixel.
+    """Computes the bits per dimension of test images under one histogram per pixel and channel.
 
-    The probability of value `v` at pixel `i` is `p_i(v) = (n_i(v) + s) / (N + s V)`. Here `n_i(v)` counts the training
-    images that have value `v` at pixel `i`, `N` is the number of training images, `V` is the number of gray levels, and
-    `s` is Laplace smoothing.
+    The model treats all values of an image as independent. The probability that value number `i` of an image is `v` is
+    `p_i(v) = (n_i(v) + smoothing) / (N + smoothing * num_levels)`. Here `n_i(v)` is the number of training images in
+    which value number `i` is `v`, and `N` is the number of training images.
 
     Args:
-      train: batches of integer images `[batch, *image_shape]`, which are counted.
-      test: batches of integer images `[batch, *image_shape]`, which are scored.
-      image_shape: shape of one image.
-      num_levels: number of gray levels. Pixels are in `[0, num_levels)`.
-      smoothing: number that is added to every count.
+      train: iterable of batches of training images, integers `[batch, *image_shape]`.
+      test: iterable of batches of test images, integers `[batch, *image_shape]`.
+      image_shape: `(height, width, channels)` of one image.
+      num_levels: int, number of gray levels. Values are in `[0, num_levels)`.
+      smoothing: float, positive, added to each count (Laplace smoothing). Default 1.0.
 
     Returns:
-      The mean of `-log2 p` over all pixels of `test`.
+      The mean of `-log2 p_i(v)` over all values of all test images, a float.
 
     Example:
       >>> zeros = np.zeros((2, 1, 1, 1), int)

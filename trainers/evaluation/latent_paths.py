@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Straight paths in latent space: between two images, and along the difference of two mean latents."""
+"""Images along straight lines in latent space: between two images, or from an image in a given direction."""
 
 from collections.abc import Iterable
 
@@ -12,18 +12,23 @@ from trainers.runs.class_labels import given
 
 def interpolate(model: tfp_glow.FlowModel, first: TensorLike, second: TensorLike, num_steps: int,
                 labels: tuple[TensorLike | None, TensorLike | None] = (None, None)) -> np.ndarray:
-    """Decodes points on the straight line between the latents of two images: `decode((1 - t) z1 + t z2)`.
+    """Computes images between pairs of images, on straight lines in latent space.
+
+    For a pair with the latents `z1` and `z2`, the images are `decode((1 - t) z1 + t z2)`, for `num_steps` values of `t`
+    that are evenly spaced from 0 to 1.
 
     Args:
-      model: the model.
-      first: integer images `[N, height, width, channels]`.
-      second: integer images of the same shape.
-      num_steps: number of values of `t`, evenly spaced from 0 to 1; at least 2.
-      labels: labels `[N]` of the first and of the second images, for a class-conditional model; other models ignore
-        them. Each point is decoded with the label of the nearer image.
+      model: a `tfp_glow.FlowModel` over images.
+      first: the first image of each pair, integers `[N, height, width, channels]`.
+      second: the second image of each pair, integers of the same shape.
+      num_steps: int, number of images per line, at least 2.
+      labels: pair of integer arrays `[N]`, the labels of `first` and of `second`, for a class-conditional model. An
+        image is decoded with the first label if `t <= 0.5`, otherwise with the second. Other models ignore the labels.
+        Default: no labels.
 
     Returns:
-      Integer images `[N, num_steps, height, width, channels]`. The first and the last of each row are the two images.
+      An integer array `[N, num_steps, height, width, channels]`. Up to the numerical error of the flow, the images at
+      the ends of a line are the two images of the pair.
     """
     labels = given(model, labels[0]), given(model, labels[1])
     start, end = (model.encode(images, condition).numpy()[:, None]
@@ -36,17 +41,21 @@ def interpolate(model: tfp_glow.FlowModel, first: TensorLike, second: TensorLike
 
 def manipulate(model: tfp_glow.FlowModel, images: TensorLike, direction: np.ndarray, num_steps: int,
                labels: TensorLike | None = None) -> np.ndarray:
-    """Decodes points on the straight line from `z - direction` to `z + direction`, where `z` is an image's latent.
+    """Computes changed images: their latents move along a straight line in a given direction.
+
+    For an image with the latent `z`, the results are `decode(z + t direction)`, for `num_steps` values of `t` that are
+    evenly spaced from -1 to 1.
 
     Args:
-      model: the model.
-      images: integer images `[N, height, width, channels]`.
-      direction: a latent vector, such as `class_direction` returns.
-      num_steps: number of points on the line. If it is odd, the image is in the middle.
-      labels: labels `[N]` of the images, for a class-conditional model; other models ignore them.
+      model: a `tfp_glow.FlowModel` over images.
+      images: integers `[N, height, width, channels]`.
+      direction: a difference of latents, floats `[*latent_shape]`, such as `class_direction` returns.
+      num_steps: int, number of results per image, at least 2. If it is odd, the result in the middle is the image.
+      labels: integers `[N]`, the labels of the images, for a class-conditional model. Other models ignore them.
+        Default: no labels.
 
     Returns:
-      Integer images `[N, num_steps, height, width, channels]`.
+      An integer array `[N, num_steps, height, width, channels]`.
     """
     labels = given(model, labels)
     latents = model.encode(images, labels).numpy()[:, None]
@@ -56,20 +65,20 @@ def manipulate(model: tfp_glow.FlowModel, images: TensorLike, direction: np.ndar
 
 def class_direction(model: tfp_glow.FlowModel, batches: Iterable[tuple[TensorLike, TensorLike]],
                     label: int) -> np.ndarray:
-    """Computes the mean latents of the images of one class minus the mean latents of all other images.
+    """Computes the mean latent of the images of one class minus the mean latent of all other images.
 
-    A model that is conditioned on the same labels encodes less about the class, so its difference is smaller.
+    The latents of a class-conditional model contain less information about the class, so the difference is smaller.
 
     Args:
-      model: the model.
-      batches: pairs of integer images `[batch, height, width, channels]` and integer labels `[batch]`.
-      label: label of the class.
+      model: a `tfp_glow.FlowModel` over images.
+      batches: iterable of pairs `(images, labels)`: integers `[batch, height, width, channels]` and `[batch]`.
+      label: int, label of the class.
 
     Returns:
-      A float32 latent vector.
+      A float32 array `[*latent_shape]`.
 
     Raises:
-      ValueError: if all images or no images have the label.
+      ValueError: if all images have the label, or none has it.
 
     References:
       Kingma and Dhariwal, *Glow: Generative flow with invertible 1x1 convolutions*, 2018, section 6, "Semantic

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The latents of each level of a flow, and the contribution of each level to the log-determinant."""
+"""The latents and the log-determinant of each level of a flow."""
 
 import math
 from collections.abc import Sequence
@@ -17,22 +17,24 @@ from tfp_glow.bijectors._single_pass import inverse_and_log_det
 def decompose_by_level(
         model: tfp_glow.FlowModel, events: TensorLike, seed: Sequence[int | tf.Tensor],
         labels: TensorLike | None = None) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-    """Splits the latents and the log-determinant of a flow by level.
+    """Computes the latents and the log-determinant of each level of a flow.
 
-    The bits per dimension of the events are the bits per dimension of all latents under the base distribution, minus
-    the sum of all log-determinants.
+    A multi-scale flow maps an event of `D` values to latents level by level. If `log_det_i` is the log-determinant of
+    part `i` of this map, in nats, and `z` are all latents, the bits per dimension of an event are
+    `(-log p_base(z) - sum_i log_det_i) / (D log 2)`.
 
     Args:
-      model: a model whose distribution has a bijector.
-      events: events `[batch, *event_shape]`. Integers get the dequantization noise of training.
-      seed: two integers, the random seed of that noise.
-      labels: integer labels `[batch]` for a conditional model; other models ignore them.
+      model: a `tfp_glow.FlowModel` whose distribution has a bijector.
+      events: `[batch, *event_shape]`. The dequantization noise of training is added to integers.
+      seed: two integers, the random seed of the noise.
+      labels: integers `[batch]`, required by a class-conditional model. Other models ignore them. Default None.
 
     Returns:
-      A pair `(latents, log_dets)` of dicts. `latents` maps `"level 1"`, `"level 2"`, ..., `"top"` to arrays
-      `[batch, size]`. `log_dets` maps the same names to arrays `[batch]` in bits per dimension. It also has the key
-      `"pixels"` for the bijectors before level 1, and `"dequantizer"` for variational dequantization, if there are any.
-      For a flow without levels, both dicts have the key `"flow"` instead of the levels.
+      A pair `(latents, log_dets)` of dicts. For a multi-scale flow, `latents` has the keys `"level 1"`, `"level 2"`,
+      ... and, for the last level, `"top"`. Its values are tensors `[batch, size]`. `log_dets` has the same keys. Its
+      values are tensors `[batch]` that hold `log_det_i / (D log 2)`. It may have two more keys: `"pixels"` for the
+      bijectors between the event and level 1, and `"dequantizer"` for variational noise. For a flow without levels,
+      each dict has the key `"flow"` instead of the levels.
     """
     dequantization, event_ndims = model.functions.dequantization, len(model.event_shape)
     points, log_q = dequantization(tf.convert_to_tensor(events), seed)
@@ -58,7 +60,7 @@ def decompose_by_level(
 
 def _inverse_in_order(bijectors: Sequence[tfp.bijectors.Bijector], points: tf.Tensor, event_ndims: int,
                       keywords: dict[str, Any]) -> tuple[tf.Tensor, tf.Tensor]:
-    """Applies the inverses of bijectors that keep the rank of an event, and returns the sum of the log-dets."""
+    """Applies the inverses of several bijectors one after the other and sums their log-determinants."""
     total = 0.0
     for bijector in bijectors:
         points, log_det = inverse_and_log_det(bijector, points, event_ndims, **keywords)

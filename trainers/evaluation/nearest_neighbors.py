@@ -8,15 +8,21 @@ from tfp_glow._types import TensorLike
 
 
 def find_nearest(images: TensorLike, candidates: TensorLike, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the candidates that are nearest to each image, by the Euclidean distance of pixels.
+    """Finds the candidates that are nearest to each image, by the Euclidean distance of pixel values.
+
+    The search is exact: it computes the distances between all images and all candidates.
 
     Args:
-      images: images `[N, height, width, channels]`.
-      candidates: images `[M, height, width, channels]`, which are searched exhaustively.
-      number: number of neighbors per image; at most `M`.
+      images: array `[N, height, width, channels]` of integers or floats.
+      candidates: array `[M, height, width, channels]` of integers or floats.
+      number: int, number of neighbors per image, from 1 to `M`.
 
     Returns:
-      A pair of the neighbors `[N, number, height, width, channels]`, nearest first, and their distances `[N, number]`.
+      A pair `(neighbors, distances)`. `neighbors`, `[N, number, height, width, channels]`, holds the nearest candidates
+      of each image, nearest first. `distances`, `[N, number]`, holds their distances from the image.
+
+    Raises:
+      ValueError: if `number` is not from 1 to `M`.
 
     Example:
       >>> candidates = np.array([1, 4, 9]).reshape(3, 1, 1, 1)

@@ -17,29 +17,35 @@ from trainers.runs.configuration import event_shape
 
 def bits_per_dim(model: tfp_glow.FlowModel, batches: Iterable[Any], seed: int = 0,
                  num_samples: int = 1) -> tuple[float, int]:
-    """Computes the mean bits per dimension over all events, with equal weight for each event.
+    """Computes the mean bits per dimension over all events of all batches.
 
-    With `num_samples = K > 1` it is the importance-weighted bound `-log2 mean_k p(x + u_k) / q(u_k | x)` per dimension,
-    see `FlowModel.importance_weighted_bits`.
+    The bits per dimension of an event `x` of `D` values are `-log p(x) / (D log 2)`. For images, dequantization noise
+    `u` is added: they are `-log(mean_k p(x + u_k) / q(u_k | x)) / (D log 2)`, over `num_samples` draws `u_k` from the
+    density `q` of the noise. More draws give a tighter upper bound. Each event has the same weight in the mean.
 
     Args:
-      model: the model.
-      batches: batches of integer images `[batch, height, width, channels]` or of float vectors `[batch, size]`. For a
-        conditional model, pairs of such a batch and its labels `[batch]`.
-      seed: random seed of the dequantization noise. The noise does not depend on the batch size.
-      num_samples: number of draws of the noise per image, evaluated one after another; 1 for vectors.
+      model: a `tfp_glow.FlowModel`.
+      batches: iterable of batches: integer images `[batch, height, width, channels]` or float vectors `[batch, size]`.
+        For a class-conditional model, it is an iterable of pairs of such a batch and its integer labels `[batch]`.
+      seed: int, at least 0, random seed of the noise. The noise does not depend on the batch size. Default 0.
+      num_samples: int, number of draws of the noise per image, at least 1. The time grows with the number, and the
+        memory does not. It must be 1 for vectors. Default 1.
 
     Returns:
-      The mean bits per dimension, and the number of events.
+      A pair `(mean, number)`: the mean bits per dimension, a float, and the number of events, an int.
 
     Raises:
-      ValueError: if `num_samples` is greater than 1 and the events are vectors.
+      ValueError: if `num_samples` is greater than 1 for vectors.
+
+    References:
+      Burda, Grosse and Salakhutdinov, *Importance weighted autoencoders*, 2016, section 3.
     """
     generators = _noise_generators(seed, num_samples)
     bits = []
     for events, labels in _events_and_labels(batches):
         if num_samples > 1 and not _is_quantized(events):
-            raise ValueError(f"importance_samples: must be 1 for vectors, which get no noise; got {num_samples}")
+            raise ValueError("importance_samples: must be 1 for vectors, because no noise is added to them; "
+                             f"got {num_samples}")
         log_prob = functools.reduce(np.logaddexp, (
             model.log_prob(events, condition=labels, noise=_noise(generator, events)).numpy().astype(np.float64)
             for generator in generators))
@@ -51,15 +57,17 @@ def bits_per_dim(model: tfp_glow.FlowModel, batches: Iterable[Any], seed: int = 
 def accuracy(model: tfp_glow.FlowModel, batches: Iterable[Any], seed: int = 0) -> float:
     """Computes the accuracy of a class-conditional model as a classifier.
 
-    The predicted class is `argmax_y log p(x | y)`: Bayes' rule with equal priors.
+    The predicted class of an event `x` is the class `y` with the greatest density `p(x | y)`. This is Bayes' rule with
+    equal prior probabilities. The same dequantization noise is added to an image for all classes.
 
     Args:
-      model: a class-conditional model.
-      batches: pairs of events and labels, as for `bits_per_dim`.
-      seed: random seed of the dequantization noise.
+      model: a class-conditional `tfp_glow.FlowModel`.
+      batches: iterable of pairs `(events, labels)`. Events are integer images `[batch, height, width, channels]` or
+        float vectors `[batch, size]`. Labels are integers `[batch]`.
+      seed: int, at least 0, random seed of the noise. Default 0.
 
     Returns:
-      The fraction of events whose predicted class is their label.
+      The fraction in [0, 1] of events whose predicted class is their label, a float.
 
     Raises:
       ValueError: if the model is not class-conditional.
@@ -78,15 +86,16 @@ def accuracy(model: tfp_glow.FlowModel, batches: Iterable[Any], seed: int = 0) -
 
 
 def check_data(config: Mapping[str, Any], data: data_lib.ImageData | data_lib.VectorData, run: Any) -> None:
-    """Checks that a data set has the event shape, gray levels and classes that a run was trained on.
+    """Checks that a data set is of the same kind as the data set of a training run.
 
     Args:
-      config: the run's configuration.
-      data: the data set.
+      config: configuration of the run, a dict, as `trainers.runs.configuration.configure` returns.
+      data: an `ImageData` or a `VectorData`.
       run: the run directory, for error messages.
 
     Raises:
-      ValueError: if the event shapes, the numbers of gray levels, or the classes of a class-conditional run differ.
+      ValueError: if `data` differs from the data set of the run in its event shape or its number of gray levels; or if
+        the run is class-conditional and the names of the classes differ.
     """
     trained, received = (event_shape(config), config["data_levels"]), (data.event_shape, data.num_levels)
     if received != trained:
@@ -97,14 +106,23 @@ def check_data(config: Mapping[str, Any], data: data_lib.ImageData | data_lib.Ve
 
 def split_batches(config: Mapping[str, Any], data: data_lib.ImageData | data_lib.VectorData, split: str,
                   batch_size: int, labels: bool = False) -> tf.data.Dataset:
-    """Returns batches of a split in stored order, with pixels reduced to the bits of a run's model.
+    """Returns the batches of a split for the evaluation of a training run, in stored order.
+
+    Images are reduced to the number of bits per channel value with which the run was trained.
 
     Args:
-      config: the run's configuration.
-      data: the data set.
+      config: configuration of the run, a dict, as `trainers.runs.configuration.configure` returns.
+      data: an `ImageData` or a `VectorData` that `check_data` accepts.
       split: `"train"`, `"validation"` or `"test"`.
-      batch_size: number of events per batch.
-      labels: whether to return pairs of events and labels, not events alone.
+      batch_size: int, number of events per batch, at least 1. The last batch may have fewer events.
+      labels: bool. If True, the elements are pairs `(events, labels)`. Default False: the elements are events.
+
+    Returns:
+      A `tf.data.Dataset`. Events are uint8 images `[batch, height, width, channels]` or float32 vectors
+      `[batch, size]`. Labels are int64 `[batch]`.
+
+    Raises:
+      ValueError: if `split` is another string, or `batch_size` is less than 1.
     """
     return data_lib.dataset(data, split, batch_size, shuffle=False, labels=labels, num_bits=config["num_bits"])
 
@@ -120,12 +138,15 @@ def _is_quantized(events: np.ndarray) -> bool:
 
 
 def _noise_generators(seed: int, number: int = 1) -> list[np.random.Generator]:
-    """Returns one generator per draw. Each continues from batch to batch, so batch sizes do not change the noise."""
+    """Returns one generator per draw of the noise.
+
+    A generator is used for all batches, one after the other, so the noise does not depend on the batch size.
+    """
     return [np.random.default_rng([seed, k] if k else seed) for k in range(number)]
 
 
 def _noise(generator: np.random.Generator, events: np.ndarray) -> np.ndarray | None:
-    """Returns uniform noise in [0, 1) for integers, None for vectors."""
+    """Returns uniform noise in [0, 1) of the shape of `events` for integers, and None for floats."""
     return generator.random(events.shape).astype(np.float32) if _is_quantized(events) else None
 
 

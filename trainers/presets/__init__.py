@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Presets, the values of `--preset`: each is a flow and its training, under a name."""
+"""`PRESETS` and `get`: the presets by name, which are the values of `--preset`. A preset is a flow and its training."""
 
 import dataclasses
 from typing import Any
@@ -20,14 +20,14 @@ def get(name: str, **changes: Any) -> Preset:
     """Returns a preset, with some of its fields changed.
 
     Args:
-      name: a key of `PRESETS`, such as `"digits_glow"`.
-      **changes: new values of fields of `Preset`. A value of None leaves the field as it is.
+      name: str, name of the preset: a key of `PRESETS`, such as `"digits_glow"`.
+      **changes: new values of fields of `Preset`, such as `epochs=3`. A field whose new value is None is not changed.
 
     Returns:
       A `Preset`.
 
     Raises:
-      ValueError: if there is no such preset, or the value of a field is out of range.
+      ValueError: if `PRESETS` has no preset of this name, or if `Preset` rejects a new value.
 
     Example:
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`Preset`: a flow and its training."""
+"""`Preset`: the arguments of a flow and the settings of its training."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,48 +8,53 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """A flow and its training.
+    """The arguments of a flow and the settings of its training.
 
     Attributes:
-      flow: mapping from str to values. The entry `flow` is the name of a registered flow; the other entries are its
-        arguments. The image or event shape, `num_bits`, `num_classes`, and for vectors `loc` and `scale`, are left
-        out: they come from the data. The run sets `seed`. Required.
-      batch_size: int, examples per step over all replicas, at least 1. The last batch of an epoch is dropped if it is
-        not full. Required.
+      flow: dict. Its entry `flow` is the name of a flow: `"glow"`, `"realnvp"`, `"pyramid"`, `"realnvp_vector"`,
+        `"nice"`, `"maf"` or `"iaf"`. The other entries are arguments of the flow. The dict omits the arguments that
+        come from the data: `image_shape` or `event_shape`, `num_bits`, `num_classes`, `loc` and `scale`. It also omits
+        `seed`, which each run sets. Required.
+      batch_size: int, number of examples per step over all replicas, at least 1. A last batch of an epoch with fewer
+        examples is dropped. Required.
       epochs: int, number of epochs, at least 1. Required.
       optimizer: str, `"adam"` or `"adamax"`. Default `"adamax"`.
       learning_rate: float, the highest learning rate, positive. Default 1e-3.
-      warmup_epochs: int, number of epochs in which the learning rate grows linearly from 0 to `learning_rate`. Default
-        1.
+      warmup_epochs: int, number of epochs in which the learning rate grows linearly from 0 to `learning_rate`; 0 for no
+        warm-up. Default 1.
       schedule: str, the learning rate after the warm-up: `"constant"`, or `"cosine"` for a decay to 0 at the last step.
         Default `"constant"`.
-      ema_momentum: float in [0, 1), momentum per step of a moving average of the weights. Validation, samples and
-        export use the average. Default None: no average.
-      clip_norm: float, upper bound of the global norm of the gradient, positive. Default None: no clipping.
-      init_batch_size: int, number of examples for the data-dependent initialization, at least 1. Default 256.
-      crop: int, side in pixels of the central square that is cut out of each image first. Default None: no crop; 0 has
-        the same meaning.
-      resize: int, side in pixels of the square to which each image is resized then. Default None: no resize; 0 has the
-        same meaning.
-      num_bits: int, bits per pixel value to which 8-bit images are reduced. Images with fewer bits keep theirs.
-        Default 8.
-      dequantization: str, the noise that is added to integer pixels: `"uniform"`, or `"variational"` for noise from a
-        second flow that is trained with the first. Default `"uniform"`.
-      dequantizer: mapping from str to values, the arguments of this second flow, a `tfp_glow.dequantizer`. The
-        image shape and `num_bits` are left out. Default: no entries, so the defaults of the flow apply.
-      flip: bool, whether to mirror half of the training images left to right, at random. Default False.
-      pixel_noise: float in [0, 1), probability that a training pixel is replaced by a random level. Like Laplace
-        smoothing of a histogram, it gives probability to pixel values that a small training set does not contain.
-        Default 0.0.
-      steps_per_epoch: int, upper bound of the steps per epoch, for short trials. Default None: the whole training
-        split.
-      temperature: float, temperature of the samples that are drawn after each epoch. Default 0.7.
-      class_conditional: bool, whether the labels of the data condition the flow. Default False.
-      weight_y: float, weight of the classifier's cross-entropy in the loss, see `tfp_glow.FlowModel`. Not negative; 0
-        if `class_conditional` is False. Default 0.0: no classifier.
+      ema_momentum: float in [0, 1), momentum per step of an exponential moving average of the weights. Validation,
+        samples and the exported model then use the average. Default None: no average.
+      clip_norm: float, positive. A gradient whose global norm is greater is scaled down to this norm. Default None: no
+        clipping.
+      init_batch_size: int, number of training examples for the data-dependent initialization, at least 1. Default 256.
+      crop: int, side in pixels of the central square that is cut out of each image. Default None: the largest central
+        square if `resize` is given, otherwise no crop. 0 means None.
+      resize: int, side in pixels of the square to which each image is resized after the crop. Default None: no resize.
+        0 means None.
+      num_bits: int, bits per channel value, from 1 to 8. 8-bit images are reduced to values in `[0, 2**num_bits)`.
+        Images with at most `num_bits` bits are not changed. Default 8.
+      dequantization: str, the noise that is added to images: `"uniform"`, or `"variational"` for noise from a second
+        flow, the dequantizer, which is trained together with the first. Default `"uniform"`.
+      dequantizer: dict, arguments of `tfp_glow.dequantizer` for variational noise, except `image_shape`, `num_bits` and
+        `seed`. Default: the empty dict, so all arguments have their defaults.
+      flip: bool. If True, each training image is mirrored left to right with probability 1/2. Default False.
+      pixel_noise: float in [0, 1), probability with which each channel value of a training image is replaced by a
+        random gray level. Like Laplace smoothing of a histogram, the noise gives probability to values that a small
+        training set does not contain. Default 0.0.
+      steps_per_epoch: int, upper bound of the number of steps per epoch, for short trials. Default None: each epoch
+        uses the whole training split.
+      temperature: float, sampling temperature of the pictures that are written after each epoch: it scales the
+        deviation of the latents from their mean. Default 0.7.
+      class_conditional: bool. If True, the flow models the density of an example given its label. Default False.
+      weight_y: float, at least 0, weight in the loss of the cross-entropy of a classifier of the latents, see
+        `tfp_glow.FlowModel`. It must be 0 if `class_conditional` is False. Default 0.0: no classifier.
 
     Raises:
-      ValueError: if a field is out of range.
+      ValueError: if `batch_size`, `epochs`, `optimizer`, `learning_rate`, `schedule`, `ema_momentum`, `clip_norm`,
+        `init_batch_size`, `dequantization`, `pixel_noise` or `weight_y` is not one of the values above. The other
+        fields are checked when they are used.
     """
 
     flow: Mapping[str, Any]
@@ -87,7 +92,8 @@ class Preset:
         if not 0 <= self.pixel_noise < 1:
             raise ValueError(f"pixel_noise: must be in [0, 1); got {self.pixel_noise}")
         if not 0 <= self.weight_y < float("inf") or (self.weight_y and not self.class_conditional):
-            raise ValueError(f"weight_y: must be positive or 0, and 0 without class_conditional; got {self.weight_y}")
+            raise ValueError("weight_y: must not be negative or infinite, and must be 0 if class_conditional is False; "
+                             f"got {self.weight_y}")
         for name, known in (("optimizer", ("adam", "adamax")), ("schedule", ("constant", "cosine")),
                             ("dequantization", ("uniform", "variational"))):
             if getattr(self, name) not in known:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Presets with the published settings of Glow and RealNVP, for images of the published sizes.
 
-Neither paper states its number of epochs, so the numbers here are a choice. The learning rate is constant, so a run can
-be continued with a larger `--epochs`.
+The papers do not state the numbers of epochs, so the numbers here are a choice. The learning rate is constant after the
+warm-up, so the same command with a greater `--epochs` continues a finished run.
 
 References:
   Kingma and Dhariwal, *Glow: Generative flow with invertible 1x1 convolutions*, 2018.
@@ -13,26 +13,26 @@ from typing import Any
 
 from trainers.presets.preset import Preset
 
-# For LSUN, both papers scale the shorter side of an image to 96 pixels. They then cut a 64x64 square out of it, that is
-# two thirds of the shorter side, at random. LSUN images have a shorter side of 256 pixels, and two thirds of 256 are
-# 171. These presets always cut the central square.
+# For LSUN, both papers scale the shorter side of an image to 96 pixels and then cut out a 64x64 square at random. The
+# side of the square is two thirds of the shorter side of the image. LSUN images have a shorter side of 256 pixels, and
+# two thirds of 256 are 171. These presets always cut out the central square.
 _LSUN: dict[str, Any] = {"crop": 171, "resize": 64}
 
 
 def _glow(
     num_levels: int, num_steps: int, batch_size: int, epochs: int, coupling: str = "affine", **changes: Any
 ) -> Preset:
-    """Makes a preset from the commands of the published Glow code.
+    """Returns a preset with the settings of the commands in the published Glow code.
 
-    They use Adamax at 1e-3 with ten epochs of warm-up and no decay, and 256 images for the data-dependent
-    initialization.
+    All commands use Adamax with a learning rate of 1e-3, ten epochs of warm-up and no decay. The data-dependent
+    initialization uses 256 images.
 
     Args:
       num_levels: number of levels of the flow.
-      num_steps: steps of flow per level.
-      batch_size: examples per step, over all devices.
+      num_steps: number of steps of flow per level.
+      batch_size: number of examples per training step, over all devices.
       epochs: number of epochs.
-      coupling: `"affine"` or `"additive"`. Default `"affine"`.
+      coupling: kind of the couplings, `"affine"` or `"additive"`. Default `"affine"`.
       **changes: other fields of `Preset`.
     """
     flow = {"flow": "glow", "num_levels": num_levels, "num_steps": num_steps, "width": 512, "coupling": coupling,
@@ -41,30 +41,30 @@ def _glow(
 
 
 GLOW = {
-    # The published code shifts CIFAR-10 images by up to a tenth of their size; this preset mirrors them instead.
-    # Its batch of 64 images per device is for one device here. The published run had eight: --batch_size=512.
+    # The published code shifts CIFAR-10 images by up to a tenth of their size. This preset mirrors them instead.
+    # The batch size is for one device. The published run had 64 images on each of eight devices: --batch_size=512.
     "glow_cifar10": _glow(3, 32, batch_size=64, epochs=1000, flip=True),
     "glow_imagenet32": _glow(3, 48, batch_size=512, epochs=100),
     "glow_imagenet64": _glow(4, 48, batch_size=128, epochs=100),
-    # The published command has three levels.
+    # The published command for LSUN has three levels, although the images have 64x64 pixels.
     "glow_lsun": _glow(3, 48, batch_size=128, epochs=100, **_LSUN),
-    # The published run had 40 devices with one image each, and samples at temperature 0.7.
+    # The published run had 40 devices with one image each.
     "glow_celebahq256": _glow(6, 32, batch_size=40, epochs=1000, coupling="additive", num_bits=5),
 }
 
 
 def _realnvp(num_scales: int, num_blocks: int, width: int, epochs: int, flip: bool, **changes: Any) -> Preset:
-    """Makes a preset from section 4.1 of the RealNVP paper.
+    """Returns a preset with the settings of section 4.1 of the RealNVP paper.
 
-    It uses Adam with its default settings and batches of 64. The training images are mirrored at random, except those
-    of ImageNet. The defaults of the flow are the paper's L2 penalty of 5e-5 on weight scales and its alpha of 0.05.
+    The paper uses Adam with its default settings and batches of 64 images. It mirrors training images at random, except
+    the images of ImageNet. Its L2 penalty of 5e-5 on weight scales and its alpha of 0.05 are defaults of the flow.
 
     Args:
       num_scales: number of scales of the flow.
-      num_blocks: residual blocks per network.
-      width: feature maps of the networks.
+      num_blocks: number of residual blocks per network.
+      width: number of feature maps (hidden channels) of the networks.
       epochs: number of epochs.
-      flip: whether training images are mirrored at random.
+      flip: if True, training images are mirrored at random.
       **changes: other fields of `Preset`.
     """
     flow = {"flow": "realnvp", "num_scales": num_scales, "num_blocks": num_blocks, "width": width}
@@ -78,7 +78,7 @@ REALNVP = {
     "realnvp_cifar10": _realnvp(2, 8, 64, epochs=500, flip=True),
     "realnvp_imagenet32": _realnvp(4, 4, 32, epochs=50, flip=False),
     "realnvp_imagenet64": _realnvp(5, 2, 32, epochs=50, flip=False),
-    # The central 148x148 pixels of CelebA images, resized.
+    # The paper also cuts out the central 148x148 pixels of CelebA images and resizes them.
     "realnvp_celeba64": _realnvp(5, 2, 32, epochs=100, flip=True, crop=148, resize=64),
     "realnvp_lsun": _realnvp(5, 2, 32, epochs=50, flip=True, **_LSUN),
 }

@@ -1,25 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Presets for small images: scikit-learn's digits, trained in minutes on two cores, and Fashion-MNIST, in hours."""
+"""Presets for scikit-learn's digits, which train in minutes on two CPU cores, and for Fashion-MNIST, in hours."""
 
 from typing import Any
 
 from trainers.presets.preset import Preset
 
-# The digits are 8x8 pixels with 17 gray levels, and there are only 1,350 training images. Without pixel noise, the
-# validation bits/dim rise after about 30 epochs; a smaller network prevents that less well. All presets of the digits
-# train with one budget, so that their results are comparable.
+# The digits have only 1,350 training images. Without pixel noise, the bits per dimension of the validation split rise
+# after about 30 epochs. A smaller network reduces this overfitting less than the noise does. All presets of the digits
+# have the same batch size, epochs, learning rate and noise, so that their results are comparable.
 _BUDGET: dict[str, Any] = {"batch_size": 64, "epochs": 100, "optimizer": "adam", "learning_rate": 1e-3,
                            "schedule": "cosine", "pixel_noise": 0.05}
 
-# Flows with batch normalization (RealNVP and MAF) train without a moving average of the weights: the running statistics
-# match the last weights only.
+# Flows with batch normalization (RealNVP and MAF) train without a moving average of the weights, because the running
+# statistics match the last weights and not their average.
 DIGITS = {
     "digits_glow": Preset(
         {"flow": "glow", "num_levels": 2, "num_steps": 16, "width": 64, "scale": "tanh"}, **_BUDGET,
         ema_momentum=0.99),
     "digits_realnvp": Preset(
         {"flow": "realnvp", "num_scales": 2, "num_blocks": 2, "width": 32}, **_BUDGET),
-    # The same two flows, conditioned on the class of the digit. Glow's weight_y is that of the published commands.
+    # The next two presets are the first two, conditioned on the class of the digit. The value of weight_y is from the
+    # commands of the published Glow code.
     "digits_glow_classes": Preset(
         {"flow": "glow", "num_levels": 2, "num_steps": 16, "width": 64, "scale": "tanh"}, **_BUDGET,
         ema_momentum=0.99, class_conditional=True, weight_y=0.01),
@@ -30,15 +31,15 @@ DIGITS = {
         **_BUDGET, ema_momentum=0.99),
     "digits_maf": Preset(
         {"flow": "maf", "num_layers": 5, "hidden_sizes": (256, 256), "pixels": "logit", "act_norm": True}, **_BUDGET),
-    # IAF computes a density pixel by pixel, so its training is the slowest.
+    # IAF computes the density of an image pixel by pixel, so this preset trains slowest.
     "digits_iaf": Preset(
         {"flow": "iaf", "num_layers": 3, "hidden_sizes": (128, 128), "pixels": "logit", "act_norm": True}, **_BUDGET,
         ema_momentum=0.99),
 }
 
 FASHION_MNIST = {
-    # 28 is divisible by 4 and not by 8, which allows two levels of Glow and three scales of RealNVP. In trials of a few
-    # minutes, a deeper Glow and larger batches gave worse results.
+    # The images have 28x28 pixels. 28 is divisible by 4 and not by 8, which allows two levels of Glow and three scales
+    # of RealNVP. In trials of a few minutes, a deeper Glow and larger batches gave worse results.
     "fashion_mnist_glow": Preset(
         {"flow": "glow", "num_levels": 2, "num_steps": 8, "width": 96}, batch_size=32, epochs=30,
         optimizer="adam", learning_rate=2e-3, schedule="cosine", ema_momentum=0.999),

@@ -6,8 +6,9 @@ from typing import Any
 
 from trainers.presets.preset import Preset
 
-# Arguments that make the flows small. Two levels or scales are the fewest with a split between them. A RealNVP of more
-# than two scales gets one scale: it has one graph per coupling, and the presets of two scales test the split.
+# Arguments that make each flow small. A flow has a split only if it has at least two levels or scales. A RealNVP of
+# more than two scales gets one scale, because tracing takes time for each coupling. The presets of a RealNVP with two
+# scales test its split.
 _SMALL: dict[str, dict[str, Any]] = {
     "glow": {"num_levels": 2, "num_steps": 2, "width": 8},
     "pyramid": {"width": 8, "num_blocks": 1, "top_sizes": (16,)},
@@ -20,15 +21,15 @@ _SMALL: dict[str, dict[str, Any]] = {
 
 
 def smoke_preset(preset: Preset) -> Preset:
-    """Makes the smoke-test version of a preset.
+    """Returns the smoke-test version of a preset: a test that training runs, not that it learns.
 
-    It trains in seconds and takes the same data. It shows that everything runs; it does not learn anything useful.
+    The smoke-test version trains in seconds. It requires data of the same kind and size as `preset`.
 
     Args:
-      preset: a preset whose flow is one of the flows of this package.
+      preset: a `Preset`. Its flow is one of those that `Preset` lists.
 
     Returns:
-      A `Preset` with a small flow, small batches and two epochs of four steps.
+      A `Preset` with the same flow in a small size, batches of 16 examples and two epochs of four steps.
     """
     small = _SMALL[preset.flow["flow"]]
     if preset.flow.get("num_scales", 0) > 2:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Charts, image grids and the HTML report of a run."""
+"""Charts, image grids and the HTML report of a training run."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Matplotlib charts of a run: learning curve, latents, bits per dimension, and vectors."""
+"""Matplotlib charts: learning curve, histograms of latents and of bits per dimension, and plots of vectors."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,15 @@ _NUM_QUANTILES = 300
 
 
 def learning_curve(history: Sequence[Mapping[str, Any]], over: str = "epoch") -> Figure:
-    """Draws the bits per dimension of the training and the validation split during training.
+    """Draws the bits per dimension of the training and the validation split after each epoch.
 
     Args:
-      history: one dict per epoch with the keys `epoch`, `bits_per_dim` and `val_bits_per_dim`, and `seconds` if `over`
-        is `"minutes"`.
-      over: unit of the horizontal axis, `"epoch"` or `"minutes"`.
+      history: sequence of one dict per epoch. Each has the keys `epoch` (number of the epoch), `bits_per_dim` and
+        `val_bits_per_dim`. If `over` is `"minutes"`, it also has `seconds`, the duration of the epoch.
+      over: unit of the horizontal axis: `"epoch"`, or `"minutes"` for the time since the start. Default `"epoch"`.
+
+    Returns:
+      A Matplotlib figure. The first tenth of the epochs does not influence the range of the vertical axis.
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
@@ -30,7 +33,7 @@ def learning_curve(history: Sequence[Mapping[str, Any]], over: str = "epoch") ->
         times = list(np.cumsum([line["seconds"] for line in history]) / 60.0)
     for key, label in (("bits_per_dim", "training"), ("val_bits_per_dim", "validation")):
         axes.plot(times, [line[key] for line in history], marker="." if len(times) < 50 else None, label=label)
-    # The first tenth does not set the scale, as its values may be far from all others.
+    # The values of the first tenth of the epochs may be far from all others.
     values = _finite([[line["bits_per_dim"], line["val_bits_per_dim"]] for line in history[len(history) // 10:]])
     if len(values):
         margin = 0.05 * (values.max() - values.min()) or 0.1
@@ -43,10 +46,16 @@ def learning_curve(history: Sequence[Mapping[str, Any]], over: str = "epoch") ->
 
 
 def latents_and_normal_density(latents: Mapping[str, TensorLike]) -> Figure:
-    """Compares latents with N(0, 1), in one row per level: histogram and density, then a quantile-quantile chart.
+    """Compares the latents of each level with the standard normal distribution N(0, 1).
 
     Args:
-      latents: arrays by the name of the level. The outermost bins count all values beyond 4.5.
+      latents: mapping from the name of each level to the values of its latents, an array of any shape. Values that are
+        not finite are dropped.
+
+    Returns:
+      A Matplotlib figure with one row per level. On the left is a histogram of the values with the density of N(0, 1);
+      its outermost bins include all values below -4.5 and above 4.5. On the right, the quantiles of the values are
+      plotted against the quantiles of N(0, 1). Equal distributions give points on the diagonal.
     """
     figure = Figure(figsize=(9, 3.2 * len(latents)), layout="constrained")
     normal = statistics.NormalDist()
@@ -74,10 +83,15 @@ def latents_and_normal_density(latents: Mapping[str, TensorLike]) -> Figure:
 
 
 def bits_histogram(bits: Mapping[str, TensorLike]) -> Figure:
-    """Draws a histogram of the bits per dimension of single events, for each split.
+    """Draws one histogram per split of the bits per dimension of its examples.
 
     Args:
-      bits: arrays by the name of the split. The outermost bins count all values beyond the axis.
+      bits: mapping from the name of each split to an array of the bits per dimension of each example. Values that are
+        not finite are dropped.
+
+    Returns:
+      A Matplotlib figure with all histograms in one panel. The axis covers almost all values, and the outermost bins
+      include the others.
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
@@ -87,7 +101,7 @@ def bits_histogram(bits: Mapping[str, TensorLike]) -> Figure:
     if not finite:
         axes.set_title("no finite values")
         return figure
-    # Quantiles set the scale, as a single event may be far from all others.
+    # Quantiles determine the axis, because a single example may be far from all others.
     low, high = np.quantile(np.concatenate(list(finite.values())), [0.002, 0.998])
     margin = 0.05 * (high - low) or 0.1
     edges = np.linspace(low - margin, high + margin, 51)
@@ -99,11 +113,17 @@ def bits_histogram(bits: Mapping[str, TensorLike]) -> Figure:
 
 
 def data_and_samples(data: np.ndarray, samples: np.ndarray) -> Figure:
-    """Draws data and samples side by side: the first two numbers of vectors as points, single numbers as histograms.
+    """Draws data and samples side by side with the same axes.
+
+    Vectors are drawn as points at their first two elements; vectors of one element are drawn as a histogram. Vectors
+    with an element that is not finite or has an absolute value of at least 1e30 are dropped.
 
     Args:
-      data: float vectors `[N, size]`, which set the scale.
-      samples: float vectors `[M, size]`.
+      data: float array `[N, size]`. Quantiles of these vectors determine the axes.
+      samples: float array `[M, size]`.
+
+    Returns:
+      A Matplotlib figure of two panels.
     """
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
@@ -121,7 +141,16 @@ def data_and_samples(data: np.ndarray, samples: np.ndarray) -> Figure:
 
 
 def vector_chart(vectors: TensorLike) -> Figure:
-    """Draws the first two numbers of float vectors `[N, size]` as points, or single numbers as a histogram."""
+    """Draws vectors as points at their first two elements, or vectors of one element as a histogram.
+
+    Vectors with an element that is not finite or has an absolute value of at least 1e30 are dropped.
+
+    Args:
+      vectors: float array `[N, size]`.
+
+    Returns:
+      A Matplotlib figure of one panel.
+    """
     vectors = drop_overflow(np.asarray(vectors))
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
@@ -133,9 +162,15 @@ def vector_chart(vectors: TensorLike) -> Figure:
 
 
 def drop_overflow(vectors: np.ndarray) -> np.ndarray:
-    """Drops vectors with NaN or a number above 1e30, which flows may return early in training.
+    """Drops vectors that Matplotlib cannot draw, because an element is not finite or too large.
 
-    Matplotlib cannot draw such numbers.
+    Flows may return such vectors early in training.
+
+    Args:
+      vectors: float array `[N, size]`.
+
+    Returns:
+      A float array `[M, size]`: the vectors whose elements all have an absolute value below 1e30.
     """
     return vectors[(np.abs(vectors) < 1e30).all(axis=1)]
 

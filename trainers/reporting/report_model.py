@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`ReportedModel`: the trained model of a run with the samples, scores and latents that a report shows."""
+"""`ReportedModel`: a trained model and its data set, with the samples, scores and latents that a report shows."""
 
 import functools
 import math
@@ -18,13 +18,22 @@ _MAX_EXAMPLES, _BATCH_SIZE = 1000, 100
 
 
 class ReportedModel:
-    """A trained model and its data set.
+    """Computes the samples, scores and latents of a trained model that a report shows.
 
     Args:
-      run: the run directory.
-      model: the run's model.
-      source: a phrase that names the source of the model's weights.
-      data: the data set that the model was trained on.
+      run: the run directory of the training.
+      model: the trained `tfp_glow.FlowModel`.
+      source: str, a phrase that names the source of the weights, such as `"model.keras, epoch 3 of 5"`.
+      data: the data set of the training, an `ImageData` or a `VectorData`.
+
+    Attributes:
+      model: the argument `model`.
+      source: the argument `source`.
+      data: the argument `data`.
+      config: configuration of the run, a dict.
+      history: list of one dict per epoch, with values such as `bits_per_dim` and `seconds`.
+      num_levels: int, number of gray levels of the images that the model returns. None for vectors.
+      seed: int, random seed of the run. It also determines the random choices of the report.
     """
 
     def __init__(self, run: RunDirectory, model: tfp_glow.FlowModel, source: str,
@@ -34,7 +43,16 @@ class ReportedModel:
         self.num_levels, self.seed = self.config["num_levels"], self.config["seed"]
 
     def examples(self, split: str, number: int = _MAX_EXAMPLES) -> tuple[np.ndarray, np.ndarray]:
-        """Returns events and labels of up to `number` examples of a split: a random choice, the same for every call."""
+        """Returns randomly chosen examples of a split. The choice is the same at each call.
+
+        Args:
+          split: `"train"`, `"validation"` or `"test"`.
+          number: int, number of examples. A split with fewer examples is returned completely. Default 1000.
+
+        Returns:
+          A pair `(events, labels)`: uint8 images `[number, height, width, channels]` or float32 vectors
+          `[number, size]`, and int64 labels `[number]`.
+        """
         batches = data_lib.dataset(
             self.data, split, min(number, self.data.num_examples(split)), shuffle=True, seed=self.seed,
             num_bits=self.config["num_bits"])
@@ -43,14 +61,18 @@ class ReportedModel:
 
     @functools.cached_property
     def bits_per_dim(self) -> dict[str, np.ndarray]:
-        """Bits per dimension of each example, by split."""
+        """Bits per dimension of up to 1000 examples per split: a dict from the split to a float array `[number]`."""
         return {split: np.concatenate([
             self.model.bits_per_dim(events, seed=index, condition=class_labels.given(self.model, labels)).numpy()
             for index, (events, labels) in self._batches(split)]) for split in data_lib.SPLITS}
 
     @functools.cached_property
     def latents_and_log_dets(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Latents and log-determinants of the test examples by level, see `decompose_by_level`."""
+        """Latents and log-determinants of up to 1000 test examples, by level of the flow.
+
+        It is a pair `(latents, log_dets)` of dicts, as `decompose_by_level` returns. The keys are names of levels. The
+        values are float arrays: latents `[number, size]` and log-determinants `[number]` in bits per dimension.
+        """
         graph = tf.function(
             lambda events, labels, index: decompose_by_level(self.model, events, (self.seed, index), labels),
             autograph=False, reduce_retracing=True)
@@ -60,12 +82,28 @@ class ReportedModel:
         return latents, log_dets
 
     def sample(self, number: int, temperature: float = 1.0) -> np.ndarray:
-        """Draws samples, which cycle through the classes if the model is class-conditional."""
+        """Draws samples. For a class-conditional model, the labels of the samples are 0, 1, 2, ... in turn.
+
+        Args:
+          number: int, number of samples.
+          temperature: float, factor on the deviation of the latents from their mean. Default 1.0.
+
+        Returns:
+          Integer images `[number, height, width, channels]` or float vectors `[number, size]`. They are the same at
+          each call.
+        """
         return self.model.sample(number, temperature=temperature, seed=self.seed,
                                  condition=class_labels.in_turn(self.model, number)).numpy()
 
     def to_nats(self, bits_per_dim: float) -> float:
-        """Converts bits per dimension to nats per event."""
+        """Converts bits per dimension of an event to nats per event.
+
+        Args:
+          bits_per_dim: float, bits per dimension.
+
+        Returns:
+          `bits_per_dim * D * log(2)` for events of `D` values, a float.
+        """
         return bits_per_dim * math.prod(self.model.event_shape) * math.log(2.0)
 
     def _batches(self, split: str) -> Iterator[tuple[int, tuple[tf.Tensor, tf.Tensor]]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The numbers, table rows and pictures that the template `report.html.jinja` shows, by section of the page."""
+"""`all_sections`: computes the numbers, table rows and pictures of a report for the template `report.html.jinja`."""
 
 import json
 import math
@@ -15,19 +15,25 @@ from trainers.reporting.report_model import ReportedModel
 from trainers.runs import class_labels
 
 _TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-_NUM_SAMPLES = 36  # per temperature; rounded down to full rows
+_NUM_SAMPLES = 36  # Per temperature, rounded down to full rows.
 _INTERPOLATION_ROWS, _INTERPOLATION_STEPS = 8, 9
 _NEIGHBOR_ROWS, _NUM_NEIGHBORS = 8, 8
-_MAX_CANDIDATES = 5000  # training images that are searched for neighbors
-_NUM_DISTANCES = 100  # samples and test images whose distance to the nearest training image is measured
+_MAX_CANDIDATES = 5000  # Number of training images among which neighbors are searched.
+_NUM_DISTANCES = 100  # Number of samples, and of test images, for the distances to the nearest training image.
 _NUM_VECTORS = 4000
 
 
 def all_sections(reported: ReportedModel) -> dict[str, dict[str, Any]]:
-    """Computes the template's variables: for each section of the page, a dict of its contents.
+    """Computes the content of all sections of a report.
 
-    A model over images has the sections `samples`, `interpolations` and `neighbors`. A model over vectors has the
-    section `vectors` instead. Pictures are Matplotlib figures or images.
+    Args:
+      reported: the model and its data set.
+
+    Returns:
+      A dict from the name of each section to a dict of the numbers, rows and pictures that the template
+      `report.html.jinja` shows in the section. Pictures are Matplotlib figures or `PIL.Image.Image`s. The sections are
+      `results`, `learning_curve`, `latents`, `levels`, `train_and_test` and `configuration`. For images, there are also
+      `samples`, `interpolations` and `neighbors`; for vectors, there is also `vectors`.
     """
     of_events = {"vectors": _vectors(reported)} if reported.num_levels is None else {
         "samples": _samples(reported), "interpolations": _interpolations(reported), "neighbors": _neighbors(reported)}
@@ -111,7 +117,7 @@ def _train_and_test(reported: ReportedModel) -> dict[str, Any]:
 
 
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yields dotted keys and JSON values."""
+    """Yields a pair `(key, JSON)` per entry of a nested dict. Dots join the keys of nested entries."""
     for key, value in config.items():
         if isinstance(value, dict):
             yield from _flatten(value, f"{prefix}{key}.")
@@ -120,5 +126,5 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 
 def _grid_of_rows(rows: np.ndarray, num_levels: int) -> PIL.Image.Image:
-    """Draws images `[rows, columns, height, width, channels]`."""
+    """Returns the grid of images `[rows, columns, height, width, channels]`."""
     return png_files.image_grid(rows.reshape(-1, *rows.shape[2:]), num_levels, columns=rows.shape[1])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes `report.html`, a self-contained page that shows what a run has learned."""
+"""`write`: writes `report.html`, a page with the scores, charts and pictures of a trained model."""
 
 import base64
 import pathlib
@@ -17,17 +17,22 @@ from trainers.runs.run_directory import RunDirectory
 
 
 def write(run: RunDirectory, data: ImageData | VectorData) -> pathlib.Path:
-    """Writes the report of a run's best weights so far into the run directory, over an earlier report.
+    """Writes `report.html`, the report of a training run, into the run directory. An earlier report is replaced.
+
+    The page is one file without links to other files. It shows scores, the learning curve, samples, latents and the
+    configuration. For a finished run, the model is `model.keras`; otherwise it is the best checkpoint.
 
     Args:
       run: the run directory.
-      data: the data set that the run was trained on.
+      data: the data set of the training, an `ImageData` or a `VectorData`.
 
     Returns:
       The path of the page.
 
     Raises:
-      ValueError: if the run has no weights yet, or `data` differs in kind from the run's data set.
+      ValueError: if the directory does not hold a run; if the run has neither `model.keras` nor a checkpoint; or if
+        `data` has another event shape, another number of gray levels or other classes than the data set of the
+        training.
     """
     config = run.config()
     scores.check_data(config, data, run)

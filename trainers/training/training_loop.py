@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains the model of a run from its newest checkpoint to the last epoch, and writes the final files.
 
-A step depends on two things only. The checkpoint holds the weights and the optimizer with its step count and moving
-average. The order of the data, flips, noise and the learning rate are functions of the seed and the step. So on one
-device a run that was killed and resumed ends with the same weights, bit for bit, as an uninterrupted run.
+A step depends on the state in the checkpoint: the weights, and the optimizer with its step count and moving average.
+All else is a function of the seed and the step: the order of the data, flips, noise and the learning rate. So on one
+device, a run that was killed and resumed ends with the same weights, bit for bit, as an uninterrupted run.
 """
 
 import contextlib
