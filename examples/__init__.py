@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flows together with the rest of TensorFlow Probability: `python -m examples.NAME` runs an example."""
+"""Examples of flows with other parts of TensorFlow Probability and with TensorFlow Serving."""

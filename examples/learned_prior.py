@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A flow as the learned prior of a `tfd.JointDistributionCoroutineAutoBatched`.
 
-The data of `python -m examples.learned_prior` are noisy points of a ring, `x ~ N(z, noise)`. It learns the distribution
-of the points `z` without noise by maximizing a lower bound of the evidence of `x`, and prints the bound before and
-after.
+The observations `x` are points `z` of a ring with normal noise: `x ~ N(z, NOISE**2)`. `python -m examples.learned_prior`
+trains a flow as the distribution of `z`, by maximizing a lower bound of the log-evidence `log p(x)`. It prints the
+bound before and after training.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ NOISE = 0.3
 
 
 def observations(number: int, seed: int = 0) -> tf.Tensor:
-    """Draws noisy points of a ring of radius 2, `[number, 2]`."""
+    """Draws noisy points of a ring of radius 2, a float tensor `[number, 2]`."""
     rng = np.random.RandomState(seed)
     angle = rng.uniform(0.0, 2.0 * np.pi, number)
     ring = 2.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -29,7 +29,7 @@ def observations(number: int, seed: int = 0) -> tf.Tensor:
 
 
 def joint_distribution(prior: tfp.distributions.Distribution) -> tfp.distributions.JointDistribution:
-    """Returns the model: a point of the prior, and its noisy observation."""
+    """Returns the joint distribution of `z`, which follows `prior`, and of the observation `x`, `z` plus noise."""
     def model() -> Iterator[tfp.distributions.Distribution]:
         z = yield prior
         yield tfd.MultivariateNormalDiag(z, NOISE * tf.ones(2), name="x")
@@ -38,14 +38,32 @@ def joint_distribution(prior: tfp.distributions.Distribution) -> tfp.distributio
 
 
 def evidence_bound(joint: tfp.distributions.JointDistribution, x: tf.Tensor, seed: Any) -> tf.Tensor:
-    """Returns `E_q[log p(z, x) - log q(z|x)]` per observation, with the posterior `q` of a flat prior."""
+    """Estimates a lower bound of `log p(x)`, the mean of `log p(z, x) - log q(z|x)` over `z` from `q`.
+
+    Args:
+      joint: the joint distribution of `z` and `x`.
+      x: observations, `[number, 2]`.
+      seed: seed of the samples `z`, one per observation.
+
+    Returns:
+      The mean over the observations, in nats. `q` is `N(x, NOISE**2)`, the posterior for a constant prior.
+    """
     q = tfd.MultivariateNormalDiag(x, NOISE * tf.ones(2))
     z = q.sample(seed=seed)
     return tf.reduce_mean(joint.log_prob(z, x) - q.log_prob(z))
 
 
 def main(num_steps: int = 1000, number: int = 4096) -> tuple[dict[str, float], tuple[tf.Tensor, tf.Tensor]]:
-    """Returns the bound for new observations before and after training, in nats, and samples of the model."""
+    """Trains the prior and prints the bounds.
+
+    Args:
+      num_steps: number of training steps.
+      number: number of training observations.
+
+    Returns:
+      A pair. First, a dict of the bounds for new observations in nats, `"before"` and `"after"` training. Second, a pair
+      of samples `z` and `x` of the trained model, each `[1000, 2]`.
+    """
     prior = tfp_glow.realnvp_vector((2,), num_couplings=6, hidden_sizes=(32, 32), activation="tanh", seed=0)
     joint = joint_distribution(prior)
     variables = [v for v in prior.bijector.keras_variables if v.trainable]
@@ -64,7 +82,7 @@ def main(num_steps: int = 1000, number: int = 4096) -> tuple[dict[str, float], t
     for index, x in enumerate(data.take(num_steps)):
         step(x, tf.constant([1, index]))
     bounds["after"] = float(evidence_bound(joint, new, seed=(0, 0)))
-    print(f"lower bound of the evidence: {bounds['before']:.3f} nats before training, {bounds['after']:.3f} after it")
+    print(f"lower bound of the log-evidence: {bounds['before']:.3f} nats before training, {bounds['after']:.3f} after")
     z, x = joint.sample(1000, seed=2)
     radius = float(tf.reduce_mean(tf.norm(z, axis=-1)))
     print(f"mean radius of {z.shape[0]} samples: {radius:.2f} (the true radius is 2)")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A mixture of two flows: `FlowModel` trains the flows and their weights.
+"""A mixture of two flows, whose flows and weights `FlowModel` trains together.
 
-`tfd.MixtureSameFamily` requires one distribution with a batch of parameters. A flow has networks and no batch of
-parameters, so the components are two distributions in a `tfd.Mixture`. `python -m examples.mixture` fits one flow and
-a mixture of two to a ring and a separate blob. It prints the negative log-likelihood of both models on new points.
+`tfd.MixtureSameFamily` requires a component distribution with a batch shape, which flows do not have. `tfd.Mixture`
+accepts a list of distributions instead. `python -m examples.mixture` trains a single flow and a mixture of two flows on
+points of a ring and of a separate blob. It prints the negative log-likelihood of new points under each model.
 """
 
 import keras
@@ -17,7 +17,7 @@ tfd = tfp.distributions
 
 
 def draw(number: int, seed: int) -> np.ndarray:
-    """Draws points `[number, 2]`: three quarters of them on a ring, the others in a separate blob."""
+    """Draws points `[number, 2]`. Each is on a ring with probability 3/4, otherwise in a separate blob."""
     rng = np.random.RandomState(seed)
     angle = rng.uniform(0.0, 2.0 * np.pi, number)
     ring = np.stack([np.cos(angle) - 2.0, np.sin(angle)], axis=1) + 0.1 * rng.standard_normal((number, 2))
@@ -26,7 +26,7 @@ def draw(number: int, seed: int) -> np.ndarray:
 
 
 def flow(center: float, seed: int) -> tfp.distributions.Distribution:
-    """Returns a RealNVP around a point on the first axis."""
+    """Returns a RealNVP whose samples are around the point `(center, 0)` before training."""
     return tfp_glow.realnvp_vector(
         (2,), num_couplings=6, hidden_sizes=(32, 32), activation="tanh", loc=(center, 0.0), seed=seed)
 
@@ -38,7 +38,16 @@ def mixture_of_two() -> tfp.distributions.Mixture:
 
 
 def main(epochs: int = 20, number: int = 8192) -> tuple[dict[str, float], np.ndarray]:
-    """Returns the negative log-likelihood of new points under each model, in nats, and the weights of the mixture."""
+    """Trains both models and prints their losses.
+
+    Args:
+      epochs: number of epochs of training per model.
+      number: number of training points.
+
+    Returns:
+      A pair. First, a dict of the negative log-likelihoods of new points in nats per point, `"one flow"` and
+      `"mixture"`. Second, the two weights of the mixture, an array `[2]`.
+    """
     points, new = draw(number, seed=0), draw(2000, seed=1)
     models = {"one flow": tfp_glow.FlowModel(flow(0.0, seed=0)), "mixture": tfp_glow.FlowModel(mixture_of_two())}
     losses = {}

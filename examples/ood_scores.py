@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Out-of-distribution scores: a Glow of digits separates them from crops of clothes.
+"""Out-of-distribution detection by the bits per dimension of a Glow.
 
-`python -m examples.ood_scores idx:DIRECTORY` trains on scikit-learn's digits. It scores test digits, and crops of
-another data set such as Fashion-MNIST, by bits per dimension. It prints the area under the ROC curve: how often a crop
-needs more bits than a digit. Under most flows constant crops have a higher density than digits, so a high density does
-not prove that an image is a digit. The second score is therefore the distance from the median bits of training digits.
+`python -m examples.ood_scores idx:DIRECTORY` trains a Glow on scikit-learn's digits. It computes the bits per dimension
+of test digits and of crops of another data set, such as Fashion-MNIST in the file format of MNIST. It prints the area
+under the ROC curve, the probability that a crop has a higher score than a digit, for two scores:
+
+* the bits per dimension;
+* the distance of the bits per dimension from the median of the training digits. Under most flows, constant images have
+  fewer bits than digits. This score detects them too.
 
 Reference: Nalisnick et al., *Do deep generative models know what they don't know?*, 2019.
 """
@@ -21,7 +24,18 @@ from trainers import data
 
 
 def crops(spec: str, number: int = 1000, size: int = 8, num_levels: int = 17, seed: int = 0) -> np.ndarray:
-    """Returns random crops of a data set's test images, `[number, size, size, 1]`, with the gray levels of digits."""
+    """Crops test images of a data set at random positions.
+
+    Args:
+      spec: spec of an image data set, such as `"idx:DIRECTORY"`; see `trainers.data.load`.
+      number: number of images to crop.
+      size: height and width of the crops in pixels.
+      num_levels: number of gray levels of the crops.
+      seed: seed of the positions.
+
+    Returns:
+      A uint8 array `[number, size, size, 1]` with values from 0 to `num_levels - 1`.
+    """
     rng = np.random.RandomState(seed)
     found = []
     for image, _ in data.load(spec).examples("test").take(number).as_numpy_iterator():
@@ -31,11 +45,15 @@ def crops(spec: str, number: int = 1000, size: int = 8, num_levels: int = 17, se
 
 
 def main(outliers: np.ndarray, epochs: int = 20) -> dict[str, float]:
-    """Returns the areas under the ROC curves of bits, and of their distance from the median of the training digits.
+    """Trains a Glow on digits and prints how well its scores detect other images.
 
     Args:
-      outliers: integer images `[n, 8, 8, 1]` in `[0, 16]`.
+      outliers: integer images `[n, 8, 8, 1]` with values from 0 to 16, which are not digits.
       epochs: number of epochs of training.
+
+    Returns:
+      A dict of the areas under the ROC curves: `"bits"` for the bits per dimension, and `"distance"` for their distance
+      from the median of the training digits.
     """
     digits = load_digits().images[..., np.newaxis].astype("uint8")
     train, test = digits[:1400], digits[1400:]
@@ -51,7 +69,7 @@ def main(outliers: np.ndarray, epochs: int = 20) -> dict[str, float]:
         false_alarms, hits, _ = roc_curve(is_outlier, score)
         found = {rate: np.interp(rate, false_alarms, hits) for rate in (0.01, 0.05, 0.2)}
         print(f"{name}: area under the ROC curve {areas[name]:.3f}; " + ", ".join(
-            f"{found[rate]:.0%} of outliers found at {rate:.0%} false alarms" for rate in found))
+            f"{found[rate]:.0%} of outliers detected at {rate:.0%} false alarms" for rate in found))
     return areas
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A client of TensorFlow Serving's REST interface that needs only the standard library.
+"""A client of the REST API of TensorFlow Serving that uses the standard library only.
 
-`python -m examples.serving_client http://localhost:8501 digits_glow` requests samples from a server, prints them as
-text, and requests their bits per dimension and latents. Without arguments it first trains a small flow on digits and
-serves it with `examples.serving_stand_in`. The stand-in is not TensorFlow Serving, but it has the same URLs and JSON.
+`python -m examples.serving_client http://localhost:8501 digits_glow` requests samples from a running server and prints
+them as text, with their bits per dimension. Without arguments, it trains a small flow on digits and serves the flow by
+`examples.serving_stand_in`, a small server with the same URLs and JSON as TensorFlow Serving.
 """
 
 import json
@@ -20,21 +20,32 @@ class Client:
     """Calls the signatures of a served model.
 
     Args:
-      url: URL of the server, such as `http://localhost:8501`.
-      name: name of the model.
-      timeout: seconds to wait for a response.
+      url: URL of the server, such as `"http://localhost:8501"`.
+      name: name of the model on the server.
+      timeout: seconds to wait for a response. Default: 60.
     """
 
     def __init__(self, url: str, name: str, timeout: float = 60.0) -> None:
         self.url, self.timeout = f"{url.rstrip('/')}/v1/models/{name}", timeout
 
     def is_available(self) -> bool:
-        """Returns whether the server has a version of the model."""
+        """Returns True if the server serves a version of the model."""
         versions = self._answer(self.url)["model_version_status"]
         return any(version["state"] == "AVAILABLE" for version in versions)
 
     def predict(self, signature: str, **inputs: typing.Any) -> typing.Any:
-        """Calls a signature with numbers and nested lists, and returns its output as nested lists."""
+        """Computes the output of a signature.
+
+        Args:
+          signature: name of the signature, such as `"log_prob"`.
+          **inputs: the inputs of the signature by name: numbers, or tensors as nested lists.
+
+        Returns:
+          The output as nested lists.
+
+        Raises:
+          ValueError: if the server returns an error. The message contains the error of the server.
+        """
         request = json.dumps({"signature_name": signature, "inputs": inputs}).encode()
         return self._answer(urllib.request.Request(
             f"{self.url}:predict", request, {"Content-Type": "application/json"}))["outputs"]
@@ -48,7 +59,7 @@ class Client:
 
 
 def draw(images: list) -> str:
-    """Returns images, nested lists `[n][h][w][c]`, as text side by side."""
+    """Returns images as text, side by side. `images` is a nested list `[n][h][w][c]` of numbers of at least 0."""
     gray = [[[sum(pixel) for pixel in row] for row in image] for image in images]
     brightest = max(max(map(max, image)) for image in gray) or 1
     rows = zip(*gray, strict=True)
@@ -57,7 +68,15 @@ def draw(images: list) -> str:
 
 
 def show(client: Client, number: int = 4) -> tuple[list, list, list]:
-    """Samples a model, prints the images and their bits, and returns images, bits and latents."""
+    """Requests samples of a model, prints them with their bits per dimension, and decodes their latents.
+
+    Args:
+      client: a `Client`.
+      number: number of samples.
+
+    Returns:
+      The images, their bits per dimension and their latents, as nested lists.
+    """
     images = client.predict("sample", number=number, temperature=0.7, seed=1)
     bits = client.predict("bits_per_dim_uint8", images=images, seed=0)
     latents = client.predict("encode_uint8", images=images)
@@ -69,7 +88,14 @@ def show(client: Client, number: int = 4) -> tuple[list, list, list]:
 
 
 def main(epochs: int = 10) -> tuple[list, list, list]:
-    """Trains a flow on digits, exports it, serves it and shows its samples; returns the result of `show`."""
+    """Trains a flow on digits, exports and serves the flow, and calls `show`.
+
+    Args:
+      epochs: number of epochs of training.
+
+    Returns:
+      The images, their bits per dimension and their latents, as nested lists.
+    """
     import keras
     from sklearn.datasets import load_digits
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stand-in for TensorFlow Serving: enough of its REST interface to try a client without a server.
+"""A stand-in for TensorFlow Serving: a small web server to test clients without TensorFlow Serving.
 
-`python -m examples.serving_stand_in runs/digits/saved_model digits` serves the newest version at
+`python -m examples.serving_stand_in runs/digits/saved_model digits` serves the newest version of a model at
 
     POST /v1/models/digits:predict    {"signature_name": ..., "inputs": {...}} -> {"outputs": ...} or {"error": ...}
     GET  /v1/models/digits            the version and its state
 
-with the web server of the standard library and `tf.saved_model.load`. In production, run TensorFlow Serving on the same
-directory; its URLs and JSON are the same, see https://www.tensorflow.org/tfx/serving/api_rest.
+It implements this part of the REST API of TensorFlow Serving, see https://www.tensorflow.org/tfx/serving/api_rest. In
+production, run TensorFlow Serving on the same directory. URLs and JSON are the same.
 """
 
 import http.server
@@ -23,21 +23,25 @@ import tensorflow as tf
 
 
 class StandIn:
-    """A web server that only this machine can reach. Used as a context manager, it runs in a thread.
+    """A web server that only this machine can reach.
+
+    As a context manager, it serves in a new thread until the end of the `with` block.
 
     Args:
-      directory: directory with the versions of a model: SavedModels that are named by their number.
-      name: name of the model.
-      port: port to listen on; 0 for a free one.
+      directory: directory with the versions of a model. Each version is a SavedModel in a subdirectory whose name is
+        the version number. The server serves the highest number.
+      name: name of the model in URLs.
+      port: port of the server. 0 (the default) chooses a free port.
 
     Raises:
-      ValueError: if the directory has no version of a model.
+      ValueError: if `directory` has no subdirectory with a version of a model.
     """
 
     def __init__(self, directory: str | pathlib.Path, name: str, port: int = 0) -> None:
         versions = [p.parent for p in pathlib.Path(directory).glob("*/saved_model.pb") if p.parent.name.isdecimal()]
         if not versions:
-            raise ValueError(f"{directory} has no version of a model, such as {pathlib.Path(directory, '1')}")
+            raise ValueError("Argument `directory` must hold a SavedModel whose directory is named by its version, such as "
+                             f"{pathlib.Path(directory, '1')}; received {str(directory)!r}.")
         newest = max(versions, key=lambda path: int(path.name))
         self.name, self.version = name, int(newest.name)
         self.signatures = tf.saved_model.load(str(newest)).signatures
@@ -53,7 +57,15 @@ class StandIn:
         self.server.server_close()
 
     def answer(self, path: str, body: bytes | None = None) -> tuple[int, dict[str, Any]]:
-        """Returns status code and JSON object for a request: a GET if it has no body, otherwise a POST."""
+        """Computes the response to a request.
+
+        Args:
+          path: path of the URL.
+          body: JSON of a POST request, bytes. None means a GET request.
+
+        Returns:
+          A pair of the HTTP status code and the JSON object of the response.
+        """
         found = re.fullmatch(r"/v1/models/([^/:]+)(?:/versions/(\d+))?(:predict)?", path)
         if not found or bool(found[3]) != (body is not None):
             return 404, {"error": f"Malformed request: {path}"}
@@ -68,10 +80,21 @@ class StandIn:
             return 400, {"error": str(error)}
 
     def predict(self, request: dict[str, Any]) -> Any:
-        """Returns the outputs as nested lists; like TensorFlow Serving, a single output comes without its name."""
+        """Computes the outputs of a signature.
+
+        Args:
+          request: a dict with the name of the signature under `signature_name` and a dict of tensors, as nested lists,
+            under `inputs`.
+
+        Returns:
+          The output as nested lists. For several outputs, a dict of them by name, as in TensorFlow Serving.
+
+        Raises:
+          ValueError: if the signature does not exist, or `inputs` does not have its names, types and shapes.
+        """
         name = request.get("signature_name", "serving_default")
         if name not in self.signatures:
-            raise ValueError(f"Signature {name!r} not found; there are {sorted(self.signatures)}")
+            raise ValueError(f"Signature {name!r} not found; the signatures are {sorted(self.signatures)}")
         if not isinstance(request.get("inputs"), dict):
             raise ValueError("'inputs' must be an object of named tensors; the stand-in does not support 'instances'")
         specs = self.signatures[name].structured_input_signature[1]
@@ -88,7 +111,7 @@ def _tensor(key: str, value: Any, spec: tf.TensorSpec) -> tf.Tensor:
         raise ValueError(f"Input {key!r} must be of type {spec.dtype.name}")
     if not spec.shape.is_compatible_with(array.shape):
         raise ValueError(f"Input {key!r} must have the shape {spec.shape}; received {array.shape}")
-    return tf.constant(np.array(value, spec.dtype.as_numpy_dtype))  # NumPy rejects 300 as a uint8.
+    return tf.constant(np.array(value, spec.dtype.as_numpy_dtype))  # NumPy raises for 300 as a uint8.
 
 
 def _handler(stand_in: StandIn) -> type[http.server.BaseHTTPRequestHandler]:
@@ -115,5 +138,5 @@ def _handler(stand_in: StandIn) -> type[http.server.BaseHTTPRequestHandler]:
 
 if __name__ == "__main__":
     with StandIn(sys.argv[1], sys.argv[2], port=8501) as server:
-        print(f"stand-in for TensorFlow Serving at {server.url}/v1/models/{server.name}; Ctrl-C ends it")
+        print(f"Serving {server.url}/v1/models/{server.name}. Press Ctrl-C to stop.")
         threading.Event().wait()

@@ -64,7 +64,7 @@ def test_unknown_models_and_paths(server):
         urllib.request.urlopen(f"{server.url}/v1/models/tiny:predict", b"not JSON", timeout=60)
     with urllib.request.urlopen(f"{server.url}/v1/models/tiny/versions/1", timeout=60) as response:
         assert json.load(response)["model_version_status"][0]["version"] == "1"
-    with pytest.raises(ValueError, match="has no version of a model"):
+    with pytest.raises(ValueError, match="`directory` must hold a SavedModel"):
         serving_stand_in.StandIn(TESTS, "tests")
 
 

@@ -56,7 +56,7 @@ class ChannelMask:
         return self.merge(d_kept, d_changed)
 
     def only_changed(self, value: tf.Tensor) -> tf.Tensor:
-        """Returns `value`, a tensor of the shape of the changed part. `CheckerboardMask` sets kept elements to 0 here."""
+        """Returns `value`, a tensor of the shape of the changed part, unchanged: it has no kept elements."""
         return value
 
 
@@ -90,7 +90,7 @@ class CheckerboardMask:
 
     @property
     def kept(self) -> np.ndarray:
-        """A bool array, `[height, width, 1]` for images and `[size]` for vectors. True marks kept pixels or elements."""
+        """A bool array that is True at kept pixels or elements: `[height, width, 1]`, or `[size]` for vectors."""
         return self._kept
 
     def split(self, value: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

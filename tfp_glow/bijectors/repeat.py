@@ -114,7 +114,7 @@ class Repeat(FlowBijector):
         stacks = self._prepare("inverse")
         if self._backprop == "stored":
             return self._loop("inverse", y, stacks, **conditions)
-        # A custom gradient covers only arguments of the function, so the context, which all steps share, is an argument.
+        # A custom gradient covers only arguments of the function, so the context of all steps is an argument.
         shared = [] if self.context_shape is None or conditions.get("context") is None else [
             tf.cast(tf.convert_to_tensor(conditions["context"]), self.dtype)]
         size = len(stacks)
@@ -234,9 +234,9 @@ def _checked_step(template: Any) -> FlowBijector:
         raise ValueError("Argument `make_step` must return a FlowBijector whose latent shape is its event shape; "
                          f"received {template!r}.")
     if len(template.variables) != len(template.keras_variables):
-        raise ValueError(f"Argument `make_step` must return a bijector with Keras variables only; received {template.name}, "
-                         f"which has {len(template.variables)} variables and {len(template.keras_variables)} Keras "
-                         "variables.")
+        raise ValueError("Argument `make_step` must return a bijector with Keras variables only; received "
+                         f"{template.name!r}, which has {len(template.variables)} variables and "
+                         f"{len(template.keras_variables)} Keras variables.")
     changed = _changed_in_training(template)
     if changed:
         raise ValueError("Argument `make_step` must return a bijector that does not change its variables in a training "

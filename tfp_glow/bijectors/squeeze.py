@@ -16,7 +16,7 @@ from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 @permutation
 class Squeeze(FlowBijector):
-    """Maps each block of `factor x factor` pixels to one pixel with `factor**2` times the channels, from data to latents.
+    """Maps each block of `factor x factor` data pixels to one latent pixel with `factor**2` times the channels.
 
     With `f = factor`, the data are images `y` of shape `(H, W, C)`, and the latents are images `x` of shape
     `(H/f, W/f, C*f*f)`. For `i` in `[0, H/f)`, `j` in `[0, W/f)`, `a` and `b` in `[0, f)`, and `c` in `[0, C)`:
@@ -78,7 +78,12 @@ class Squeeze(FlowBijector):
 
 
 def squeezed_shape(shape: Shape, factor: int = 2) -> Shape:
-    """Returns `(height // factor, width // factor, channels * factor**2)`, the latent shape of `Squeeze(shape, factor)`."""
+    """Returns the latent shape of `Squeeze(shape, factor)`: `(height / factor, width / factor, channels * factor**2)`.
+
+    Args:
+      shape: `(height, width, channels)`.
+      factor: side of a block in pixels, an int that divides height and width. The default is 2.
+    """
     height, width, channels = shape
     return height // factor, width // factor, math.prod((channels, factor, factor))
 

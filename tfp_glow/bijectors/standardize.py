@@ -65,11 +65,12 @@ class Standardize(ChannelAffine):
 
 
 def _per_channel(argument: str, value: Any, channels: int) -> np.ndarray:
-    """Returns a float64 array `[channels]`, or raises `ValueError` unless `value` is one finite number or one per channel."""
+    """Returns `value`, a finite number or one per channel, as a float64 array `[channels]`, or raises `ValueError`."""
     try:
         value = np.asarray(value, "float64")
     except (TypeError, ValueError):
         value = np.full((), np.nan)
     if value.shape not in ((), (channels,)) or not np.all(np.isfinite(value)):
-        raise ValueError(f"Argument `{argument}` must be a finite number or {channels} finite numbers; received {value}.")
+        raise ValueError(f"Argument `{argument}` must be a finite number or {channels} finite numbers; "
+                         f"received {value}.")
     return np.broadcast_to(value, (channels,))

@@ -53,7 +53,7 @@ class Steps(FlowBijector):
         parameters = dict(locals())
         bijectors = list(bijectors) if isinstance(bijectors, (list, tuple)) else bijectors
         if not isinstance(bijectors, list) or not bijectors or not all(isinstance(b, tfb.Bijector) for b in bijectors):
-            raise ValueError(f"Argument `bijectors` must be a non-empty list or tuple of bijectors; received {bijectors!r}.")
+            raise ValueError(f"Argument `bijectors` must be a non-empty sequence of bijectors; received {bijectors!r}.")
         event_shape = chain_event_shape(bijectors)
         if event_shape is None:
             raise ValueError("Argument `bijectors` must contain at least one FlowBijector, possibly inside tfb.Invert "

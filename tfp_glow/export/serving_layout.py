@@ -28,8 +28,8 @@ def write_model_config(directory: str | os.PathLike[str], name: str,
 
         tensorflow_model_server --rest_api_port=8501 --model_config_file=DIRECTORY/model.config
 
-    where `DIRECTORY` is the argument `directory`. The server answers requests at `/v1/models/NAME:predict`, where `NAME`
-    is the argument `name`, with the newest version of the model.
+    where `DIRECTORY` is the argument `directory`. The server serves the newest version of the model at
+    `/v1/models/NAME:predict`, where `NAME` is the argument `name`.
 
     Args:
       directory: directory of the model, a string or path. Each version of the model is a SavedModel in a subdirectory
@@ -161,7 +161,7 @@ def _warmup_input(name: str, info: Any, batch_size: int) -> np.ndarray:
 
 
 def _write_atomically(path: pathlib.Path, write: Callable[[pathlib.Path], Any]) -> None:
-    """Writes a file at once, so that readers never find a part of the content.
+    """Writes a file atomically, so that readers never find a partial file.
 
     Args:
       path: path of the file.

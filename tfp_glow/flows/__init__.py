@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The flows of the literature: each is a function that builds a `tfd.TransformedDistribution`."""
+"""Functions that build the normalizing flows of published papers as a `tfd.TransformedDistribution`."""
 
 from tfp_glow.flows._config import (
     FlowConfig,

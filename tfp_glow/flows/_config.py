@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The registry of flows: a flow remembers the name and the arguments that it was built with, so it can be rebuilt.
+"""Frozen flow configs and the registry that rebuilds flows from them.
 
-`register_flow("glow")` decorates the function `glow`. Each call of the function then stores, beside the distribution
-that it returns, a `FlowConfig`: the name and all arguments, as plain data. `FlowModel.save` writes it, and
-`config_from_dict(...).build()` calls the function again.
+`register_flow("glow")` decorates the function `glow`. Each call of the function then stores a `FlowConfig` for the
+distribution that it returns: the name `"glow"` and all arguments, as plain data. `FlowModel.save` writes this config to
+the file, and `config_from_dict(...).build()` calls the function again.
 """
 
 import dataclasses
@@ -25,11 +25,12 @@ F = TypeVar("F", bound=Callable)
 
 @dataclasses.dataclass(frozen=True)
 class FlowConfig:
-    """The name of a registered flow and the arguments that it is built with.
+    """The name of a registered flow and the arguments to build it with.
 
     Attributes:
-      flow: name of the flow, as in `register_flow(name)`.
-      arguments: all arguments of the flow by name, as plain data: numbers, strings, bools, None, and tuples of these.
+      flow: name of the flow, the argument of `register_flow`, such as `"glow"`.
+      arguments: a mapping from the name of each argument of the flow to its value. Values are plain data: numbers,
+        strings, bools, None, or tuples of these.
     """
 
     flow: str
@@ -38,14 +39,17 @@ class FlowConfig:
     def build(self) -> tfd.Distribution:
         """Builds the flow with new weights.
 
+        Returns:
+          A `tfd.Distribution`, whose config `config_of` returns.
+
         Raises:
-          ValueError: if an argument has an invalid value.
+          ValueError: if the function of the flow rejects the value of an argument.
         """
         return _FLOWS[self.flow].build(**self.arguments)
 
 
 class _RegisteredFlow(NamedTuple):
-    source: Callable  # the decorated function or dataclass
+    source: Callable  # The decorated function or dataclass.
     build: Callable[..., tfd.Distribution]
     parameters: Mapping[str, inspect.Parameter]
 
@@ -55,23 +59,28 @@ _CONFIGS: weakref.WeakKeyDictionary[tfd.Distribution, FlowConfig] = weakref.Weak
 
 
 def register_flow(name: str, shared: type | None = None) -> Callable[[F], F]:
-    """Registers a function that builds a flow, so that models of the flow can be saved whole and loaded.
+    """Returns a decorator that registers a function as a flow, so that Keras can save and load whole models of it.
 
-    After that `FlowModel(build(...)).save("model.keras")` writes the arguments of the call and the weights.
-    `keras.saving.load_model` calls the function again, in any process that has imported it.
+    If `make_flow` is the decorated function, `FlowModel(make_flow(...)).save("model.keras")` writes the arguments of
+    the call and the weights. `keras.saving.load_model("model.keras")` calls `make_flow` with these arguments and then
+    loads the weights. The module of `make_flow` must be imported before the model is loaded.
+
+    The decorator accepts a function that returns a `tfd.Distribution`. It also accepts a dataclass whose method
+    `build()`, without arguments, returns a `tfd.Distribution`. All arguments of the function, or all fields of the
+    dataclass, must be plain data: numbers, strings, bools, None, or tuples of these.
 
     Args:
-      name: name of the flow, a string that no other flow has.
-      shared: a dataclass of further keyword arguments, for a function that ends in `**data`. The signature and the
-        docstring of the function then list its fields. Default: none.
+      name: name of the flow, a string. No other flow may have this name.
+      shared: a dataclass that defines further keyword arguments of a function, or None (the default). The last parameter
+        of the function must then be `**data`. In the signature and in the docstring of the decorated function, the
+        fields of the dataclass replace `**data`.
 
     Returns:
-      A decorator for a function that returns a `tfd.Distribution`, or for a dataclass whose method `build()` does. All
-      arguments or fields must be plain data: numbers, strings, bools, None, or tuples of these.
+      The decorator. It returns a function with the same signature, or the same dataclass.
 
     Raises:
-      ValueError: if `name` is no string or is taken, or if the decorated object is neither a function nor a dataclass
-        with a method `build`. When the flow is built: if the result is no `tfd.Distribution`.
+      ValueError: if `name` is not a string or belongs to another flow, or if the decorated object is a class but no
+        dataclass with a method `build`. When the flow is built: if the result is no `tfd.Distribution`.
 
     Example:
 
@@ -88,36 +97,45 @@ def register_flow(name: str, shared: type | None = None) -> Callable[[F], F]:
 
     def decorate(source: F) -> F:
         known = _FLOWS[name].source if name in _FLOWS else source
-        if _place(known) != _place(source):  # The same place again is a reloaded module.
+        if _place(known) != _place(source):  # A reloaded module registers the same place again.
             raise ValueError(f"Argument `name` must be a name that no other flow has; received {name!r}, which belongs "
                              f"to {'.'.join(_place(known))}.")
         return _register_class(name, source) if inspect.isclass(source) else _register_function(name, source, shared)
     return decorate
 
 
-register_config = register_flow  # the name of before, for dataclasses
+register_config = register_flow  # An older name of the same function.
 
 
 def config_of(distribution: tfd.Distribution) -> FlowConfig | None:
-    """Returns the config of a distribution that a registered flow built, or None."""
+    """Returns the `FlowConfig` of a distribution.
+
+    Args:
+      distribution: a `tfd.Distribution`, such as `tfp_glow.glow(...)` returns.
+
+    Returns:
+      The name of the flow and the arguments that built `distribution`, or None if no registered flow built it.
+    """
     return _CONFIGS.get(distribution)
 
 
 def config_to_dict(config: FlowConfig) -> dict[str, Any]:
-    """Returns the config as one dict: the name of the flow under `flow`, and the arguments."""
+    """Returns a dict with the name of the flow under the key `"flow"` and each argument under its own name."""
     return {"flow": config.flow, **config.arguments}
 
 
 def config_from_dict(values: Mapping[str, Any]) -> FlowConfig:
-    """Returns the config of a dict such as `config_to_dict` returns; arguments that are left out take their defaults.
+    """Returns the `FlowConfig` that a dict describes.
 
-    It checks the names of the arguments. `FlowConfig.build` checks their values.
+    This function checks the names of the arguments. `FlowConfig.build` checks their values.
 
     Args:
-      values: a mapping with the name of a registered flow under `flow`, and arguments of the flow by name.
+      values: a mapping with the name of a registered flow under the key `"flow"`, and arguments of the flow under their
+        names. An argument that is missing has its default. `config_to_dict` returns such a mapping.
 
     Raises:
-      ValueError: if no flow of this name is registered, an argument is unknown, or a required one is missing.
+      ValueError: if no flow of this name is registered, the flow has no argument of a given name, or an argument
+        without a default is missing.
 
     Example:
 
@@ -187,7 +205,7 @@ def _complete(parameters: Mapping[str, inspect.Parameter], arguments: Mapping[st
 
 
 def _plain(value: Any) -> Any:
-    """Returns plain data: Python numbers for NumPy numbers, tuples for arrays, lists and shapes, names for dtypes."""
+    """Converts a value to plain data: NumPy numbers to Python numbers, sequences and shapes to tuples, dtypes to names."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, (tf.DType, keras.DTypePolicy)):
@@ -202,7 +220,7 @@ def _plain(value: Any) -> Any:
 
 
 def _with_shared(signature: inspect.Signature, shared: type) -> inspect.Signature:
-    """Replaces `**data` by the fields of a dataclass, as keyword-only parameters."""
+    """Replaces the parameter `**data` by the fields of the dataclass `shared`, as keyword-only parameters."""
     own = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     fields = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in inspect.signature(shared).parameters.values()
               if p.name not in signature.parameters]
@@ -210,7 +228,7 @@ def _with_shared(signature: inspect.Signature, shared: type) -> inspect.Signatur
 
 
 def _document_shared(text: str | None, shared: type, own: Collection[str]) -> str:
-    """Replaces the entry `**data` of a docstring by the entries of a dataclass, except those in `own`."""
+    """Replaces the entry `**data` of a docstring by the entries of the dataclass `shared`, except the names in `own`."""
     documented = str(inspect.getdoc(shared)).partition("Args:\n")[2].partition("\n\n")[0]
     entries = [entry for entry in re.split(r"\n(?=  \w)", documented) if entry.split(":")[0].strip() not in own]
     shown = textwrap.indent("\n".join(entries), "    ")

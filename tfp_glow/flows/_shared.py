@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all flows use: the checks of common arguments, the base distribution and the finished distribution."""
+"""Functions that several flows use: checks of arguments, the base distribution and the transformed distribution."""
 
 import math
 from typing import Any
@@ -14,14 +14,32 @@ from tfp_glow.bijectors import Steps
 
 
 def check_common(dtype: Any, network_dtype: Any, seed: Any) -> None:
-    """Raises `ValueError` unless the arguments that all flows have are valid."""
+    """Checks arguments that all flows have.
+
+    Args:
+      dtype: float32 or float64, as a `tf.DType` or its name.
+      network_dtype: a dtype or Keras dtype policy, or None.
+      seed: an int of at least 0, or None.
+
+    Raises:
+      ValueError: if an argument violates its description above.
+    """
     check_float_dtype(dtype)
     check_network_dtype(network_dtype)
     check_seed(seed)
 
 
 def check_divisible(image_shape: Shape, divisor: int, formula: str) -> None:
-    """Raises `ValueError` unless height and width of images are divisible by `divisor`, which `formula` explains."""
+    """Checks that the height and the width of images are divisible by a number.
+
+    Args:
+      image_shape: `(height, width, channels)`.
+      divisor: the number, an int.
+      formula: the formula of `divisor` for the error message, such as `"2**num_levels"`.
+
+    Raises:
+      ValueError: if height or width is not divisible by `divisor`.
+    """
     height, width, _ = image_shape
     if height % divisor or width % divisor:
         raise ValueError(f"Argument `image_shape` must have height and width divisible by {formula} = {divisor}; "
@@ -29,18 +47,22 @@ def check_divisible(image_shape: Shape, divisor: int, formula: str) -> None:
 
 
 def standard_normal(size: int, dtype: Any) -> tfd.Distribution:
-    """Returns the standard normal distribution over vectors of `size` numbers."""
+    """Returns the standard normal distribution over vectors of `size` elements, without batch shape."""
     return tfd.Independent(tfd.Normal(tf.zeros([size], dtype), tf.ones([], dtype)), 1)
 
 
 def flow_distribution(bijectors: list[tfb.Bijector], name: str, base: tfd.Distribution | None = None,
                       ) -> tfd.TransformedDistribution:
-    """Returns the distribution of data that bijectors, listed from the data side, map from the base distribution.
+    """Returns the distribution of data that a flow maps from latents with a base distribution.
 
     Args:
-      bijectors: the bijectors of the flow.
-      name: name of the flow.
-      base: the base distribution; standard normal by default.
+      bijectors: the bijectors of the flow, listed from the data side.
+      name: name of the distribution and of its bijector.
+      base: the base distribution, a `tfd.Distribution` over the latents. None (the default) means the standard normal
+        distribution; the latents must then be vectors.
+
+    Returns:
+      A `tfd.TransformedDistribution`.
     """
     flow = Steps(bijectors, name=name)
     base = standard_normal(math.prod(flow.latent_shape), flow.dtype) if base is None else base

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arguments that all flows over vectors share, and the bijectors between data and the flow itself."""
+"""`VectorData`: arguments that all flows over vectors share, and the bijectors that prepare data for these flows."""
 
 import dataclasses
 import math
@@ -18,24 +18,28 @@ _DEFAULT_LOC, _DEFAULT_SCALE = 0.0, 1.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VectorData:
-    """The data of a flow over vectors, or over images as flat vectors: its shape, units and numbers.
+    """The shared arguments of the flows over vectors: shape, units and dtype of the data, and the random seed.
 
-    The density is over data as it is given; the flow standardizes it inside.
+    The flows also accept images, which they flatten to vectors. A flow first maps data to vectors of about unit size
+    (see `entrance`). Its density refers to the data before this map.
 
     Args:
-      event_shape: `(size,)` or an int for vectors; `(height, width, channels)` for images, which are flattened.
-      pixels: for images, the map from pixel units to real numbers: `"logit"` (the default) or `"affine"`; see
-        `tfp_glow.bijectors.LogitPixels` and `AffinePixels`. Vectors are continuous.
-      num_bits: for images, bits of a pixel, from 1 to 16; images are in `[0, 2**num_bits)`. Default: 8.
-      loc: for vectors, a number or one number per element that is subtracted from data first. Default: 0.
-      scale: for vectors, a positive number or one number per element that data is then divided by. Default: 1.
-      act_norm: whether data then passes an `ActNorm`, which is initialized from the first batch. Default: False.
-      seed: an int for reproducible weights, or None (the default).
+      event_shape: `(size,)` or an int for vectors, or `(height, width, channels)` for images. All sizes are positive.
+      pixels: for images, the map from pixel units: `"logit"` (the default) to logits (`tfp_glow.bijectors.LogitPixels`),
+        or `"affine"` to `[-1/2, 1/2)` (`tfp_glow.bijectors.AffinePixels`). Ignored for vectors.
+      num_bits: for images, bits per channel value, an int from 1 to 16; values are in `[0, 2**num_bits)`. Default: 8.
+        Ignored for vectors.
+      loc: for vectors, a finite number or one per element, usually the mean of the data. The flow subtracts it first.
+        Default: 0.
+      scale: for vectors, a positive number or one per element, usually the standard deviation of the data. The flow then
+        divides by it. Default: 1.
+      act_norm: a bool. True adds an `ActNorm` after this map, which is initialized from the first batch. Default: False.
+      seed: an int of at least 0 for reproducible weights. None (the default) draws a new seed.
       dtype: float32 (the default) or float64, of data, latents, densities and parameters.
       network_dtype: dtype or Keras dtype policy of the networks. None (the default) is `dtype`.
 
     Raises:
-      ValueError: if an argument is out of range, or `loc` or `scale` is given for images.
+      ValueError: if an argument violates its description above, or `loc` or `scale` is given for images.
     """
 
     event_shape: ShapeLike
@@ -71,11 +75,15 @@ class VectorData:
 
     @property
     def policy(self) -> Any:
-        """The dtype or dtype policy of the networks."""
+        """The dtype or dtype policy of the networks: `network_dtype`, or `dtype` if `network_dtype` is None."""
         return self.network_dtype or self.dtype
 
     def entrance(self) -> list[tfb.Bijector]:
-        """Returns the bijectors between data and vectors of about unit size, listed from the data side."""
+        """Returns the bijectors that map data to vectors of about unit size, listed from the data side.
+
+        For vectors, it is a `Standardize`. For images, it is a `LogitPixels` or an `AffinePixels`, and a `Flatten`. With
+        `act_norm`, an `ActNorm` follows.
+        """
         if len(self.shape) == 1:
             entrance = [tfgb.Standardize(self.shape, self.loc, self.scale, dtype=self.dtype)]
         else:
@@ -86,7 +94,7 @@ class VectorData:
         return entrance
 
     def batch_norm(self) -> list[tfb.Bijector]:
-        """Returns batch normalization with a learned scale and shift, as between the layers of MAF."""
+        """Returns batch normalization with a learned scale and shift, as MAF has it: a `BatchNorm` and an `ActNorm`."""
         shape = (self.size,)
         return [tfgb.BatchNorm(shape, dtype=self.dtype),
                 tfgb.ActNorm(shape, data_dependent=False, dtype=self.dtype, name="batch_norm_affine")]

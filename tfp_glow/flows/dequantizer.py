@@ -36,8 +36,8 @@ def dequantizer(image_shape: ShapeLike, num_steps: int = 4, width: int = 32, *, 
       image_shape: `(height, width, channels)`, at least two pixels.
       num_steps: number of couplings. Default: 4.
       width: number of hidden channels of the networks. Default: 32.
-      num_bits: bits of a pixel, from 1 to 16; images are in `[0, 2**num_bits)`. Default: 8.
-      seed: an int for reproducible weights, or None (the default).
+      num_bits: bits per channel value, an int from 1 to 16; values are in `[0, 2**num_bits)`. Default: 8.
+      seed: an int of at least 0 for reproducible weights. None (the default) draws a new seed.
       dtype: float32 (the default) or float64, of noise, densities and parameters.
       network_dtype: dtype or Keras dtype policy of the networks, such as `"mixed_bfloat16"`. None (the default) is
         `dtype`.

@@ -37,9 +37,9 @@ def glow(image_shape: ShapeLike, num_levels: int = 3, num_steps: int = 32, width
       scale: scale of the affine couplings: `"sigmoid"` (the default, as in the published code), `"exp"` or `"tanh"`;
         see `tfp_glow.transforms.Affine`.
       learn_top: whether the mean and the scale of the last level's latents are learned, per channel. Default: True.
-      num_bits: bits of a pixel, from 1 to 16; images are in `[0, 2**num_bits)`. Default: 8.
+      num_bits: bits per channel value, an int from 1 to 16; values are in `[0, 2**num_bits)`. Default: 8.
       backprop: `"stored"` (the default) or `"reversible"`, see `tfp_glow.bijectors.Repeat`.
-      seed: an int for reproducible weights, or None (the default).
+      seed: an int of at least 0 for reproducible weights. None (the default) draws a new seed.
       dtype: float32 (the default) or float64, of images, latents, densities and parameters.
       network_dtype: dtype or Keras dtype policy of the coupling networks, such as `"mixed_bfloat16"`. None (the
         default) is `dtype`.
@@ -54,10 +54,10 @@ def glow(image_shape: ShapeLike, num_levels: int = 3, num_steps: int = 32, width
 
     Returns:
       A `tfd.TransformedDistribution` with event shape `image_shape` and no batch shape. `log_prob` is in nats per
-      image, the log-density over pixel units.
+      image and refers to pixel units.
 
     Raises:
-      ValueError: if an argument is out of range, or height or width is not divisible by `2**num_levels`.
+      ValueError: if an argument violates its description above, for example if height or width is not divisible by `2**num_levels`.
 
     References:
       Kingma and Dhariwal, *Glow: Generative flow with invertible 1x1 convolutions*, 2018, figure 2.

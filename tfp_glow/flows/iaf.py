@@ -23,20 +23,20 @@ def iaf(event_shape: ShapeLike, num_layers: int = 5, hidden_sizes: Sequence[int]
     samples in one pass, use `distribution.experimental_sample_and_log_prob`.
 
     Args:
-      event_shape: `(size,)` or an int, for vectors; or `(height, width, channels)`, for images.
+      event_shape: `(size,)` or an int for vectors, or `(height, width, channels)` for images. All sizes are positive.
       num_layers: number of autoregressive layers.
       hidden_sizes: sizes of the hidden layers of each MADE, ints.
       activation: name of the Keras activation of the hidden layers. Default: `"relu"`.
       batch_norm: whether batch normalization follows each layer. Default: False.
       log_scale: `"linear"` (the default) or `"tanh"`, as for `tfp_glow.maf`.
-      **data: see `VectorData`.
+      **data: keyword arguments of `VectorData` in `tfp_glow/flows/_vector_flow.py`; `help` lists them here.
 
     Returns:
       A `tfd.TransformedDistribution` with event shape `event_shape` and no batch shape. `log_prob` is in nats per
-      event, the log-density over data as it is given.
+      event and refers to the units of the data, without any scaling.
 
     Raises:
-      ValueError: if an argument is out of range.
+      ValueError: if an argument violates its description above.
 
     References:
       Kingma, Salimans, Jozefowicz, Chen, Sutskever and Welling, *Improving variational inference with inverse

@@ -28,7 +28,7 @@ def maf(event_shape: ShapeLike, num_layers: int = 5, hidden_sizes: Sequence[int]
     computes one element after the other.
 
     Args:
-      event_shape: `(size,)` or an int, for vectors; or `(height, width, channels)`, for images.
+      event_shape: `(size,)` or an int for vectors, or `(height, width, channels)` for images. All sizes are positive.
       num_layers: number of autoregressive layers.
       hidden_sizes: sizes of the hidden layers of each MADE, ints.
       activation: name of the Keras activation of the hidden layers. Default: `"relu"`.
@@ -36,14 +36,14 @@ def maf(event_shape: ShapeLike, num_layers: int = 5, hidden_sizes: Sequence[int]
       log_scale: what the second output of a network becomes: `"linear"` (the default, as in the paper), the log-scale
         itself; or `"tanh"`, a learned factor times its tanh as in RealNVP, which is bounded, so that no sample
         overflows.
-      **data: see `VectorData`.
+      **data: keyword arguments of `VectorData` in `tfp_glow/flows/_vector_flow.py`; `help` lists them here.
 
     Returns:
       A `tfd.TransformedDistribution` with event shape `event_shape` and no batch shape. `log_prob` is in nats per
-      event, the log-density over data as it is given.
+      event and refers to the units of the data, without any scaling.
 
     Raises:
-      ValueError: if an argument is out of range.
+      ValueError: if an argument violates its description above.
 
     References:
       Papamakarios, Pavlakou and Murray, *Masked autoregressive flow for density estimation*, 2017, section 4.

@@ -26,20 +26,21 @@ def nice(event_shape: ShapeLike, num_couplings: int = 4, hidden_sizes: Sequence[
     latent side. Only the scaling has a log-determinant: `sum(log_scale)` in the forward direction.
 
     Args:
-      event_shape: `(size,)` or an int of at least 2, for vectors; or `(height, width, channels)`, for images.
+      event_shape: `(size,)` or an int for vectors, or `(height, width, channels)` for images. An event has at least
+        2 elements.
       num_couplings: number of couplings.
       hidden_sizes: sizes of the hidden layers of the networks, ints; the activation is ReLU. The default is the paper's
         for MNIST.
       partition: the two parts: `"odd_even"` elements (the default, as in the paper) or `"halves"`.
       prior: base distribution: `"logistic"` (the default, the paper's for most data) or `"normal"`.
-      **data: see `VectorData`.
+      **data: keyword arguments of `VectorData` in `tfp_glow/flows/_vector_flow.py`; `help` lists them here.
 
     Returns:
       A `tfd.TransformedDistribution` with event shape `event_shape` and no batch shape. `log_prob` is in nats per
-      event, the log-density over data as it is given.
+      event and refers to the units of the data, without any scaling.
 
     Raises:
-      ValueError: if an argument is out of range.
+      ValueError: if an argument violates its description above.
 
     References:
       Dinh, Krueger and Bengio, *NICE: Non-linear independent components estimation*, 2015, section 5.1.

@@ -45,18 +45,18 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
       top_sizes: sizes of the hidden layers of the top network, ints. Default: `(256, 256)`.
       second_kernel: side of the second convolution of a residual block, 1 (the default) or 3.
       activation: name of the Keras activation of the hidden layers. Default: `"relu"`.
-      num_bits: bits of a pixel, from 1 to 16; images are in `[0, 2**num_bits)`. Default: 8.
-      seed: an int for reproducible weights, or None (the default).
+      num_bits: bits per channel value, an int from 1 to 16; values are in `[0, 2**num_bits)`. Default: 8.
+      seed: an int of at least 0 for reproducible weights. None (the default) draws a new seed.
       dtype: float32 (the default) or float64, of images, latents, densities and parameters.
       network_dtype: dtype or Keras dtype policy of the networks, such as `"mixed_bfloat16"`. None (the default) is
         `dtype`.
 
     Returns:
       A `tfd.TransformedDistribution` with event shape `image_shape` and no batch shape. `log_prob` is in nats per
-      image, the log-density over pixel units.
+      image and refers to pixel units.
 
     Raises:
-      ValueError: if an argument is out of range, or height or width is not divisible by `2**num_levels`.
+      ValueError: if an argument violates its description above, for example if height or width is not divisible by `2**num_levels`.
 
     References:
       Reed et al., *Parallel multiscale autoregressive density estimation*, 2017, for the order of pixels; Salimans et

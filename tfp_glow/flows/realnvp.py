@@ -42,8 +42,8 @@ def realnvp(image_shape: ShapeLike, num_scales: int = 2, num_blocks: int = 8, wi
       alpha: distance of probabilities from 0 and 1 in the logit map of pixels, in (0, 1/2). Default: 0.05. See
         `tfp_glow.bijectors.LogitPixels`.
       l2: weight of the squared weight-norm scales of the networks, in a loss in nats per image. Default: 5e-5.
-      num_bits: bits of a pixel, from 1 to 16; images are in `[0, 2**num_bits)`. Default: 8.
-      seed: an int for reproducible weights, or None (the default).
+      num_bits: bits per channel value, an int from 1 to 16; values are in `[0, 2**num_bits)`. Default: 8.
+      seed: an int of at least 0 for reproducible weights. None (the default) draws a new seed.
       dtype: float32 (the default) or float64, of images, latents, densities and parameters.
       network_dtype: dtype or Keras dtype policy of the networks, such as `"mixed_bfloat16"`. None (the default) is
         `dtype`.
@@ -52,10 +52,10 @@ def realnvp(image_shape: ShapeLike, num_scales: int = 2, num_blocks: int = 8, wi
 
     Returns:
       A `tfd.TransformedDistribution` with event shape `image_shape` and no batch shape. `log_prob` is in nats per
-      image, the log-density over pixel units.
+      image and refers to pixel units.
 
     Raises:
-      ValueError: if an argument is out of range, or height or width is not divisible by `2**(num_scales - 1)`.
+      ValueError: if an argument violates its description above, for example if height or width is not divisible by `2**(num_scales - 1)`.
 
     References:
       Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, sections 3.6 and 4.1. Widths, the

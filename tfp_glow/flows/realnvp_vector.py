@@ -26,19 +26,20 @@ def realnvp_vector(event_shape: ShapeLike, num_couplings: int = 10, hidden_sizes
     log-scale, which is a learned factor times tanh.
 
     Args:
-      event_shape: `(size,)` or an int of at least 2, for vectors; or `(height, width, channels)`, for images.
+      event_shape: `(size,)` or an int for vectors, or `(height, width, channels)` for images. An event has at least
+        2 elements.
       num_couplings: number of couplings.
       hidden_sizes: sizes of the hidden layers of the networks, ints.
       activation: name of the Keras activation of the hidden layers. Default: `"relu"`.
       batch_norm: whether batch normalization with a learned scale and shift follows each coupling. Default: False.
-      **data: see `VectorData`.
+      **data: keyword arguments of `VectorData` in `tfp_glow/flows/_vector_flow.py`; `help` lists them here.
 
     Returns:
       A `tfd.TransformedDistribution` with event shape `event_shape` and no batch shape. `log_prob` is in nats per
-      event, the log-density over data as it is given.
+      event and refers to the units of the data, without any scaling.
 
     Raises:
-      ValueError: if an argument is out of range.
+      ValueError: if an argument violates its description above.
 
     References:
       Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, figure 1; as in the comparison of

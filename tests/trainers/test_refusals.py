@@ -4,15 +4,13 @@
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from paths import ROOT
 from small_runs import error_of, program_lines, write_idx
 
 from trainers import evaluate, interpolate, sample, train
 from trainers.runs.run_directory import RunDirectory
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.parametrize(("flags", "message"), [

@@ -4,7 +4,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,6 +11,7 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from paths import ROOT
 from small_runs import program_lines, train_digits, write_idx
 
 from tfp_glow.export import serving_layout
@@ -22,8 +22,6 @@ from trainers.optimization.averaged_weights import averaged_weights
 from trainers.runs import trained_models
 from trainers.runs.checkpoints import Checkpoints
 from trainers.runs.run_directory import RunDirectory
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")

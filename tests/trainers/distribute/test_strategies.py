@@ -8,20 +8,19 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import replicas
 import tensorflow as tf
+from paths import ROOT
 from worker import TINY
 
 from trainers import data, presets, train
 from trainers.distribute import strategies, workers
 from trainers.runs.run_directory import RunDirectory
 
-ROOT = Path(__file__).resolve().parents[1]
 FLAGS = ("--data=digits", "--notensorboard", "--noreport")
 
 

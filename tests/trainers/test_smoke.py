@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 import test_label_trainers
-import test_trainers
+import test_commands
 import test_vectors
 
 from trainers import data, presets, train
@@ -24,12 +24,12 @@ from trainers.training.training_batches import training_batches
 SMOKE = [name for name in presets.PRESETS if name.endswith("_smoke")]
 # Smoke presets that other files run, with the test that runs them.
 ELSEWHERE = {
-    "digits_glow_smoke": test_trainers.test_digits_run_writes_all_files,
-    **{f"digits_{system}_smoke": test_trainers.test_digits_runs_of_the_other_systems
+    "digits_glow_smoke": test_commands.test_digits_run_writes_all_files,
+    **{f"digits_{system}_smoke": test_commands.test_digits_runs_of_the_other_systems
        for system in ("nice", "maf", "iaf")},
     "digits_glow_classes_smoke": test_label_trainers.test_run_keeps_classes_and_accuracy,
-    "fashion_mnist_glow_smoke": test_trainers.test_fashion_mnist_run,
-    "glow_cifar10_smoke": test_trainers.test_cifar10_run_and_more_epochs,
+    "fashion_mnist_glow_smoke": test_commands.test_fashion_mnist_run,
+    "glow_cifar10_smoke": test_commands.test_cifar10_run_and_more_epochs,
     "toy_realnvp_smoke": test_vectors.test_toy_run,
 }
 SHAPES = {"digits": (8, 8, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3), "imagenet32": (32, 32, 3),
@@ -82,7 +82,7 @@ def check_run(name, eagerly, tmp_path, capsys):
     tf.config.run_functions_eagerly(eagerly)
     try:
         assert train.main(["train", f"--preset={name}", f"--data={spec}", f"--output_dir={run}", "--epochs=1"]) == 0
-        result = test_trainers.evaluated_and_sampled(run, spec, tmp_path / "samples.png", capsys)
+        result = test_commands.evaluated_and_sampled(run, spec, tmp_path / "samples.png", capsys)
     finally:
         tf.config.run_functions_eagerly(False)
     (line,), config = run.history(), run.config()

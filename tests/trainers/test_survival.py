@@ -6,12 +6,12 @@ import gc
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import kill_runs
 import psutil
 import pytest
 import tensorflow as tf
+from paths import ROOT
 from small_runs import program_lines
 
 from trainers import data, presets
@@ -23,7 +23,6 @@ from trainers.training import training_loop
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_twenty_kills_do_not_change_the_result(tmp_path):
