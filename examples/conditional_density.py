@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A conditional density p(y|x), by couplings with x as their context.
 
-The data are noisy points y on an ellipse whose first half-axis is x. `python -m examples.conditional_density` trains one
-flow with the true contexts x and one with shuffled contexts. It prints the negative log-likelihood of new points under
-each flow, in nats per point.
+The data are noisy points y on an ellipse whose first half-axis is x. `python -m examples.conditional_density` trains
+one flow with the true contexts x and one with shuffled contexts. It prints the negative log-likelihood of new points
+under each flow, in nats per point.
 """
 
 import keras

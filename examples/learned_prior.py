@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A flow as the learned prior of a `tfd.JointDistributionCoroutineAutoBatched`.
 
-The observations `x` are points `z` of a ring with normal noise: `x ~ N(z, NOISE**2)`. `python -m examples.learned_prior`
-trains a flow as the distribution of `z`, by maximizing a lower bound of the log-evidence `log p(x)`. It prints the
-bound before and after training.
+The observations `x` are points `z` of a ring with normal noise: `x ~ N(z, NOISE**2)`.
+`python -m examples.learned_prior` trains a flow as the distribution of `z`, by maximizing a lower bound of the
+log-evidence `log p(x)`. It prints the bound before and after training.
 """
 
 from collections.abc import Iterator
@@ -61,8 +61,8 @@ def main(num_steps: int = 1000, number: int = 4096) -> tuple[dict[str, float], t
       number: number of training observations.
 
     Returns:
-      A pair. First, a dict of the bounds for new observations in nats, `"before"` and `"after"` training. Second, a pair
-      of samples `z` and `x` of the trained model, each `[1000, 2]`.
+      A pair. First, a dict of the bounds for new observations in nats, `"before"` and `"after"` training. Second, the
+      pair of samples `z` and `x` of the trained model, each `[1000, 2]`.
     """
     prior = tfp_glow.realnvp_vector((2,), num_couplings=6, hidden_sizes=(32, 32), activation="tanh", seed=0)
     joint = joint_distribution(prior)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A flow as the transform of Hamiltonian Monte Carlo (NeuTra), which improves the mixing of its chains.
 
-`python -m examples.neutra_hmc` fits a flow to a banana-shaped target density. It then runs Hamiltonian Monte Carlo in the
-latents of the flow, by `tfp.mcmc.TransformedTransitionKernel`, and in the space of the target. It prints the effective
-samples per draw of the slower coordinate.
+`python -m examples.neutra_hmc` fits a flow to a banana-shaped target density. It then runs Hamiltonian Monte Carlo in
+the latents of the flow, by `tfp.mcmc.TransformedTransitionKernel`, and in the space of the target. It prints the
+effective samples per draw of the slower coordinate.
 
 Reference: Hoffman et al., *NeuTra-lizing bad geometry in Hamiltonian Monte Carlo using neural transport*, 2019.
 """

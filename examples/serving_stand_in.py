@@ -40,8 +40,8 @@ class StandIn:
     def __init__(self, directory: str | pathlib.Path, name: str, port: int = 0) -> None:
         versions = [p.parent for p in pathlib.Path(directory).glob("*/saved_model.pb") if p.parent.name.isdecimal()]
         if not versions:
-            raise ValueError("Argument `directory` must hold a SavedModel whose directory is named by its version, such as "
-                             f"{pathlib.Path(directory, '1')}; received {str(directory)!r}.")
+            raise ValueError("Argument `directory` must hold a SavedModel whose directory is named by its version, "
+                             f"such as {pathlib.Path(directory, '1')}; received {str(directory)!r}.")
         newest = max(versions, key=lambda path: int(path.name))
         self.name, self.version = name, int(newest.name)
         self.signatures = tf.saved_model.load(str(newest)).signatures

@@ -2,8 +2,8 @@
 """A flow as a variational posterior, compared with a mean-field normal distribution.
 
 `python -m examples.variational_posterior` fits both posteriors to a banana-shaped target density by
-`tfp.vi.fit_surrogate_posterior`, which requires an optimizer of `tf_keras`. It prints the evidence lower bound (ELBO) of
-each. The target is normalized, so the largest possible ELBO is 0.
+`tfp.vi.fit_surrogate_posterior`, which requires an optimizer of `tf_keras`. It prints the evidence lower bound (ELBO)
+of each. The target is normalized, so the largest possible ELBO is 0.
 """
 
 from collections.abc import Callable

@@ -84,7 +84,7 @@ def check_shape(argument: str, shape: Any, ranks: Collection[int]) -> tuple[int,
     if not positive or len(shape) not in ranks:
         names = {1: "(size,)", 3: "(height, width, channels)"}
         rule = " or ".join(names.get(rank, f"{rank} sizes") for rank in ranks)
-        raise ValueError(f"Argument `{argument}` must be {rule} of positive integers; received {shape!r}.")
+        raise ValueError(f"Argument `{argument}` must be a shape {rule} of positive integers; received {shape!r}.")
     return tuple(int(size) for size in shape)
 
 

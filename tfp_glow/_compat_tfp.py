@@ -22,11 +22,12 @@ PRIVATE_APIS = {
         "TFP itself uses it for `tfb.FFJORD`. Its methods `_invoke` and `_get_or_create_edge` are extended, so that "
         "entries can expire.",
     "tfb.Bijector._cache": "The attribute in which a bijector class holds its cache.",
-    "tfb.Bijector._get_parameterization": "Makes a bijector equal to itself only, as its weights can change.",
+    "tfb.Bijector._get_parameterization": "Bijectors compare by identity, as their weights can change.",
     "tfb.Bijector._is_permutation": "Lets TFP skip the log-determinant of a permutation.",
-    "tfb.Chain.__bases__": "`tfb.Chain(...)` returns an object of its first base class if a part is no composite "
-                           "tensor, as flow bijectors are not. So `isinstance` must compare with that class. The same "
-                           "holds for the other compositions below.",
+    "tfb.Chain.__bases__":
+        "`tfb.Chain(...)` returns an object of its first base class if a part is not a composite tensor, and flow "
+        "bijectors are not. So `isinstance` must compare with the base class. The same holds for `tfb.Invert`, "
+        "`tfb.Blockwise`, `tfd.TransformedDistribution`, `tfd.Mixture` and the wrappers of distributions.",
 }
 
 B = TypeVar("B", bound=type)

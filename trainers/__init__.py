@@ -3,7 +3,7 @@
 
 import os
 
-# TensorFlow reads this level while it is imported: "3" keeps every C++ log line below a fatal error off the screen.
-# TensorFlow 2.21 writes up to six start-up lines before it reads the level (oneDNN, missing CUDA drivers, absl's own
-# warning), and it documents no setting that silences them. They stay on stderr, before the lines of the program.
+# TensorFlow reads this level while it is imported. The level "3" hides all C++ log lines except fatal errors. Before
+# TensorFlow 2.21 reads the level, it writes up to six start-up lines (about oneDNN, missing CUDA drivers and absl). No
+# documented setting hides them, so they stay on stderr, before the lines of the program.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

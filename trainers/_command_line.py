@@ -13,21 +13,21 @@ _HELP_FLAGS = frozenset({"--help", "-help", "-h", "--helpshort", "--helpfull"})
 
 
 def define_run_dir(values: flags.FlagValues, help_text: str = "Run directory that trainers.train wrote.") -> None:
-    """Defines the required flag `--run_dir`.
+    """Defines the flag `--run_dir`, a string. A command line without this flag is an error.
 
     Args:
-      values: the flags of the program.
-      help_text: the phrase that `--help` prints.
+      values: the flags of the program, to which the flag is added.
+      help_text: str, the description that `--help` prints.
     """
     flags.DEFINE_string("run_dir", None, help_text, required=True, flag_values=values)
 
 
 def define_data(values: flags.FlagValues, images_only: bool = False) -> None:
-    """Defines the required flag `--data`.
+    """Defines the flag `--data`, a string. A command line without this flag is an error.
 
     Args:
-      values: the flags of the program.
-      images_only: whether the program accepts images only; False by default.
+      values: the flags of the program, to which the flag is added.
+      images_only: bool. If True, `--help` lists only the kinds of data that are images. Default False.
     """
     kinds = ("Images: digits, tfds:NAME, idx:DIR or folder:DIR." if images_only else
              "Data set: digits, tfds:NAME, idx:DIR, folder:DIR, toy:NAME or array:FILE.")
@@ -35,12 +35,12 @@ def define_data(values: flags.FlagValues, images_only: bool = False) -> None:
 
 
 def define_seed(values: flags.FlagValues, help_text: str, upper_bound: int | None = None) -> None:
-    """Defines the flag `--seed`, an integer of at least 0; the default is 0.
+    """Defines the flag `--seed`, an integer of at least 0. The default value of the flag is 0.
 
     Args:
-      values: the flags of the program.
-      help_text: the phrase that `--help` prints.
-      upper_bound: largest allowed seed; None, the default, for no limit.
+      values: the flags of the program, to which the flag is added.
+      help_text: str, the description that `--help` prints.
+      upper_bound: int, the greatest seed that the flag accepts. Default None: no limit.
     """
     flags.DEFINE_integer("seed", 0, help_text, lower_bound=0, upper_bound=upper_bound, flag_values=values)
 
@@ -49,18 +49,18 @@ def define_num(values: flags.FlagValues, default: int, help_text: str) -> None:
     """Defines the flag `--num`, an integer of at least 1.
 
     Args:
-      values: the flags of the program.
-      default: number without the flag.
-      help_text: the phrase that `--help` prints.
+      values: the flags of the program, to which the flag is added.
+      default: int, the value of the flag if the command line does not contain it.
+      help_text: str, the description that `--help` prints.
     """
     flags.DEFINE_integer("num", default, help_text, lower_bound=1, flag_values=values)
 
 
 def define_out(values: flags.FlagValues) -> None:
-    """Defines the required flag `--out`, the path of a PNG file.
+    """Defines the flag `--out`, the path of a PNG file. A command line without this flag is an error.
 
     Args:
-      values: the flags of the program.
+      values: the flags of the program, to which the flag is added.
     """
     flags.DEFINE_string("out", None, "Path of the PNG file to write.", required=True, flag_values=values)
 
@@ -69,18 +69,19 @@ def run(program: Callable[[flags.FlagValues], None], values: flags.FlagValues, a
         description: str) -> int:
     """Parses the flags, runs the program and returns the exit code.
 
-    Errors that the user can correct, and warnings, are printed to stderr as one line each. The programs import
-    TensorFlow after this function has parsed the flags, so that `--help` and a misspelled flag answer at once.
+    A `ValueError`, an `OSError`, an error in the flags and each warning is printed to stderr as one line. Other errors
+    are raised. With `--help`, the function prints the description and the flags and does not run the program.
 
     Args:
-      program: function of the parsed flags.
-      values: flags of this program. They are separate from absl's global flags, so that several programs can run in
+      program: function that is called with the parsed flags. It should import TensorFlow in its body, so that `--help`
+        and a misspelled flag do not wait for the import.
+      values: the flags of the program. They are separate from absl's global flags, so that several programs can run in
         one process.
-      argv: program name and arguments; None for `sys.argv`.
-      description: text that `--help` prints before the flags.
+      argv: list of str, the program name and the arguments. None means `sys.argv`.
+      description: str, text that `--help` prints before the flags.
 
     Returns:
-      0 after success, 1 after an error, 130 after an interrupt from the keyboard.
+      The exit code, an int: 0 after success, 1 after an error, 130 after an interrupt from the keyboard.
     """
     arguments = list(sys.argv if argv is None else argv)
     if _HELP_FLAGS & set(arguments[1:]):
@@ -92,7 +93,7 @@ def run(program: Callable[[flags.FlagValues], None], values: flags.FlagValues, a
         try:
             rest = values(arguments)[1:]
             if rest:
-                raise ValueError(f"unexpected argument {rest[0]!r}; every option is --name=value")
+                raise ValueError(f"unexpected argument {rest[0]!r}; write each option as --name=value")
             _quiet_python_logs()
             program(values)
         except (ValueError, OSError, flags.Error) as error:
@@ -109,7 +110,10 @@ def _print_line(kind: str, message: object) -> None:
 
 
 def _quiet_python_logs() -> None:
-    """Hides log lines below errors, and the progress bars of TensorFlow Datasets if stderr is not a terminal."""
+    """Hides the log lines of absl below the level of errors.
+
+    If stderr is not a terminal, it also hides the progress bars of TensorFlow Datasets.
+    """
     import tensorflow_datasets as tfds
 
     if not sys.stderr.isatty():

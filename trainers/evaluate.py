@@ -3,9 +3,12 @@
 
     python -m trainers.evaluate --run_dir=runs/digits --data=digits --split=test
 
-The last line of the output is a JSON object. For images, the program also measures a baseline that models each pixel by
-its own histogram, counted on the training split. For toy densities with a known entropy, it prints the entropy in nats.
-A class-conditional flow is measured with the true labels, and as a classifier by Bayes' rule.
+The last line of the output is a JSON object with all results. For images, the program also measures a baseline that
+models each channel value as independent, by its histogram over the training split. For toy densities with a known
+entropy, it prints the entropy in nats.
+
+For a class-conditional flow, the bits per dimension are those of the density of an example given its true label. The
+program also measures the accuracy of the classifier that Bayes' rule makes of the flow.
 """
 
 import json
@@ -19,24 +22,35 @@ from trainers import _command_line
 
 
 def flag_values() -> flags.FlagValues:
-    """Returns the flags of this program."""
+    """Defines the flags of this program and returns them, not yet parsed."""
     values = flags.FlagValues()
     _command_line.define_run_dir(values)
     _command_line.define_data(values)
-    flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Split to measure.", flag_values=values)
+    flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Split of the data set to evaluate.",
+                      flag_values=values)
     flags.DEFINE_integer("batch_size", 256, "Number of examples per batch. The result does not depend on it.",
                          lower_bound=1, flag_values=values)
-    _command_line.define_seed(values, "Random seed for the noise added to pixels.")
+    _command_line.define_seed(values, "Random seed of the dequantization noise.")
     flags.DEFINE_integer("importance_samples", None, "Number of noise samples per image for the importance-weighted "
-                         "bound. Without this flag, the bound is not computed.", lower_bound=1, flag_values=values)
-    flags.DEFINE_bool("baseline", True, "Whether to measure the pixel histograms for comparison.", flag_values=values)
-    flags.DEFINE_bool("classify", True, "Whether to measure the accuracy of a class-conditional flow.",
+                         "bound on bits per dimension. Without this flag, the bound is not computed.", lower_bound=1,
+                         flag_values=values)
+    flags.DEFINE_bool("baseline", True, "For images, also evaluate the baseline of one histogram per pixel and "
+                      "channel.", flag_values=values)
+    flags.DEFINE_bool("classify", True, "For a class-conditional flow, also compute its accuracy as a classifier.",
                       flag_values=values)
     return values
 
 
 def program(options: flags.FlagValues) -> None:
-    """Evaluates a run and prints the results."""
+    """Evaluates the trained flow of a run and prints the results.
+
+    Args:
+      options: the parsed flags of this program.
+
+    Raises:
+      ValueError: if the run directory holds no trained flow, or the data is not of the kind on which the flow was
+        trained.
+    """
     import tensorflow as tf
 
     from trainers import data as data_lib
@@ -53,7 +67,7 @@ def program(options: flags.FlagValues) -> None:
     def batches(split: str, labels: bool = False) -> tf.data.Dataset:
         return scores.split_batches(config, data, split, options.batch_size, labels)
 
-    conditional = class_labels.are_conditions(config)
+    conditional = class_labels.is_class_conditional(config)
     bits, number = scores.bits_per_dim(model, batches(options.split, conditional), options.seed)
     nats = bits * math.prod(data.event_shape) * math.log(2.0)
     result = {"bits_per_dim": bits, "nats": nats, "num_examples": number, "data": options.data, "split": options.split,
@@ -82,7 +96,14 @@ def program(options: flags.FlagValues) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the program on a command line, by default `sys.argv`, and returns the exit code."""
+    """Evaluates the trained flow of a run on one split of a data set.
+
+    Args:
+      argv: list of str, the program name and the arguments. Default None: `sys.argv`.
+
+    Returns:
+      The exit code, an int: 0 after success, 1 after an error, 130 after an interrupt from the keyboard.
+    """
     return _command_line.run(program, flag_values(), argv, __doc__)
 
 

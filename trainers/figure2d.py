@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws a trained flow of two-dimensional points as a PNG file.
+"""Draws a trained flow of vectors of two numbers as a PNG file.
 
     python -m trainers.figure2d --run_dir=runs/two_moons --out=two_moons.png
 
-The four panels show the test split of the run's data, samples, the learned density and the warped latent grid.
+The four panels show vectors of the test split, samples of the flow, its density, and the curves to which it maps the
+lines of a square grid of latents.
 """
 
 import sys
@@ -16,17 +17,24 @@ from trainers import _command_line
 
 
 def flag_values() -> flags.FlagValues:
-    """Returns the flags of this program."""
+    """Defines the flags of this program and returns them, not yet parsed."""
     values = flags.FlagValues()
-    _command_line.define_run_dir(values, "Run directory of a flow of two-dimensional points.")
-    _command_line.define_num(values, 4000, "Number of data points, and of samples, to draw.")
+    _command_line.define_run_dir(values, "Run directory of a flow of vectors of two numbers.")
+    _command_line.define_num(values, 4000, "Number of vectors of the test split, and of samples, to draw.")
     _command_line.define_seed(values, "Random seed of the samples.", upper_bound=2**31 - 1)
     _command_line.define_out(values)
     return values
 
 
 def program(options: flags.FlagValues) -> None:
-    """Draws the figure and writes the PNG file."""
+    """Draws the figure and writes the PNG file.
+
+    Args:
+      options: the parsed flags of this program.
+
+    Raises:
+      ValueError: if the run directory holds no trained flow of vectors of two numbers.
+    """
     from trainers import data as data_lib
     from trainers.evaluation import scores
     from trainers.reporting import plane_figure, png_files
@@ -37,7 +45,7 @@ def program(options: flags.FlagValues) -> None:
     run = RunDirectory(options.run_dir)
     config = run.config()
     if event_shape(config) != (2,):
-        raise ValueError(f"run_dir: must hold a flow of two-dimensional points; the events of {run} have shape "
+        raise ValueError(f"run_dir: must hold a flow of vectors of two numbers; the events of {run} have shape "
                          f"{event_shape(config)}")
     data = cast(data_lib.VectorData, data_lib.load(config["data"]))
     scores.check_data(config, data, run)
@@ -48,7 +56,14 @@ def program(options: flags.FlagValues) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the program on a command line, by default `sys.argv`, and returns the exit code."""
+    """Draws a trained flow of vectors of two numbers as a PNG file.
+
+    Args:
+      argv: list of str, the program name and the arguments. Default None: `sys.argv`.
+
+    Returns:
+      The exit code, an int: 0 after success, 1 after an error, 130 after an interrupt from the keyboard.
+    """
     return _command_line.run(program, flag_values(), argv, __doc__)
 
 

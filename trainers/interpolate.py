@@ -3,11 +3,13 @@
 
     python -m trainers.interpolate --run_dir=runs/digits --data=digits --num=8 --seed=1 --out=between.png
 
-With --attribute=LABEL, a row shows one image in the middle, moved along a direction in latent space to either side. The
-direction is the mean latent of the training images with this label, minus the mean latent of all other training images.
+With --attribute=NAME, each row shows changes of one image. The latent of the image moves along a direction in latent
+space: toward the class or attribute NAME on the right, and away from NAME on the left. If --steps is odd, the image
+itself is in the middle. The direction is the mean latent of the training images that have NAME, minus the mean latent
+of the other training images.
 
-A class-conditional flow decodes a latent between two images with the class of the nearer image. It decodes a moved
-image with the class of that image.
+A class-conditional flow decodes each latent between two images with the class of the nearer image. It decodes each
+changed image with the class of the original image.
 """
 
 import sys
@@ -19,21 +21,29 @@ from trainers import _command_line
 
 
 def flag_values() -> flags.FlagValues:
-    """Returns the flags of this program."""
+    """Defines the flags of this program and returns them, not yet parsed."""
     values = flags.FlagValues()
     _command_line.define_run_dir(values)
     _command_line.define_data(values, images_only=True)
-    flags.DEFINE_string("attribute", None, "Name of a class, or of an attribute of celeb_a, towards which to move "
-                        "images. Without this flag, rows interpolate between two images.", flag_values=values)
+    flags.DEFINE_string("attribute", None, "Name of a class, or of an attribute of celeb_a, toward which images "
+                        "are changed. Without this flag, each row interpolates between two images.", flag_values=values)
     _command_line.define_num(values, 8, "Number of rows.")
     flags.DEFINE_integer("steps", 9, "Number of images per row.", lower_bound=2, flag_values=values)
-    _command_line.define_seed(values, "Random seed for the choice of images from the test split.")
+    _command_line.define_seed(values, "Random seed of the choice of images from the test split.")
     _command_line.define_out(values)
     return values
 
 
 def program(options: flags.FlagValues) -> None:
-    """Draws interpolations and writes the PNG file."""
+    """Draws the interpolations and writes the PNG file.
+
+    Args:
+      options: the parsed flags of this program.
+
+    Raises:
+      ValueError: if the run directory holds no trained flow of images; if the data is not of the kind on which the flow
+        was trained; if it has no class or attribute of the given name; or if the test split has too few images.
+    """
     from trainers import data as data_lib
     from trainers.evaluation import latent_paths, scores
     from trainers.reporting import png_files
@@ -48,13 +58,13 @@ def program(options: flags.FlagValues) -> None:
         raise ValueError(f"data: interpolation requires images; {data.name} holds {data.description}")
     names = (*(data.label_names or ()), *data.attribute_names)
     if options.attribute is not None and options.attribute not in names:
-        raise ValueError(f"attribute: must be a label of {data.name}, one of {', '.join(names) or 'none'}; "
-                         f"got {options.attribute!r}")
+        raise ValueError(f"attribute: must be a class or attribute of {data.name}, one of "
+                         f"{', '.join(names) or 'none'}; got {options.attribute!r}")
     if options.attribute in data.attribute_names:
         data = data.labeled_by(options.attribute)
     needed = options.num * (1 if options.attribute is not None else 2)
     if needed > data.num_examples("test"):
-        raise ValueError(f"num: {options.num} rows need {needed} images; the test split of {data.name} has "
+        raise ValueError(f"num: {options.num} rows require {needed} images; the test split of {data.name} has "
                          f"{data.num_examples('test')}")
     model, source = trained_models.load(run)
     images, labels = next(iter(data_lib.dataset(
@@ -71,7 +81,14 @@ def program(options: flags.FlagValues) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the program on a command line, by default `sys.argv`, and returns the exit code."""
+    """Draws interpolations between images in latent space as a PNG file.
+
+    Args:
+      argv: list of str, the program name and the arguments. Default None: `sys.argv`.
+
+    Returns:
+      The exit code, an int: 0 after success, 1 after an error, 130 after an interrupt from the keyboard.
+    """
     return _command_line.run(program, flag_values(), argv, __doc__)
 
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws samples of a trained flow as a PNG file: a grid of images, or a scatter plot of points.
+"""Draws samples of a trained flow as a PNG file: a grid of images, or a plot of vectors.
 
     python -m trainers.sample --run_dir=runs/digits --num=64 --temperature=0.7 --seed=1 --out=grid.png
 
-Samples of a class-conditional flow cycle through the classes, one class per column. --label=NAME draws one class only.
---enlarge=2 draws images of twice the training size, if the flow uses the same weights at every pixel.
+Samples of a class-conditional flow cycle through the classes, so that each column of the grid shows one class.
+--label=NAME draws one class only. --enlarge=2 draws images of twice the training height and width. It requires a Glow
+or RealNVP, whose weights do not depend on the image size.
 """
 
 import sys
@@ -16,23 +17,32 @@ from trainers import _command_line
 
 
 def flag_values() -> flags.FlagValues:
-    """Returns the flags of this program."""
+    """Defines the flags of this program and returns them, not yet parsed."""
     values = flags.FlagValues()
     _command_line.define_run_dir(values)
-    _command_line.define_num(values, 64, "Number of images or points to draw.")
+    _command_line.define_num(values, 64, "Number of samples to draw.")
     flags.DEFINE_float("temperature", 0.7, "Sampling temperature: scales the deviation of latents from their mean.",
                        lower_bound=0.0, flag_values=values)
     _command_line.define_seed(values, "Random seed of the samples.", upper_bound=2**31 - 1)
-    flags.DEFINE_string("label", None, "Name of the class to draw, for a class-conditional flow. Default: all classes.",
-                        flag_values=values)
-    flags.DEFINE_integer("enlarge", 1, "Factor on the height and width of the images, for Glow and RealNVP.",
+    flags.DEFINE_string("label", None, "Name of the class to draw; requires a class-conditional flow. Default: all "
+                        "classes.", flag_values=values)
+    flags.DEFINE_integer("enlarge", 1, "Factor by which height and width of the images grow; above 1 for Glow and "
+                         "RealNVP only.",
                          lower_bound=1, flag_values=values)
     _command_line.define_out(values)
     return values
 
 
 def program(options: flags.FlagValues) -> None:
-    """Draws samples and writes the PNG file."""
+    """Draws samples and writes the PNG file.
+
+    Args:
+      options: the parsed flags of this program.
+
+    Raises:
+      ValueError: if the run directory holds no trained flow; if the flow has no class of the given name; or if the
+        images cannot be enlarged.
+    """
     import tfp_glow
     from trainers.reporting import png_files
     from trainers.runs import class_labels, trained_models
@@ -40,7 +50,7 @@ def program(options: flags.FlagValues) -> None:
 
     run = RunDirectory(options.run_dir)
     config = run.config()
-    label = None if options.label is None else class_labels.named(options.label, config, run)
+    label = None if options.label is None else class_labels.label_by_name(options.label, config, run)
     model, source = trained_models.load(run)
     if options.enlarge > 1:
         if config["num_levels"] is None:
@@ -55,7 +65,14 @@ def program(options: flags.FlagValues) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the program on a command line, by default `sys.argv`, and returns the exit code."""
+    """Draws samples of a trained flow as a PNG file.
+
+    Args:
+      argv: list of str, the program name and the arguments. Default None: `sys.argv`.
+
+    Returns:
+      The exit code, an int: 0 after success, 1 after an error, 130 after an interrupt from the keyboard.
+    """
     return _command_line.run(program, flag_values(), argv, __doc__)
 
 

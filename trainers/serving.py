@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prepares saved_model/ of a finished run for TensorFlow Serving under another name or at another path.
+"""Prepares saved_model/ of a finished run for TensorFlow Serving, under another name or at another path.
 
     python -m trainers.serving --run_dir=runs/digits --name=digits --base_path=/models/digits
 
-`trainers.train` prepares saved_model/ for a server on the same machine, under the name of the preset. This program
-replaces saved_model/model.config. It also adds warm-up requests to the newest version if it has none. Warm-up requests
-require the package tensorflow-serving-api (`pip install 'tfp_glow[serving]'`).
+saved_model/ contains one SavedModel per version, such as saved_model/1/, and the file model.config. `trainers.train`
+writes model.config for a server on the same machine, with the name of the preset as the name of the model. This program
+replaces that file. It also adds warm-up requests to the newest version, if that version has none. To write warm-up
+requests, install the package tensorflow-serving-api (`pip install 'tfp_glow[serving]'`).
 """
 
 import sys
@@ -17,21 +18,29 @@ from trainers import _command_line
 
 
 def flag_values() -> flags.FlagValues:
-    """Returns the flags of this program."""
+    """Defines the flags of this program and returns them, not yet parsed."""
     values = flags.FlagValues()
     _command_line.define_run_dir(values, "Run directory of a finished run.")
     flags.DEFINE_string("name", None, "Name of the model in requests, /v1/models/NAME:predict. Default: the name of "
                         "the preset.", flag_values=values)
     flags.DEFINE_string("base_path", None, "Path of saved_model/ on the server, such as /models/NAME in a container. "
                         "Default: its path on this machine.", flag_values=values)
-    flags.DEFINE_bool("warmup", True, "Whether to add warm-up requests if there are none.", flag_values=values)
+    flags.DEFINE_bool("warmup", True, "Add warm-up requests to the newest version if it has none.", flag_values=values)
     flags.DEFINE_multi_integer("batch_size", [1], "Batch size of the warm-up requests", lower_bound=1,
-                               flag_values=values)
+                               flag_values=values)  # absl continues the help text after a semicolon.
     return values
 
 
 def program(options: flags.FlagValues) -> None:
-    """Writes the files for TensorFlow Serving and prints the command that starts a server."""
+    """Writes the files for TensorFlow Serving and prints the command that starts a server.
+
+    Args:
+      options: the parsed flags of this program.
+
+    Raises:
+      ValueError: if the run is not finished; if a flag has an invalid value; or if tensorflow-serving-api is required
+        and not installed.
+    """
     import tfp_glow
     from tfp_glow.export.serving_layout import WARMUP_FILE
     from trainers.runs.run_directory import RunDirectory
@@ -54,7 +63,14 @@ def program(options: flags.FlagValues) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the program on a command line, by default `sys.argv`, and returns the exit code."""
+    """Prepares saved_model/ of a finished run for TensorFlow Serving.
+
+    Args:
+      argv: list of str, the program name and the arguments. Default None: `sys.argv`.
+
+    Returns:
+      The exit code, an int: 0 after success, 1 after an error, 130 after an interrupt from the keyboard.
+    """
     return _command_line.run(program, flag_values(), argv, __doc__)
 
 

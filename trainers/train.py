@@ -3,9 +3,9 @@
 
     python -m trainers.train --preset=digits_glow --data=digits --output_dir=runs/digits
 
-The same command resumes the run from its last checkpoint. A directory that holds a run of another configuration is
-refused. The configuration does not include --strategy, --replicas, --jit_compile, --checkpoint_minutes and
---max_skipped. --epochs may grow if the learning rate does not depend on it.
+The same command resumes the run from its last checkpoint. A run resumes only with the flags that it started with. The
+exceptions are --strategy, --replicas, --jit_compile, --checkpoint_minutes, --max_skipped, --tensorboard and --report.
+--epochs may also increase, if the preset has a constant learning rate.
 
 The directory of a finished run holds history.jsonl, loss_curve.png, samples/, tensorboard/, report.html, model.keras
 and saved_model/1/.
@@ -21,52 +21,63 @@ from trainers.presets import PRESETS, get
 
 
 def flag_values() -> flags.FlagValues:
-    """Returns the flags of this program."""
+    """Defines the flags of this program and returns them, not yet parsed."""
     values = flags.FlagValues()
     flags.DEFINE_enum("preset", None, list(PRESETS), "Name of the preset: a flow and its training.", required=True,
                       flag_values=values)
     _command_line.define_data(values)
-    flags.DEFINE_string("output_dir", None, "Run directory: a new directory, or a run of the same configuration.",
+    flags.DEFINE_string("output_dir", None, "Run directory: a new directory, or the directory of the run to resume.",
                         required=True, flag_values=values)
-    _command_line.define_seed(values, "Random seed for weights, data order, flips and noise.")
+    _command_line.define_seed(values, "Random seed of the initial weights, the data order, flips and noise.")
     flags.DEFINE_integer("batch_size", None, "Number of examples per step, over all replicas. Default: the value of "
                          "the preset.", flag_values=values)
     flags.DEFINE_integer("epochs", None, "Number of epochs. Default: the value of the preset.", flag_values=values)
-    flags.DEFINE_float("learning_rate", None, "Highest learning rate. Default: the value of the preset.",
-                       flag_values=values)
+    flags.DEFINE_float("learning_rate", None, "Learning rate at the end of the warm-up. Default: the value of the "
+                       "preset.", flag_values=values)
     flags.DEFINE_integer("crop", None, "Side in pixels of the central square to which images are cropped; 0 for no "
                          "crop. Default: the value of the preset.", lower_bound=0, flag_values=values)
     flags.DEFINE_integer("resize", None, "Side in pixels of the square to which images are resized after the crop; "
                          "0 for no change. Default: the value of the preset.", lower_bound=0, flag_values=values)
-    flags.DEFINE_enum("dequantization", None, ["uniform", "variational"], "Noise added to pixels: uniform, or learned "
-                      "by a second flow (variational). Default: the value of the preset.", flag_values=values)
+    flags.DEFINE_enum("dequantization", None, ["uniform", "variational"], "Dequantization noise: uniform, or "
+                      "learned by a second flow (variational). Default: the value of the preset.", flag_values=values)
     flags.DEFINE_enum("network_dtype", None, ["float32", "mixed_bfloat16"], "Precision of the conditioners; "
                       "parameters and densities stay in float32. Default: the value of the preset.",
                       flag_values=values)
-    flags.DEFINE_bool("resume", True, "Whether to resume a run that the directory holds. With --noresume, such a "
-                      "directory is refused.", flag_values=values)
-    flags.DEFINE_float("clip_norm", None, "Upper bound of the global gradient norm. Default: the value of the preset.",
-                       flag_values=values)
-    flags.DEFINE_float("ema_momentum", None, "Momentum of the moving average of the weights. Default: the value of the "
-                       "preset.", flag_values=values)
+    flags.DEFINE_bool("resume", True, "Resume the run in the output directory if there is one. With --noresume, such a "
+                      "directory is an error.", flag_values=values)
+    flags.DEFINE_float("clip_norm", None, "Greatest global norm of the gradient; a gradient with a greater norm is "
+                       "scaled down to it. Default: the value of the preset.", flag_values=values)
+    flags.DEFINE_float("ema_momentum", None, "Momentum per step of the moving average of the weights, at least 0 and "
+                       "less than 1. Default: the value of the preset.", flag_values=values)
     flags.DEFINE_integer("max_skipped", 10, "Number of consecutive steps with a loss or gradient that is not finite, "
                          "after which training stops with an error.", lower_bound=1, flag_values=values)
     flags.DEFINE_enum("strategy", "auto", ["auto", "none", "mirrored", "multi_worker"],
-                      "Devices for training. none: one device. mirrored: one replica per device. multi_worker: one "
-                      "replica per process in TF_CONFIG. auto: multi_worker if TF_CONFIG lists several processes, "
-                      "otherwise mirrored if there are several GPUs, otherwise none.", flag_values=values)
-    flags.DEFINE_integer("replicas", None, "Number of replicas for --strategy=mirrored. They run on logical CPU "
-                         "devices if there are fewer GPUs. Default: the number of GPUs.", flag_values=values)
-    flags.DEFINE_bool("jit_compile", False, "Whether to compile the training step with XLA.", flag_values=values)
-    flags.DEFINE_float("checkpoint_minutes", 30.0, "Minutes between checkpoints within an epoch; 0 for one checkpoint "
-                       "per step. Each epoch also ends with a checkpoint.", lower_bound=0.0, flag_values=values)
-    flags.DEFINE_bool("tensorboard", True, "Whether to write TensorBoard events.", flag_values=values)
-    flags.DEFINE_bool("report", True, "Whether to write report.html after training.", flag_values=values)
+                      "Devices for training. none: one device. mirrored: several devices of this process. "
+                      "multi_worker: the devices of all processes in TF_CONFIG. auto: multi_worker if TF_CONFIG lists "
+                      "several processes, otherwise mirrored if there are several GPUs, otherwise none.",
+                      flag_values=values)
+    flags.DEFINE_integer("replicas", None, "Number of replicas of the model for --strategy=mirrored. If there are "
+                         "fewer GPUs, all replicas run on the CPU. Default: the number of GPUs.", flag_values=values)
+    flags.DEFINE_bool("jit_compile", False, "Compile the training step with XLA.", flag_values=values)
+    flags.DEFINE_float("checkpoint_minutes", 30.0, "Least number of minutes between checkpoints within an epoch; 0 for "
+                       "one checkpoint per step. Each epoch also ends with a checkpoint.", lower_bound=0.0,
+                       flag_values=values)
+    flags.DEFINE_bool("tensorboard", True, "Write TensorBoard events.", flag_values=values)
+    flags.DEFINE_bool("report", True, "Write report.html after training.", flag_values=values)
     return values
 
 
 def program(options: flags.FlagValues) -> None:
-    """Trains or resumes a run and prints its result."""
+    """Trains a new run or resumes a run, and prints its result.
+
+    Args:
+      options: the parsed flags of this program.
+
+    Raises:
+      ValueError: if a flag has an invalid value; if the output directory holds other files or another run; if the
+        preset cannot be trained on the data; or if too many consecutive steps are skipped.
+      OSError: if the disk is full.
+    """
     from trainers import data as data_lib
     from trainers.callbacks import tensorboard_events
     from trainers.distribute import strategies, workers
@@ -89,18 +100,18 @@ def program(options: flags.FlagValues) -> None:
         run.check(config, options.resume)
         workers.agree_on_config(scope, config)
         finished = run.is_finished(config)
-        # A flow that rejects its values raises here, before the directory exists.
+        # Invalid arguments of the flow raise an error here, before the directory exists.
         model = None if finished else training_loop.build_model(config, scope)
         run.open(config, options.resume)
         with run.locked():
-            # Another process may have finished the run before this process took the lock.
+            # Another process may have finished the run before this process acquired the lock.
             if model is not None and not run.is_finished(config):
                 verbose = 1 if sys.stdout.isatty() else 2
                 training_loop.train(run, config, data, scope, model, options.jit_compile, verbose,
                                     options.checkpoint_minutes, options.tensorboard, options.max_skipped)
             if run.writes and options.report and not (finished and run.report_path.exists()):
                 run_report.write(run, data)
-        # Without this barrier, the other workers would report the first worker to end as lost.
+        # This call is a barrier: without it, the first worker to end would look lost to the others.
         workers.agree_on_config(scope, config)
     result = run.result()
     if not run.writes or result is None:
@@ -111,7 +122,14 @@ def program(options: flags.FlagValues) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the program on a command line, by default `sys.argv`, and returns the exit code."""
+    """Trains a flow, or resumes a run that was stopped.
+
+    Args:
+      argv: list of str, the program name and the arguments. Default None: `sys.argv`.
+
+    Returns:
+      The exit code, an int: 0 after success, 1 after an error, 130 after an interrupt from the keyboard.
+    """
     return _command_line.run(program, flag_values(), argv, __doc__)
 
 

@@ -57,7 +57,8 @@ def build(first: np.ndarray, seed: int = 0, num_parts: int = 1, preset: Mapping[
     model.compile(optimizer)
 
     def in_parts(function: Any, x: tf.Tensor, combine: str = "concat") -> Any:
-        return tfp_glow.in_parts(function, x, math.gcd(num_parts, len(x)), combine)  # The parts must be equal.
+        parts = math.gcd(num_parts, x.shape[0])  # The parts must be equal.
+        return tfp_glow.in_parts(function, x, parts, combine) if parts > 1 else function(x)
 
     def loss_and_gradients(images: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
@@ -65,7 +66,7 @@ def build(first: np.ndarray, seed: int = 0, num_parts: int = 1, preset: Mapping[
             loss = optimizer.scale_loss(model.compute_loss(y_pred=log_prob))
         return tf.reduce_mean(log_prob), tape.gradient(loss, model.trainable_variables)
 
-    @tf.function
+    @tf.function(autograph=False)
     def update(images: tf.Tensor) -> tf.Tensor:
         log_prob, gradients = in_parts(loss_and_gradients, images, "mean")
         optimizer.apply(gradients, model.trainable_variables)
@@ -75,8 +76,9 @@ def build(first: np.ndarray, seed: int = 0, num_parts: int = 1, preset: Mapping[
         rate.assign(multiplier * chosen.learning_rate)
         return update(images).numpy()
 
-    log_prob = tf.function(lambda images: in_parts(model.distribution.log_prob, images))
-    sample = tf.function(lambda number: in_parts(bijector.forward, model.distribution.distribution.sample(number)))
+    log_prob = tf.function(lambda images: in_parts(model.distribution.log_prob, images), autograph=False)
+    sample = tf.function(
+        lambda number: in_parts(bijector.forward, model.distribution.distribution.sample(number)), autograph=False)
     variables = model.trainable_variables
     return System(
         sum(math.prod(v.shape) for v in variables), tf.constant, step, lambda images: log_prob(images).numpy(),

@@ -157,7 +157,7 @@ def test_shuffles_differ_between_steps_and_survive_checkpoints():
     (lambda: tfp_glow.nice(1), "at least 2"),
     (lambda: tfp_glow.nice(IMAGE, pixels="raw"), "`pixels` must be one of"),
     (lambda: tfp_glow.nice(IMAGE, loc=1.0), "`loc` is for vectors, not images; received 1.0"),
-    (lambda: tfp_glow.maf(3, loc=[0.0, 1.0]), "`loc` must be a finite number or 3 of them"),
+    (lambda: tfp_glow.maf(3, loc=[0.0, 1.0]), "`loc` must be a finite number or 3 finite numbers"),
     (lambda: tfp_glow.maf(3, scale=[1.0, 0.0, 1.0]), "`scale` must be positive"),
     (lambda: tfp_glow.maf(3, scale="wide"), "`scale` must be a finite number"),
     (lambda: tfp_glow.maf(3, num_layers=0), "`num_layers`"),

@@ -205,7 +205,7 @@ OWN = tfd.TransformedDistribution(tfd.Sample(tfd.Normal(0.0, 1.0), SHAPE), tfp_g
      r"event shape \(2, 2, 1\) as .* dtype float32; received shapes \(2, 3, 1\), "),
     (lambda m: tfp_glow.FlowModel(MIDDLE, dequantizer=small_dequantizer(dtype="float64")), "received .*dtype float64"),
     (lambda m: tfp_glow.dequantizer((1, 1, 3)), "`image_shape` must have at least 2 pixels"),
-    (lambda m: tfp_glow.dequantizer((4, 4)), r"`image_shape` must be \(height, width, channels\)"),
+    (lambda m: tfp_glow.dequantizer((4, 4)), r"`image_shape` must be a shape \(height, width, channels\)"),
     (lambda m: tfp_glow.dequantizer((4, 4, 1), num_steps=0), "`num_steps` must be .* of at least 1"),
     (lambda m: tfp_glow.dequantizer((4, 4, 1), num_bits=17), "`num_bits` must be at most 16"),
     (lambda m: m.importance_weighted_bits(BITS + 0.5, 2), "`x` must be integers"),

@@ -135,7 +135,7 @@ def test_cifar10_run_and_more_epochs(tmp_path, capsys):
         assert sorted(p.name for p in run.saved_models.iterdir()) == ["1", "2", "model.config"]
         assert evaluated_and_sampled(run, "tfds:cifar10", tmp_path / "grid.png", capsys)["num_examples"] == 40
         assert train.main([*command, "--epochs=1"]) == 1
-    assert capsys.readouterr().err.endswith("another configuration: epochs 2 (now 1)\n")
+    assert capsys.readouterr().err.endswith("another configuration: epochs 2 (now 1); choose another directory\n")
 
 
 @pytest.mark.parametrize("system", ["nice", "maf", "iaf"])

@@ -130,7 +130,7 @@ def test_realnvp_run(tmp_path, capsys):
 def test_training_batches_have_labels_and_noise_leaves_them_alone(digits):
     config = configure("digits_glow_classes", presets.get("digits_glow_classes"), "digits", digits)
     plain = configure("digits_glow", presets.get("digits_glow"), "digits", digits)
-    assert "label_names" not in plain and not class_labels.are_conditions(plain)
+    assert "label_names" not in plain and not class_labels.is_class_conditional(plain)
     (noisy, labels), images = (next(iter(training_batches(each, digits, 5))) for each in (config, plain))
     np.testing.assert_array_equal(noisy, images)
     expected = list(data.dataset(digits, "train", 64, shuffle=True, drop_remainder=True).take(6))[5]
@@ -157,7 +157,7 @@ def test_refusals(glow_run, tmp_path):
     assert not (tmp_path / "new").exists()
     plain = {"flow": {"image_shape": [8, 8, 1]}, "data_levels": 256}
     with pytest.raises(ValueError, match="label: is for class-conditional models; the model of run has no classes"):
-        class_labels.named("3", plain, "run")
+        class_labels.label_by_name("3", plain, "run")
     for folder, have in (("loose", "no labels"), ("sorted", "the classes a, b")):
         images = data.load(f"folder:{tmp_path}/{folder}")
         scores.check_data(plain, images, "run")

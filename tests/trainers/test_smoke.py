@@ -10,8 +10,8 @@ import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
-import test_label_trainers
 import test_commands
+import test_label_trainers
 import test_vectors
 
 from trainers import data, presets, train

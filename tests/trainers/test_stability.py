@@ -157,8 +157,8 @@ def test_too_many_bad_batches_stop_the_run_and_it_can_resume(bad_steps, tmp_path
     code, error = train_toy(run, "--max_skipped=5")
     assert code == 1 and error == (
         "error: training: loss or gradient was not finite in 5 steps in a row, up to step 150; the last good "
-        f"checkpoint is {run.checkpoints / 'epoch_0001.weights.h5'}; try a lower --learning_rate or --clip_norm, in "
-        "another directory\n")
+        f"checkpoint is {run.checkpoints / 'epoch_0001.weights.h5'}; train again in another directory with a lower "
+        "--learning_rate or --clip_norm\n")
     assert [line["skipped_steps"] for line in run.history()] == [4]
     bad_steps.clear()
     assert train_toy(run) == (0, "")

@@ -43,7 +43,7 @@ class BatchNorm(FlowBijector):
 
     References:
       Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, section 3.7. The default momentum and
-      epsilon are those of the published code.
+      epsilon are the values of the published code.
 
     Example:
 

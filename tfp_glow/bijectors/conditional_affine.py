@@ -22,9 +22,8 @@ class ConditionalAffine(FlowBijector):
     * forward: `y = x * exp(log_scale) + shift`, log-determinant `H * W * sum(log_scale)`;
     * inverse: `x = (y - shift) * exp(-log_scale)`, log-determinant `-H * W * sum(log_scale)`.
 
-    `kernel` and `bias` start at zero, so the bijector starts as the identity. As the last
-    bijector on the latent side of a flow, with one-hot labels as context, it gives a normal base distribution one mean
-    and one scale per class and channel.
+    `kernel` and `bias` start at zero, so the bijector starts as the identity. With one-hot labels as context, on the
+    latent side of a flow, it gives a normal base distribution one mean and one scale per class and channel.
 
     Every call requires `context=...` (in a distribution: `bijector_kwargs={"context": ...}`), a tensor `[..., size]`
     whose batch shape broadcasts to the batch shape of the events.
@@ -62,7 +61,7 @@ class ConditionalAffine(FlowBijector):
 
     @property
     def context_shape(self) -> Shape:
-        """Shape of the context of one event, a tuple of ints."""
+        """Shape of the additional input `context` for one event: a tuple of ints."""
         return self._context_shape
 
     def _forward_and_log_det(self, x: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:

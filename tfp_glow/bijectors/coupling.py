@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Couplings: bijectors that keep one part of an event and change the other part given the kept one."""
+"""Couplings: bijectors that keep one part of an event and change the other part as a function of the kept part."""
 
 from collections.abc import Callable
 from typing import Any
@@ -98,7 +98,7 @@ class Coupling(FlowBijector):
 
     @property
     def context_shape(self) -> Shape | None:
-        """Shape of the context of one event, a tuple of ints, or None."""
+        """Shape of the additional input `context` for one event: a tuple of ints, or None for no context."""
         return self._context_shape
 
     def _forward_and_log_det(self, x: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:

@@ -114,7 +114,12 @@ class FlowBijector(tfb.Bijector):
 
     @property
     def context_shape(self) -> Shape | None:
-        """Shape of the context that a pass requires for one event, a tuple of ints. None if a pass has no context."""
+        """Shape of the context of one event, a tuple of ints, or None if the bijector has no context.
+
+        A context is an additional input of the conditioners, such as a one-hot label. With a context shape, every call
+        requires `context=...`, a tensor `[..., *context_shape]` whose batch shape broadcasts to the
+        batch shape of the events.
+        """
         return next((part.context_shape for part in self._flow_parts if part.context_shape is not None), None)
 
     @property

@@ -23,8 +23,8 @@ def initialize(flow: tfb.Bijector | tfd.Distribution, batch: TensorLike, **condi
     Args:
       flow: a `tfb.Bijector` or a `tfd.Distribution`. The pass goes through flow bijectors, `tfb.Chain`,
         `tfb.Blockwise`, nested `tfd.TransformedDistribution`s, the components of a `tfd.Mixture` (each receives the
-        whole batch), and `tfd.Independent`, `Sample`, `BatchReshape` and `Masked`. Other bijectors and distributions
-        have no data-dependent parameters.
+        whole batch), and `tfd.Independent`, `tfd.Sample`, `tfd.BatchReshape` and `tfd.Masked`. Other bijectors and
+        distributions have no data-dependent parameters.
       batch: data, floats `[batch, *event_shape]`. For integer pixels add dequantization noise before the call.
       **conditions: `context`, a tensor `[batch, *context_shape]`, if the flow requires a context.
 

@@ -15,7 +15,7 @@ from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 
 class MapContext(FlowBijector):
-    """Passes a network's output, computed from the context, to a bijector as its context.
+    """Runs a bijector whose context is the output of a network.
 
     * forward: `y = bijector.forward(x, context=network(context))`;
     * inverse: `x = bijector.inverse(y, context=network(context))`.
@@ -67,7 +67,7 @@ class MapContext(FlowBijector):
 
     @property
     def context_shape(self) -> Shape:
-        """Shape of the context that the network receives for one event, a tuple of ints."""
+        """Shape of the additional input `context` for one event, which the network receives: a tuple of ints."""
         return self._context_shape
 
     def _forward_and_log_det(self, x: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:

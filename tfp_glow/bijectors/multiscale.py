@@ -23,7 +23,7 @@ class Multiscale(FlowBijector):
 
     The log-determinant is the sum of the log-determinants of the body and of the next level. Without a next level,
     `x = flatten(body.inverse(y))`. If the last bijector of the body is a coupling that changes `factored` given `kept`,
-    it acts as a learned prior of `factored`.
+    this coupling acts as a learned prior of `factored`.
 
     Args:
       body: a `FlowBijector` over images whose latents are images, usually `Steps` of a `Squeeze`, steps of flow and a

@@ -90,9 +90,9 @@ class LogitPixels(Pixels):
     * inverse: `x = logit(p)` with `p = alpha + (1 - 2 * alpha) * y / 2**num_bits`, log-determinant
       `sum(softplus(x) + softplus(-x)) + D * log((1 - 2 * alpha) / 2**num_bits)`.
 
-    The paper has the factor `1 - alpha` in the place of `1 - 2 * alpha`. Its logit is infinite at the upper end of the
-    range. The published code has `1 - 2 * alpha`, as this class. Its logit is finite on all of `[0, 2**num_bits]`.
-    `forward` can leave this range by less than `alpha / (1 - 2 * alpha) * 2**num_bits` on either side.
+    The factor `1 - 2 * alpha` follows the published code. With this factor the logit is finite on all of
+    `[0, 2**num_bits]`. The paper has the factor `1 - alpha`, with which the logit is infinite at the upper end of the
+    range. `forward` can leave the range by less than `alpha / (1 - 2 * alpha) * 2**num_bits` on either side.
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.

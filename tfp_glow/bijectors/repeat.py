@@ -44,7 +44,7 @@ from tfp_glow.bijectors.flow_bijector import FlowBijector, source_key
 class Repeat(FlowBijector):
     """Composes `num_steps` bijectors of one structure and runs them as a loop over stacked parameters.
 
-    The result is that of `Steps([make_step() for _ in range(num_steps)])`, with the first step on the data side. The
+    The result equals `Steps([make_step() for _ in range(num_steps)])`, with the first step on the data side. The
     structure is traced once, so the graph and the tracing time do not grow with `num_steps`. Each parameter of a step
     becomes one parameter `[num_steps, ...]`.
 
@@ -104,7 +104,7 @@ class Repeat(FlowBijector):
 
     @property
     def context_shape(self) -> Shape | None:
-        """Shape of the context that every step requires for one event, a tuple of ints, or None."""
+        """Shape of the additional input `context` of every step for one event: a tuple of ints, or None."""
         return self._template.value.context_shape
 
     def _forward_and_log_det(self, x: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:

@@ -43,7 +43,7 @@ class FlowConfig:
           A `tfd.Distribution`, whose config `config_of` returns.
 
         Raises:
-          ValueError: if the function of the flow rejects the value of an argument.
+          ValueError: if the value of an argument is invalid for the flow.
         """
         return _FLOWS[self.flow].build(**self.arguments)
 
@@ -59,7 +59,7 @@ _CONFIGS: weakref.WeakKeyDictionary[tfd.Distribution, FlowConfig] = weakref.Weak
 
 
 def register_flow(name: str, shared: type | None = None) -> Callable[[F], F]:
-    """Returns a decorator that registers a function as a flow, so that Keras can save and load whole models of it.
+    """Returns a decorator that registers a function as a flow, so that Keras can save and load models of this flow.
 
     If `make_flow` is the decorated function, `FlowModel(make_flow(...)).save("model.keras")` writes the arguments of
     the call and the weights. `keras.saving.load_model("model.keras")` calls `make_flow` with these arguments and then
@@ -71,9 +71,9 @@ def register_flow(name: str, shared: type | None = None) -> Callable[[F], F]:
 
     Args:
       name: name of the flow, a string. No other flow may have this name.
-      shared: a dataclass that defines further keyword arguments of a function, or None (the default). The last parameter
-        of the function must then be `**data`. In the signature and in the docstring of the decorated function, the
-        fields of the dataclass replace `**data`.
+      shared: a dataclass that defines further keyword arguments of a function, or None (the default). The last
+        parameter of the function must then be `**data`. In the signature and in the docstring of the decorated
+        function, the fields of the dataclass replace `**data`.
 
     Returns:
       The decorator. It returns a function with the same signature, or the same dataclass.
@@ -131,7 +131,7 @@ def config_from_dict(values: Mapping[str, Any]) -> FlowConfig:
 
     Args:
       values: a mapping with the name of a registered flow under the key `"flow"`, and arguments of the flow under their
-        names. An argument that is missing has its default. `config_to_dict` returns such a mapping.
+        names. A missing argument has its default value. `config_to_dict` returns such a mapping.
 
     Raises:
       ValueError: if no flow of this name is registered, the flow has no argument of a given name, or an argument
@@ -205,7 +205,7 @@ def _complete(parameters: Mapping[str, inspect.Parameter], arguments: Mapping[st
 
 
 def _plain(value: Any) -> Any:
-    """Converts a value to plain data: NumPy numbers to Python numbers, sequences and shapes to tuples, dtypes to names."""
+    """Converts NumPy numbers to Python numbers, sequences and shapes to tuples, and dtypes to their names."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, (tf.DType, keras.DTypePolicy)):
@@ -228,7 +228,7 @@ def _with_shared(signature: inspect.Signature, shared: type) -> inspect.Signatur
 
 
 def _document_shared(text: str | None, shared: type, own: Collection[str]) -> str:
-    """Replaces the entry `**data` of a docstring by the entries of the dataclass `shared`, except the names in `own`."""
+    """Replaces the entry `**data` of a docstring by the entries of `shared`, a dataclass, except the names in `own`."""
     documented = str(inspect.getdoc(shared)).partition("Args:\n")[2].partition("\n\n")[0]
     entries = [entry for entry in re.split(r"\n(?=  \w)", documented) if entry.split(":")[0].strip() not in own]
     shown = textwrap.indent("\n".join(entries), "    ")

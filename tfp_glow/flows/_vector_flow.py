@@ -20,20 +20,20 @@ _DEFAULT_LOC, _DEFAULT_SCALE = 0.0, 1.0
 class VectorData:
     """The shared arguments of the flows over vectors: shape, units and dtype of the data, and the random seed.
 
-    The flows also accept images, which they flatten to vectors. A flow first maps data to vectors of about unit size
-    (see `entrance`). Its density refers to the data before this map.
+    The flows also accept images, which they flatten to vectors. A flow first maps data to vectors whose elements are
+    of the order of 1 (see `entrance`). The density of the flow refers to the data before this map.
 
     Args:
       event_shape: `(size,)` or an int for vectors, or `(height, width, channels)` for images. All sizes are positive.
-      pixels: for images, the map from pixel units: `"logit"` (the default) to logits (`tfp_glow.bijectors.LogitPixels`),
-        or `"affine"` to `[-1/2, 1/2)` (`tfp_glow.bijectors.AffinePixels`). Ignored for vectors.
+      pixels: for images, the map from pixel units: `"logit"` (the default) maps them to logits
+        (`tfp_glow.bijectors.LogitPixels`), `"affine"` to `[-1/2, 1/2)` (`tfp_glow.bijectors.AffinePixels`).
       num_bits: for images, bits per channel value, an int from 1 to 16; values are in `[0, 2**num_bits)`. Default: 8.
-        Ignored for vectors.
       loc: for vectors, a finite number or one per element, usually the mean of the data. The flow subtracts it first.
         Default: 0.
-      scale: for vectors, a positive number or one per element, usually the standard deviation of the data. The flow then
-        divides by it. Default: 1.
-      act_norm: a bool. True adds an `ActNorm` after this map, which is initialized from the first batch. Default: False.
+      scale: for vectors, a positive number or one per element, usually the standard deviation of the data. The flow
+        then divides by it. Default: 1.
+      act_norm: a bool. True adds an `ActNorm` for the scaled vectors, which `tfp_glow.initialize` sets from a batch.
+        Default: False.
       seed: an int of at least 0 for reproducible weights. None (the default) draws a new seed.
       dtype: float32 (the default) or float64, of data, latents, densities and parameters.
       network_dtype: dtype or Keras dtype policy of the networks. None (the default) is `dtype`.
@@ -79,10 +79,10 @@ class VectorData:
         return self.network_dtype or self.dtype
 
     def entrance(self) -> list[tfb.Bijector]:
-        """Returns the bijectors that map data to vectors of about unit size, listed from the data side.
+        """Returns the bijectors that map data to vectors with elements of the order of 1, listed from the data side.
 
-        For vectors, it is a `Standardize`. For images, it is a `LogitPixels` or an `AffinePixels`, and a `Flatten`. With
-        `act_norm`, an `ActNorm` follows.
+        For vectors the list has a `Standardize`. For images it has a `LogitPixels` or an `AffinePixels`, followed by a
+        `Flatten`. With `act_norm` an `ActNorm` comes last.
         """
         if len(self.shape) == 1:
             entrance = [tfgb.Standardize(self.shape, self.loc, self.scale, dtype=self.dtype)]

@@ -19,23 +19,24 @@ from tfp_glow.networks import ConvNet, ImageFeatures
 def dequantizer(image_shape: ShapeLike, num_steps: int = 4, width: int = 32, *, num_bits: int = 8,
                 seed: int | None = None, dtype: DTypeLike = "float32",
                 network_dtype: PolicyLike = None) -> tfd.TransformedDistribution:
-    """Builds a flow of noise for variational dequantization: a distribution `q(u | x)` of `u` in (0, 1).
+    """Builds a flow for variational dequantization: a distribution `q(u | x)` of noise `u` given an image `x`.
 
-    An image `x` of integers stands for a cube of points `x + u`. For any `q`
+    Each element of `u` is in (0, 1). A model with density `p` over float images gives an image `x` of integers the
+    probability `P(x)`, the integral of `p(x + u)` over `u`. For any `q`, with `u` drawn from `q(u | x)`,
 
-        log P(x) >= E[log p(x + u) - log q(u | x)],  u ~ q,
+        log P(x) >= E[log p(x + u) - log q(u | x)],
 
-    with equality if `q` is the normalized density within the cube. Uniform noise is the `q` of density 1.
+    with equality if `q(u | x)` is proportional to `p(x + u)`. Uniform noise is the case `q(u | x) = 1`.
 
-    This `q` starts from uniform noise `v` and moves it by a flow: `u = sigmoid(f(logit(v); x))`. Here `f` is affine
-    couplings over checkerboards of alternating color, conditioned on features of the image
+    This `q` transforms uniform noise `v` by a flow: `u = sigmoid(f(logit(v); x))`. The bijector `f` consists of affine
+    couplings with alternating checkerboard masks. Their context is a feature map of `x`
     (`tfp_glow.networks.ImageFeatures`). The couplings start as the identity, so `q` starts as uniform noise.
     `tfp_glow.FlowModel(distribution, dequantizer=...)` trains `q` together with `p`.
 
     Args:
-      image_shape: `(height, width, channels)`, at least two pixels.
-      num_steps: number of couplings. Default: 4.
-      width: number of hidden channels of the networks. Default: 32.
+      image_shape: `(height, width, channels)`, with at least two pixels.
+      num_steps: number of couplings, an int of at least 1. Default: 4.
+      width: number of hidden channels of the networks and of the feature map, an int of at least 1. Default: 32.
       num_bits: bits per channel value, an int from 1 to 16; values are in `[0, 2**num_bits)`. Default: 8.
       seed: an int of at least 0 for reproducible weights. None (the default) draws a new seed.
       dtype: float32 (the default) or float64, of noise, densities and parameters.
@@ -43,15 +44,15 @@ def dequantizer(image_shape: ShapeLike, num_steps: int = 4, width: int = 32, *, 
         `dtype`.
 
     Returns:
-      A `tfd.TransformedDistribution` with event shape `image_shape`, over noise in pixel units. Each call requires
-      `bijector_kwargs={"context": x}`, with images of integers in pixel units.
+      A `tfd.TransformedDistribution` of noise `u` with event shape `image_shape` and no batch shape. Each call requires
+      `bijector_kwargs={"context": x}` with integer-valued images `x`, `[batch, *image_shape]`, in pixel units.
 
     Raises:
-      ValueError: if an argument is out of range, or images have fewer than two pixels.
+      ValueError: if an argument violates its description above.
 
     References:
-      Ho, Chen, Srinivas, Duan and Abbeel, *Flow++*, 2019, section 3.1. There the couplings are mixtures of logistics
-      with attention, and the base distribution is normal.
+      Ho, Chen, Srinivas, Duan and Abbeel, *Flow++*, 2019, section 3.1. In the paper the couplings are mixtures of
+      logistics with attention, and the base distribution is normal.
 
     Example:
 
@@ -78,7 +79,7 @@ def dequantizer(image_shape: ShapeLike, num_steps: int = 4, width: int = 32, *, 
     features = ImageFeatures(width, 2**num_bits, generator, dtype=policy)
     couplings = tfgb.Steps([coupling(index) for index in range(num_steps)])
     steps = [tfb.Sigmoid(), tfgb.MapContext(couplings, features, image_shape), tfb.Invert(tfb.Sigmoid())]
-    # One in 2**23 uniform float32 numbers in [0, 1) is 0, whose logit is infinite.
+    # A uniform float32 number in [0, 1) is 0 with probability 2**-23. The logit of 0 is infinite.
     least = np.finfo(check_float_dtype(dtype).as_numpy_dtype).eps / 2
     low = tf.fill(image_shape, tf.constant(least, dtype))
     base = tfd.Independent(tfd.Uniform(low, tf.ones([], dtype)), 3)

@@ -21,34 +21,36 @@ def glow(image_shape: ShapeLike, num_levels: int = 3, num_steps: int = 32, width
          ) -> tfd.TransformedDistribution:
     """Builds Glow, a distribution over images in pixel units.
 
-    Each level is a squeeze, `num_steps` steps of flow (actnorm, invertible 1x1 convolution, affine coupling) and,
-    except at the last level, a split. The split factors out half of the channels, whose prior is a normal distribution
-    conditioned on the other half. Sampling is the `forward` direction of `distribution.bijector`, from flat latents
-    `[..., H * W * C]`; encoding is `inverse`.
+    Each level has a squeeze and `num_steps` steps of flow (actnorm, invertible 1x1 convolution, affine coupling). Each
+    level except the last ends in a split, which factors out half of the channels. The prior of these channels is a
+    normal distribution whose mean and scale are functions of the other half.
 
-    `tfp_glow.FlowModel.fit` runs the data-dependent initialization. Before training by hand, call
-    `tfp_glow.initialize(distribution, batch)`.
+    The bijector of the distribution, `flow.bijector`, maps latents `[..., height * width * channels]` to images by
+    `forward`, and images to latents by `inverse`. `tfp_glow.FlowModel.fit` runs the data-dependent initialization.
+    Before a custom training loop, call `tfp_glow.initialize(flow, batch)`.
 
     Args:
-      image_shape: `(height, width, channels)`; height and width must be divisible by `2**num_levels`.
-      num_levels: number of levels, the paper's L.
-      num_steps: number of steps of flow per level, the paper's K.
-      width: number of hidden channels of the coupling networks.
-      scale: scale of the affine couplings: `"sigmoid"` (the default, as in the published code), `"exp"` or `"tanh"`;
-        see `tfp_glow.transforms.Affine`.
-      learn_top: whether the mean and the scale of the last level's latents are learned, per channel. Default: True.
+      image_shape: `(height, width, channels)`. Image height and image width must be divisible by `2**num_levels`.
+      num_levels: number of levels, an int of at least 1, the paper's L. Default: 3.
+      num_steps: number of steps of flow per level, an int of at least 1, the paper's K. Default: 32.
+      width: number of hidden channels of the coupling networks, an int of at least 1. Default: 512.
+      scale: the scale of affine couplings, as for `tfp_glow.transforms.Affine`: `"sigmoid"` (the default, as in the
+        published code), `"exp"` or `"tanh"`. Ignored for additive couplings.
+      learn_top: a bool. True (the default) learns a mean and a scale per channel for the latents of the last level.
+        False omits this mean and scale.
       num_bits: bits per channel value, an int from 1 to 16; values are in `[0, 2**num_bits)`. Default: 8.
-      backprop: `"stored"` (the default) or `"reversible"`, see `tfp_glow.bijectors.Repeat`.
+      backprop: `"stored"` (the default) keeps the activations of all steps for the gradient. `"reversible"` rebuilds
+        these activations, so that memory does not grow with `num_steps`.
       seed: an int of at least 0 for reproducible weights. None (the default) draws a new seed.
       dtype: float32 (the default) or float64, of images, latents, densities and parameters.
       network_dtype: dtype or Keras dtype policy of the coupling networks, such as `"mixed_bfloat16"`. None (the
         default) is `dtype`.
-      coupling: `"affine"` (the default) or `"additive"`.
-      permutation: how channels are mixed between couplings: `"lu"` (the default), the 1x1 convolution in its LU
-        parametrization; `"dense"`, a 1x1 convolution with a dense matrix; `"shuffle"`, a fixed random permutation; or
-        `"reverse"`.
-      num_classes: number of classes of a class-conditional flow, at least 2. The last level's latents then have a mean
-        and a scale for each class and channel. The context is the one-hot label:
+      coupling: `"affine"` couplings (the default) scale and shift, `"additive"` couplings only shift.
+      permutation: the bijector that mixes channels between couplings: `"lu"` (the default), the invertible 1x1
+        convolution in its LU parametrization; `"dense"`, the 1x1 convolution with a dense matrix; `"shuffle"`, a fixed
+        random permutation; or `"reverse"`, the reversed order of channels.
+      num_classes: number of classes of a class-conditional flow, an int of at least 2. The latents of the last level
+        then have a mean and a scale for each class and channel. The context is the one-hot label:
         `flow.log_prob(x, bijector_kwargs={"context": tf.one_hot(labels, num_classes)})`. None (the default) means no
         classes.
 
@@ -57,7 +59,7 @@ def glow(image_shape: ShapeLike, num_levels: int = 3, num_steps: int = 32, width
       image and refers to pixel units.
 
     Raises:
-      ValueError: if an argument violates its description above, for example if height or width is not divisible by `2**num_levels`.
+      ValueError: if an argument violates its description above.
 
     References:
       Kingma and Dhariwal, *Glow: Generative flow with invertible 1x1 convolutions*, 2018, figure 2.
@@ -84,14 +86,14 @@ def glow(image_shape: ShapeLike, num_levels: int = 3, num_steps: int = 32, width
     network_dtype = network_dtype or dtype
 
     def mix_channels(shape: Shape) -> tfgb.FlowBijector:
-        """Section 3.2: the invertible 1x1 convolution, or one of the permutations of section 6.1."""
+        """Returns the invertible 1x1 convolution of section 3.2, or one of the permutations of section 6.1."""
         if permutation == "reverse":
             return tfgb.Reverse(shape, dtype=dtype)
         kinds = {"lu": tfgb.InvertibleConv1x1, "dense": tfgb.DenseConv1x1, "shuffle": tfgb.Shuffle}
         return kinds[permutation](shape, seed=generator, dtype=dtype)
 
     def step(shape: Shape) -> tfgb.Steps:
-        """Figure 2a: actnorm, invertible 1x1 convolution, affine coupling; or the chosen variants of the last two."""
+        """Returns the step of figure 2a: actnorm, then `permutation`, then `coupling`."""
         network = ConvNet(width, shape[-1] if coupling == "affine" else shape[-1] // 2, seed=generator,
                           dtype=network_dtype)
         if coupling == "affine":
@@ -101,7 +103,7 @@ def glow(image_shape: ShapeLike, num_levels: int = 3, num_steps: int = 32, width
         return tfgb.Steps([tfgb.ActNorm(shape, dtype=dtype), mix_channels(shape), change])
 
     def top_prior(shape: Shape) -> list[tfgb.FlowBijector]:
-        """The learned prior of the last level's latents, and its class-conditional part."""
+        """Returns the bijectors for the learned and for the class-conditional prior of the last level's latents."""
         prior: list[tfgb.FlowBijector] = []
         if learn_top:
             prior.append(tfgb.ActNorm(shape, data_dependent=False, dtype=dtype, name="top_prior"))
@@ -110,7 +112,7 @@ def glow(image_shape: ShapeLike, num_levels: int = 3, num_steps: int = 32, width
         return prior
 
     def level(shape: Shape, levels_left: int) -> tfgb.Multiscale:
-        """Figure 2b: squeeze, steps of flow, split, and the next level on the half that is kept."""
+        """Returns the level of figure 2b: squeeze, steps of flow, split, and the next level for the kept channels."""
         squeeze = tfgb.Squeeze(shape, dtype=dtype)
         shape = squeezed_shape(shape)
         steps = tfgb.Repeat(lambda: step(shape), num_steps, backprop, name="steps")

@@ -19,16 +19,17 @@ def iaf(event_shape: ShapeLike, num_layers: int = 5, hidden_sizes: Sequence[int]
         **data: Any) -> tfd.TransformedDistribution:
     """Builds an inverse autoregressive flow: `tfp_glow.maf` with each autoregressive layer inverted.
 
-    Sampling evaluates each network once. `log_prob` computes one element after the other. To score the flow's own
-    samples in one pass, use `distribution.experimental_sample_and_log_prob`.
+    Sampling evaluates each network once. `log_prob` computes one element after the other. To compute samples and their
+    log-probabilities in one pass, call `distribution.experimental_sample_and_log_prob`.
 
     Args:
       event_shape: `(size,)` or an int for vectors, or `(height, width, channels)` for images. All sizes are positive.
-      num_layers: number of autoregressive layers.
-      hidden_sizes: sizes of the hidden layers of each MADE, ints.
+      num_layers: number of autoregressive layers, an int of at least 1. Default: 5.
+      hidden_sizes: sizes of the hidden layers of each layer's MADE network, a sequence of ints. Default: `(512, 512)`.
       activation: name of the Keras activation of the hidden layers. Default: `"relu"`.
-      batch_norm: whether batch normalization follows each layer. Default: False.
-      log_scale: `"linear"` (the default) or `"tanh"`, as for `tfp_glow.maf`.
+      batch_norm: a bool. True adds batch normalization after each layer. Default: False.
+      log_scale: the log-scale of a layer. `"linear"` (the default) is the output `raw` of the network, which is not
+        bounded. `"tanh"` is a learned factor times `tanh(raw)`.
       **data: keyword arguments of `VectorData` in `tfp_glow/flows/_vector_flow.py`; `help` lists them here.
 
     Returns:

@@ -23,19 +23,18 @@ def maf(event_shape: ShapeLike, num_layers: int = 5, hidden_sizes: Sequence[int]
         **data: Any) -> tfd.TransformedDistribution:
     """Builds a masked autoregressive flow, a distribution over vectors, or over images as vectors.
 
-    Autoregressive layers with MADE networks alternate with reversals of the order of elements. Batch normalization with
-    a learned scale and shift follows each layer, towards the latents. `log_prob` evaluates each network once. Sampling
-    computes one element after the other.
+    Autoregressive layers alternate with reversals of the order of elements. A MADE network computes the shift and the
+    log-scale of each layer. Batch normalization with a learned scale and shift follows on the latent side of each
+    layer. `log_prob` evaluates each network once. Sampling computes one element after the other.
 
     Args:
       event_shape: `(size,)` or an int for vectors, or `(height, width, channels)` for images. All sizes are positive.
-      num_layers: number of autoregressive layers.
-      hidden_sizes: sizes of the hidden layers of each MADE, ints.
+      num_layers: number of autoregressive layers, an int of at least 1. Default: 5.
+      hidden_sizes: sizes of the hidden layers of each MADE, a sequence of ints. Default: `(512, 512)`.
       activation: name of the Keras activation of the hidden layers. Default: `"relu"`.
-      batch_norm: whether batch normalization follows each layer. Default: True.
-      log_scale: what the second output of a network becomes: `"linear"` (the default, as in the paper), the log-scale
-        itself; or `"tanh"`, a learned factor times its tanh as in RealNVP, which is bounded, so that no sample
-        overflows.
+      batch_norm: a bool. True (the default) adds batch normalization after each layer.
+      log_scale: the log-scale of a layer. `"linear"` (the default, as in the paper) is the output `raw` of the network,
+        which is not bounded, so samples can overflow. `"tanh"` is a learned factor times `tanh(raw)`, as in RealNVP.
       **data: keyword arguments of `VectorData` in `tfp_glow/flows/_vector_flow.py`; `help` lists them here.
 
     Returns:
@@ -60,7 +59,19 @@ def maf(event_shape: ShapeLike, num_layers: int = 5, hidden_sizes: Sequence[int]
 def autoregressive_flow(name: str, direction: Callable[[tfb.Bijector], tfb.Bijector], event_shape: ShapeLike,
                         num_layers: int, hidden_sizes: Sequence[int], activation: str, batch_norm: bool,
                         log_scale: str, data: dict[str, Any]) -> tfd.TransformedDistribution:
-    """Builds MAF, or IAF if `direction` inverts each autoregressive layer."""
+    """Builds MAF or IAF.
+
+    Args:
+      name: name of the distribution, `"maf"` or `"iaf"`.
+      direction: a function of an autoregressive layer that returns the layer itself (MAF) or its `tfb.Invert` (IAF).
+      event_shape: see `maf`.
+      num_layers: see `maf`.
+      hidden_sizes: see `maf`.
+      activation: see `maf`.
+      batch_norm: see `maf`.
+      log_scale: see `maf`.
+      data: dict of the keyword arguments of `VectorData`, except `event_shape`.
+    """
     vectors = VectorData(event_shape=event_shape, **data)
     num_layers = check_int("num_layers", num_layers)
     hidden_sizes = check_ints("hidden_sizes", hidden_sizes)

@@ -22,17 +22,18 @@ def nice(event_shape: ShapeLike, num_couplings: int = 4, hidden_sizes: Sequence[
          partition: str = "odd_even", prior: str = "logistic", **data: Any) -> tfd.TransformedDistribution:
     """Builds NICE, a distribution over vectors, or over images as vectors.
 
-    Additive couplings alternate between changing the two parts of the vector. A diagonal scaling comes last, on the
-    latent side. Only the scaling has a log-determinant: `sum(log_scale)` in the forward direction.
+    Additive couplings change the two parts of the vector in turn. A learned scaling of each element comes last, on the
+    latent side. Couplings have log-determinant 0, the scaling has `sum(log_scale)` in the forward direction.
 
     Args:
       event_shape: `(size,)` or an int for vectors, or `(height, width, channels)` for images. An event has at least
         2 elements.
-      num_couplings: number of couplings.
-      hidden_sizes: sizes of the hidden layers of the networks, ints; the activation is ReLU. The default is the paper's
-        for MNIST.
-      partition: the two parts: `"odd_even"` elements (the default, as in the paper) or `"halves"`.
-      prior: base distribution: `"logistic"` (the default, the paper's for most data) or `"normal"`.
+      num_couplings: number of couplings, an int of at least 1. Default: 4.
+      hidden_sizes: sizes of the hidden layers of the networks, a sequence of ints. Their activation is ReLU.
+        Default: `(1000,) * 5`, as in the paper for MNIST.
+      partition: the two parts: `"odd_even"` (the default, as in the paper), the elements with odd and with even index;
+        or `"halves"`, the first and the last half of the elements.
+      prior: base distribution: `"logistic"` (the default, as in the paper for most data) or `"normal"`.
       **data: keyword arguments of `VectorData` in `tfp_glow/flows/_vector_flow.py`; `help` lists them here.
 
     Returns:

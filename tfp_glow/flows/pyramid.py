@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pyramid of subsampled images, in which mixtures of logistics model each pixel given the pixels before it."""
+"""The pyramid flow: subsampled images whose pixels are modeled by mixtures of logistics given earlier pixels."""
 
 import math
 from collections.abc import Sequence
@@ -25,25 +25,28 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
             dtype: DTypeLike = "float32", network_dtype: PolicyLike = None) -> tfd.TransformedDistribution:
     """Builds a pyramid flow, a distribution over images in pixel units.
 
-    Each level keeps every second pixel in both directions; these pixels are the image of the next level. Three
-    conditional steps model the other pixels, diagonal neighbors first, each given all pixels before it. At the top, a
-    masked autoregressive network models the remaining pixels one after the other.
+    Each level of the pyramid keeps every second pixel in both directions. The kept pixels are the image of the next
+    level. The level models the three other pixels of each 2x2 block in three steps, the diagonal neighbors first. Each
+    step is conditioned on the kept pixels and on the pixels of earlier steps. The image after the last level is the
+    top. A masked autoregressive network models the values of the top one after the other.
 
-    Every conditional is a discretized mixture of logistics, whose distribution function maps the pixel to a normal
-    latent (`tfp_glow.transforms.LogisticMixture`). So the density of a dequantized image is the probability of its
-    levels, and the flow does not have to model any noise.
+    Every conditional distribution is a discretized mixture of logistics. Its distribution function maps a channel value
+    to a standard normal latent (`tfp_glow.transforms.LogisticMixture`). So the density of a dequantized image equals
+    the probability of its gray levels, and the flow does not model the dequantization noise.
 
-    `log_prob` evaluates each network once. Sampling evaluates three networks per level and channel, and the top network
-    once per element of the top.
+    `log_prob` evaluates each network once. Sampling evaluates three networks per level and channel, and the network of
+    the top `size + 1` times for a top with `size` values.
 
     Args:
-      image_shape: `(height, width, channels)`; height and width must be divisible by `2**num_levels`.
-      num_levels: number of times that the image is subsampled.
-      width: number of hidden channels of the networks, an int or one int per level. Default: 64.
-      num_blocks: number of residual blocks per network, an int or one int per level. Default: 3.
-      num_components: number of logistics per mixture. Default: 5.
-      top_sizes: sizes of the hidden layers of the top network, ints. Default: `(256, 256)`.
-      second_kernel: side of the second convolution of a residual block, 1 (the default) or 3.
+      image_shape: `(height, width, channels)`. Image height and image width must be divisible by `2**num_levels`.
+      num_levels: number of levels, an int of at least 1. Each level halves image height and width. Default: 2.
+      width: number of hidden channels of the networks, an int of at least 1, or a sequence with one per level.
+        Default: 64.
+      num_blocks: number of residual blocks per network, an int of at least 1, or a sequence with one per level.
+        Default: 3.
+      num_components: number of logistics per mixture, an int of at least 1. Default: 5.
+      top_sizes: sizes of the hidden layers of the top's network, a sequence of ints. Default: `(256, 256)`.
+      second_kernel: kernel size of the second convolution of a residual block, 1 (the default) or 3.
       activation: name of the Keras activation of the hidden layers. Default: `"relu"`.
       num_bits: bits per channel value, an int from 1 to 16; values are in `[0, 2**num_bits)`. Default: 8.
       seed: an int of at least 0 for reproducible weights. None (the default) draws a new seed.
@@ -56,7 +59,7 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
       image and refers to pixel units.
 
     Raises:
-      ValueError: if an argument violates its description above, for example if height or width is not divisible by `2**num_levels`.
+      ValueError: if an argument violates its description above.
 
     References:
       Reed et al., *Parallel multiscale autoregressive density estimation*, 2017, for the order of pixels; Salimans et
@@ -96,7 +99,7 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
         return tfgb.Steps([flatten, autoregressive, tfb.Invert(flatten)])
 
     def level(shape: Shape, index: int) -> tfgb.Multiscale:
-        """A squeeze, the pixels between the kept ones, and the next level on the kept ones; or the top."""
+        """Returns level `index` and all later levels, for images of `shape`. Level `num_levels` is the top."""
         if index == num_levels:
             return tfgb.Multiscale(top(shape), name="top")
         num_kept, squeezed = shape[-1], squeezed_shape(shape)
@@ -114,7 +117,7 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
 
 
 def _per_level(argument: str, value: int | Sequence[int], num_levels: int) -> tuple[int, ...]:
-    """Returns one number per level; an int stands for all levels."""
+    """Returns a tuple with one int per level. A single int is repeated for all levels."""
     if not isinstance(value, (tuple, list)):
         return (check_int(argument, value),) * num_levels
     values = check_ints(argument, value)
@@ -125,5 +128,8 @@ def _per_level(argument: str, value: int | Sequence[int], num_levels: int) -> tu
 
 
 def _diagonal_first(channels: int) -> list[int]:
-    """Returns an order of the `4 * channels` of a squeeze: first pixel of a block, diagonal neighbor, the others."""
+    """Returns an order of the `4 * channels` channels after a squeeze with `order="space_to_depth"`.
+
+    The pixels of a 2x2 block come in this order: top left, bottom right, top right, bottom left.
+    """
     return [place * channels + channel for place in (0, 3, 1, 2) for channel in range(channels)]

@@ -23,43 +23,49 @@ def realnvp(image_shape: ShapeLike, num_scales: int = 2, num_blocks: int = 8, wi
             ) -> tfd.TransformedDistribution:
     """Builds RealNVP, a distribution over images in pixel units. For vectors use `tfp_glow.realnvp_vector`.
 
-    Each scale is three affine couplings with checkerboard masks, a squeeze and three couplings with channel masks. Half
-    of the result is factored out; the other half is the input of the next scale. The last scale is four checkerboard
-    couplings. Each coupling is followed by batch normalization, a bijector with running statistics. The shift and the
-    log-scale of each coupling come from its own residual network.
+    Each scale except the last has three affine couplings with checkerboard masks, a squeeze and three affine couplings
+    with channel masks. Half of the channels are then factored out. The other half is the input of the next scale. The
+    last scale has four couplings with checkerboard masks. Batch normalization, a bijector with running statistics,
+    follows each coupling. A residual network per coupling computes its shift and its log-scale.
 
-    The defaults are the paper's for CIFAR-10. For images of 32x32 the paper also uses `num_scales=4, num_blocks=4,
-    width=32`, and for 64x64 `num_scales=5, num_blocks=2, width=32`.
+    The defaults are the paper's for CIFAR-10. For other images of 32x32 pixels the paper uses
+    `num_scales=4, num_blocks=4, width=32`, and for 64x64 pixels `num_scales=5, num_blocks=2, width=32`.
 
-    No weight depends on height or width, so the weights fit a flow over larger images (`tfp_glow.at_resolution`).
+    The shapes of the weights do not depend on the image height or width. So a flow over larger images can use the same
+    weights (`tfp_glow.at_resolution`).
 
     Args:
-      image_shape: `(height, width, channels)`; height and width must be divisible by `2**(num_scales - 1)`.
-      num_scales: number of scales; the resolution is halved `num_scales - 1` times.
-      num_blocks: number of residual blocks per coupling network.
-      width: number of hidden channels of the first couplings. It doubles with each squeeze.
-      batch_norm: whether batch normalization follows each coupling and is part of the networks. Default: True.
-      alpha: distance of probabilities from 0 and 1 in the logit map of pixels, in (0, 1/2). Default: 0.05. See
-        `tfp_glow.bijectors.LogitPixels`.
-      l2: weight of the squared weight-norm scales of the networks, in a loss in nats per image. Default: 5e-5.
+      image_shape: `(height, width, channels)`. Image height and image width must be divisible by
+        `2**(num_scales - 1)`, and at least one of them must be larger than this divisor.
+      num_scales: number of scales, an int of at least 1. The resolution is halved `num_scales - 1` times. Default: 2.
+      num_blocks: number of residual blocks per coupling network, an int of at least 1. Default: 8.
+      width: number of hidden channels in the networks of the first couplings, an int of at least 1. It doubles with
+        each squeeze. Default: 64.
+      batch_norm: a bool. True (the default) adds batch normalization after each coupling and inside the networks.
+      alpha: least distance of the probabilities from 0 and 1 in the logit map of pixels, a float in (0, 1/2). See
+        `tfp_glow.bijectors.LogitPixels`. Default: 0.05.
+      l2: weight of the L2 penalty on the weight-normalization scales of the networks, for a loss in nats per image. A
+        float of at least 0. Default: 5e-5.
       num_bits: bits per channel value, an int from 1 to 16; values are in `[0, 2**num_bits)`. Default: 8.
       seed: an int of at least 0 for reproducible weights. None (the default) draws a new seed.
       dtype: float32 (the default) or float64, of images, latents, densities and parameters.
       network_dtype: dtype or Keras dtype policy of the networks, such as `"mixed_bfloat16"`. None (the default) is
         `dtype`.
-      num_classes: number of classes of a class-conditional flow, at least 2. The networks then read the one-hot label
-        beside every pixel; it is the flow's context, as in `tfp_glow.glow`. None (the default) means no classes.
+      num_classes: number of classes of a class-conditional flow, an int of at least 2. The networks then receive the
+        one-hot label as additional channels of every pixel. The label is the context:
+        `flow.log_prob(x, bijector_kwargs={"context": tf.one_hot(labels, num_classes)})`. None (the default) means no
+        classes.
 
     Returns:
       A `tfd.TransformedDistribution` with event shape `image_shape` and no batch shape. `log_prob` is in nats per
       image and refers to pixel units.
 
     Raises:
-      ValueError: if an argument violates its description above, for example if height or width is not divisible by `2**(num_scales - 1)`.
+      ValueError: if an argument violates its description above.
 
     References:
-      Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, sections 3.6 and 4.1. Widths, the
-      order of masks and the half that is factored out are those of the published code.
+      Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, sections 3.6 and 4.1. The widths,
+      the order of the masks and the choice of factored channels follow the published code.
 
     Example:
 
@@ -78,9 +84,9 @@ def realnvp(image_shape: ShapeLike, num_scales: int = 2, num_blocks: int = 8, wi
     divisor = 2 ** (num_scales - 1)
     if image_shape[0] % divisor or image_shape[1] % divisor or max(image_shape[:2]) < 2 * divisor:
         raise ValueError("Argument `image_shape` must have height and width divisible by 2**(num_scales - 1) = "
-                         f"{divisor}, one of them more than once; received {image_shape}.")
+                         f"{divisor}, at least one of them larger than {divisor}; received {image_shape}.")
     generator = keras.random.SeedGenerator(seed)
-    # The loss of `FlowModel` is in bits per dimension, that of the paper in nats per image.
+    # The loss of `FlowModel` is in bits per dimension, the loss of the paper in nats per image.
     regularizer = keras.regularizers.L2(l2 / (math.prod(image_shape) * math.log(2.0)))
 
     def coupling(shape: Shape, width: int, mask: str) -> tfgb.AffineCoupling:
@@ -100,7 +106,7 @@ def realnvp(image_shape: ShapeLike, num_scales: int = 2, num_blocks: int = 8, wi
         return tfgb.Steps(steps)
 
     def scale(shape: Shape, width: int, scales_left: int) -> tfgb.Multiscale:
-        """Section 3.6: three checkerboards, squeeze, three channel masks, and the next scale on half of them."""
+        """Returns a scale of section 3.6, with the next scale on half of its channels."""
         board, other = "checkerboard_reversed", "checkerboard"
         if scales_left == 1:
             return tfgb.Multiscale(couplings(shape, width, (board, other, board, other)))
@@ -117,8 +123,8 @@ def realnvp(image_shape: ShapeLike, num_scales: int = 2, num_blocks: int = 8, wi
 
 
 def _diagonal_first(channels: int) -> list[int]:
-    """Returns the order that puts the main diagonal of each block first, among the `4 * channels` of a squeeze.
+    """Returns an order of the `4 * channels` channels after a squeeze that puts the main diagonal of each block first.
 
-    The main diagonal is the half that is passed on: pixels of all channels, a checkerboard of the image.
+    The next scale receives this half of the channels: the pixels of a checkerboard in the image before the squeeze.
     """
     return [4 * channel + place for place in (0, 3, 1, 2) for channel in range(channels)]

@@ -22,16 +22,17 @@ def realnvp_vector(event_shape: ShapeLike, num_couplings: int = 10, hidden_sizes
                    activation: str = "relu", batch_norm: bool = False, **data: Any) -> tfd.TransformedDistribution:
     """Builds RealNVP over vectors, or over images as vectors. For convolutions over images use `tfp_glow.realnvp`.
 
-    Affine couplings alternate between changing the even and the odd elements. Their dense networks return a shift and a
-    log-scale, which is a learned factor times tanh.
+    Affine couplings change the elements with even and with odd index in turn. A dense network per coupling computes the
+    shift and the log-scale. The log-scale is a learned factor times tanh of the network's output.
 
     Args:
       event_shape: `(size,)` or an int for vectors, or `(height, width, channels)` for images. An event has at least
         2 elements.
-      num_couplings: number of couplings.
-      hidden_sizes: sizes of the hidden layers of the networks, ints.
+      num_couplings: number of couplings, an int of at least 1. Default: 10.
+      hidden_sizes: sizes of the hidden layers of the networks, a sequence of ints. Default: `(128, 128)`.
       activation: name of the Keras activation of the hidden layers. Default: `"relu"`.
-      batch_norm: whether batch normalization with a learned scale and shift follows each coupling. Default: False.
+      batch_norm: a bool. True adds batch normalization with a learned scale and shift after each coupling.
+        Default: False.
       **data: keyword arguments of `VectorData` in `tfp_glow/flows/_vector_flow.py`; `help` lists them here.
 
     Returns:
@@ -42,8 +43,8 @@ def realnvp_vector(event_shape: ShapeLike, num_couplings: int = 10, hidden_sizes
       ValueError: if an argument violates its description above.
 
     References:
-      Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, figure 1; as in the comparison of
-      Papamakarios, Pavlakou and Murray, *Masked autoregressive flow*, 2017, section 4.
+      Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, figure 1;
+      Papamakarios, Pavlakou and Murray, *Masked autoregressive flow*, 2017, section 4, for the flow over vectors.
 
     Example:
 

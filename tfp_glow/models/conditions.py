@@ -105,8 +105,8 @@ class Condition:
         """
         if self.spec is None:
             if condition is not None:
-                raise ValueError("Argument `condition` must be left out, as the distribution of this model has no "
-                                 f"conditioned bijector; received {_describe(condition)}.")
+                raise ValueError("Argument `condition` must be left out, because the distribution of this model has "
+                                 f"no conditioned bijector; received {_describe(condition)}.")
             return ()
         tensor = self._check("condition", condition)
         rank, event = tensor.shape.rank - (self.spec.shape.rank - 1), self.spec.shape[1:]

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keras callbacks of a training run; `run_callbacks` lists them in their order."""
+"""Keras callbacks of a training run. `run_callbacks` returns them in the required order."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Callbacks that choose between the weights and their moving average in validation and at the end of training."""
+"""Callbacks that use the moving average of the weights for validation, and the weights themselves for training."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -11,7 +11,7 @@ from trainers.optimization.averaged_weights import averaged_weights
 
 
 class ValidateWithAveragedWeights(keras.callbacks.Callback):
-    """Uses the moving average of the weights during validation, if the optimizer keeps one."""
+    """Sets the weights to their moving average during validation, if the optimizer keeps a moving average."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,10 @@ class ValidateWithAveragedWeights(keras.callbacks.Callback):
 
 
 class KeepTrainingWeights(keras.callbacks.Callback):
-    """Keeps the weights at the end of `fit`, where Keras overwrites them with their moving average."""
+    """Restores the weights at the end of `fit`, where Keras overwrites them with their moving average.
+
+    Without a moving average, it does nothing.
+    """
 
     def __init__(self) -> None:
         super().__init__()

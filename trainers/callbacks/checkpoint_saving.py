@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Callbacks that save checkpoints: after every epoch, and at intervals within long epochs."""
+"""Callbacks that save checkpoints: after each epoch, and at intervals within an epoch."""
 
 import time
 from typing import Any
@@ -10,7 +10,7 @@ from trainers.runs.checkpoints import Checkpoints, restore_metrics
 
 
 class SaveCheckpoint(keras.callbacks.Callback):
-    """Saves a checkpoint of the model and its optimizer after every epoch.
+    """Saves a checkpoint of the model and its optimizer after each epoch.
 
     Args:
       checkpoints: the checkpoints of the run.
@@ -25,15 +25,17 @@ class SaveCheckpoint(keras.callbacks.Callback):
 
 
 class SaveCheckpointWithinEpoch(keras.callbacks.Callback):
-    """Saves checkpoints at intervals within an epoch, and resumes the metrics of an interrupted epoch.
+    """Saves checkpoints at intervals within an epoch, and restores the metrics of an interrupted epoch.
 
-    A separate `fit` of fewer steps finishes an epoch whose first steps are in `record`. Its metrics start from the
-    values in the record, so that `history.jsonl` holds means over the whole epoch.
+    To resume from a checkpoint within an epoch, call `fit` for the remaining steps of the epoch. The callback sets the
+    metrics to their values in the record of the checkpoint. The logs of the epoch are then means over all of its steps.
 
     Args:
       checkpoints: the checkpoints of the run.
-      minutes: minimum number of minutes between checkpoints; 0 saves after every step, None never within an epoch.
-      record: record of the checkpoint from which this `fit` resumes; None, the default, for a new epoch.
+      minutes: float, least number of minutes between checkpoints; 0 saves after each step. None: no checkpoints within
+        an epoch.
+      record: dict, the record of the checkpoint from which `fit` resumes, see `trainers.runs.checkpoints.Checkpoints`.
+        Default None: `fit` starts at the start of an epoch.
     """
 
     def __init__(self, checkpoints: Checkpoints, minutes: float | None, record: dict[str, Any] | None = None):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A callback that measures the share of training time spent on waiting for data."""
+"""A callback that measures the fraction of the training time in which the model waits for data."""
 
 import time
 from typing import Any
@@ -9,14 +9,21 @@ import tensorflow as tf
 
 
 class DataWait(keras.callbacks.Callback):
-    """Adds `data_wait` to the logs of an epoch: the share of its training time spent on waiting for the next batch.
+    """Adds `data_wait` to the logs of each epoch: waiting time divided by training time, a fraction in [0, 1].
 
-    A training step reads its batch inside its own graph, where Keras calls no callback. Therefore the data set measures
-    the time: `watched` zips a time stamp, the batch and a second time stamp, and TensorFlow computes them in this order
-    on the thread that reads the batch.
+    The waiting time is the time in which the training steps of the epoch wait for their batches. The training time is
+    the time from the start of the epoch to the end of its last training step, without validation.
 
-    This works for one replica. With several replicas, `tf.distribute` prefetches batches on another thread, and the
-    measured time would be the waiting time of that thread.
+    Train on the data set that the method `watched` returns, and pass the callback to `fit`:
+
+        wait = DataWait()
+        model.fit(wait.watched(batches), callbacks=[wait])
+
+    Keras calls no callback between the request for a batch and its arrival. For this reason, the data set measures the
+    time. It reads the clock before and after it produces a batch, on the thread that reads the batch.
+
+    Use this callback with one replica only. With several replicas, `tf.distribute` reads batches in advance on another
+    thread. The callback would then measure the waiting time of that thread instead of the training steps.
     """
 
     def __init__(self) -> None:
@@ -27,14 +34,20 @@ class DataWait(keras.callbacks.Callback):
 
     @property
     def seconds(self) -> float:
-        """Total waiting time so far, in seconds."""
+        """Waiting time in seconds since the callback was created, a float."""
         return float(self._waited)
 
     def watched(self, batches: tf.data.Dataset) -> tf.data.Dataset:
-        """Returns the same batches, prefetched, in a data set that measures the waiting time of its reader.
+        """Returns a data set of the same batches that measures how long its reader waits for each batch.
+
+        The batches are prefetched: the next batch is produced while the reader uses the last one. The waiting time is
+        added to `seconds`.
 
         Args:
-          batches: a data set that one reader consumes.
+          batches: a `tf.data.Dataset`.
+
+        Returns:
+          A `tf.data.Dataset` with the elements of `batches`. Iterate over it with one iterator at a time.
         """
         def add_waiting_time(before: tf.Tensor, batch: Any, after: tf.Tensor) -> Any:
             with tf.control_dependencies([self._waited.assign_add(after - before)]):
@@ -42,7 +55,7 @@ class DataWait(keras.callbacks.Callback):
 
         clock = tf.data.Dataset.range(tf.int64.max).map(lambda _: tf.timestamp())
         options = tf.data.Options()
-        options.experimental_optimization.inject_prefetch = False  # otherwise the clock would be prefetched too
+        options.experimental_optimization.inject_prefetch = False  # Prefetching would read the clock too early.
         timed = tf.data.Dataset.zip((clock, batches.prefetch(tf.data.AUTOTUNE), clock))
         return timed.map(add_waiting_time).with_options(options)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A callback that writes `history.jsonl`."""
+"""A callback that writes `history.jsonl`, one line per epoch."""
 
 from typing import Any
 
@@ -13,10 +13,19 @@ _SPEED = ("learning_rate", "seconds", "images_per_second")
 
 
 class HistoryFile(keras.callbacks.Callback):
-    """Appends one line per epoch to `history.jsonl`.
+    """Appends one line per epoch, a JSON object, to `history.jsonl`.
 
-    A line holds the epoch, counted from 1, the loss, bits per dimension, the learning rate, the speed and the number
-    of skipped steps. Lines of a classifier also hold its accuracy. `data_wait` is present on one replica.
+    The entries of a line are
+
+    - `epoch`: number of the epoch, counted from 1;
+    - `loss`: mean loss of the training steps: bits per dimension, plus the terms of regularization and of a classifier;
+    - `bits_per_dim`, `val_bits_per_dim`: mean bits per dimension of the training steps and of the validation split;
+    - `learning_rate`: learning rate at the end of the epoch;
+    - `seconds`: duration of the epoch, including validation;
+    - `images_per_second`: training speed in examples per second;
+    - `accuracy`, `val_accuracy`: fraction of correctly classified examples, for a model with a classifier only;
+    - `skipped_steps`: number of skipped steps since the run began;
+    - `data_wait`: fraction of the training time in which the steps wait for data, for one replica only.
 
     Args:
       run: the run directory.

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tqdm
 
-# The order of the printed logs. The loss is absent: it is `bits_per_dim` plus regularizers.
+# In the order in which the logs are printed. The loss is left out: it is `bits_per_dim` plus weighted terms.
 _FORMATS = {
     "bits_per_dim": "{:.4f} bits/dim",
     "val_bits_per_dim": "validation {:.4f}",
@@ -23,14 +23,16 @@ _FORMATS = {
 
 
 def format_logs(logs: Mapping[str, Any], unit: str) -> str:
-    """Formats Keras logs as one line of text; keys without a format are left out.
+    """Formats the logs of a step or an epoch as one line of text.
+
+    Logs without a format, such as `loss`, are left out.
 
     Args:
-      logs: numbers by name, as Keras passes them to callbacks.
-      unit: plural noun for the examples, such as `"images"`.
+      logs: dict from names to numbers, as Keras passes it to callbacks.
+      unit: str, plural noun for the examples, such as `"images"`.
 
     Returns:
-      The formatted values, separated by commas.
+      A str with the formatted values, separated by commas.
 
     Example:
       >>> format_logs({"loss": 2.5, "bits_per_dim": 2.5, "images_per_second": 1234.5, "learning_rate": 1e-3}, "images")
@@ -40,19 +42,21 @@ def format_logs(logs: Mapping[str, Any], unit: str) -> str:
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """Shows a bar of the whole run with the remaining time, and prints one line per epoch above it.
+    """Shows a progress bar of the whole run with the remaining time. Above the bar, it prints one line per epoch.
 
-    tqdm's own `TqdmCallback` cannot replace this class: it prints no line per epoch, shows every log without a format,
-    counts a resumed epoch from its first step, and estimates the remaining time from whole epochs.
+    The class `TqdmCallback` of tqdm cannot replace this class. It prints no line per epoch and shows all logs without a
+    format. In a resumed epoch, it counts from the first step. It estimates the remaining time from complete epochs
+    only.
 
-    Pass this callback to `fit` after all callbacks that add to the logs. Call `close` at the end, also after an error.
+    In the list of callbacks for `fit`, place this callback after all callbacks that add logs. Call `close` after
+    `fit`, also after an error.
 
     Args:
-      epochs: number of epochs of the run.
-      steps: number of steps per epoch.
-      done: number of steps that earlier processes finished; 0 by default.
-      unit: plural noun for the examples, as in `1,234 images/s`.
-      live: whether to draw the bar, True by default; the lines are printed in either case.
+      epochs: int, number of epochs of the run.
+      steps: int, number of steps per epoch.
+      done: int, number of steps of the run before the first call of `fit`. Default 0.
+      unit: str, plural noun for the examples, as in `1,234 images/s`. Default `"images"`.
+      live: bool. If True, the bar is shown. If False, only the lines are printed. Default True.
     """
 
     def __init__(self, epochs: int, steps: int, done: int = 0, unit: str = "images", live: bool = True):
@@ -64,7 +68,7 @@ class ProgressBar(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         if self._bar is None:
-            # Without smoothing, the remaining time follows from the mean speed, including validation and pictures.
+            # With smoothing=0, the remaining time follows from the mean speed, which includes validation and pictures.
             self._bar = tqdm.tqdm(
                 total=self._epochs * self._steps, initial=self._done, file=sys.stdout, disable=not self._live,
                 smoothing=0, dynamic_ncols=True, leave=False,
@@ -89,6 +93,6 @@ class ProgressBar(keras.callbacks.Callback):
         sys.stdout.flush()
 
     def close(self) -> None:
-        """Removes the bar from the screen; a second call has no effect."""
+        """Removes the bar from the screen. A second call has no effect."""
         if self._bar is not None:
             self._bar.close()

@@ -8,12 +8,13 @@ import keras
 
 
 class ProgressMetrics(keras.callbacks.Callback):
-    """Adds `learning_rate` and `images_per_second` to the logs, and `seconds` to the logs of an epoch.
+    """Adds `learning_rate` and `images_per_second` to the logs of steps and epochs, and `seconds` to those of epochs.
 
-    The progress bar and `history.jsonl` use them.
+    `images_per_second` is the mean number of examples per second in the training steps of the epoch so far. `seconds`
+    is the duration of the epoch, including validation. `ProgressBar` and `HistoryFile` use these logs.
 
     Args:
-      batch_size: number of examples per step, over all replicas.
+      batch_size: int, number of examples per step over all replicas.
     """
 
     def __init__(self, batch_size: int):
@@ -27,7 +28,7 @@ class ProgressMetrics(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         self._speed = (batch + 1) * self._batch_size / (time.perf_counter() - self._start)
-        if batch % 10 == 9:  # reading the learning rate takes as long as a small step
+        if batch % 10 == 9:  # Reading the learning rate is as slow as a small step.
             self._learning_rate = float(self.model.optimizer.learning_rate)
         logs["learning_rate"], logs["images_per_second"] = self._learning_rate, self._speed
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The list of Keras callbacks of a training run, in the required order."""
+"""`run_callbacks`: the Keras callbacks of a training run in the required order."""
 
 from collections.abc import Sequence
 
@@ -18,19 +18,22 @@ from trainers.runs.run_directory import RunDirectory
 def run_callbacks(
         run: RunDirectory, checkpoints: Checkpoints, batch_size: int, num_levels: int | None, temperature: float,
         seed: int, max_skipped: int, others: Sequence[keras.callbacks.Callback] = ()) -> list[keras.callbacks.Callback]:
-    """Returns the callbacks that watch the training steps and write the files of the run directory.
+    """Returns the callbacks that compute logs, stop a failing run and write the files of the run directory.
 
-    A worker that is not the chief writes no files. It gets only the callbacks that affect training and its logs.
+    If `run.writes` is False, the list has no callbacks that write files.
 
     Args:
       run: the run directory.
       checkpoints: the checkpoints of the run.
-      batch_size: number of examples per step, over all replicas.
-      num_levels: number of gray levels of the data; None for vectors.
-      temperature: sampling temperature of the sample pictures.
-      seed: random seed of the sample pictures. Every epoch uses the same noise, so that its pictures are comparable.
-      max_skipped: number of consecutive skipped steps after which training stops with an error.
-      others: callbacks to run after the sample pictures and before the checkpoint; none by default.
+      batch_size: int, number of examples per step over all replicas.
+      num_levels: int, number of gray levels of the training images. None for vectors.
+      temperature: float, sampling temperature of the pictures of samples: it scales the deviation of the latents from
+        their mean.
+      seed: int, random seed of the pictures of samples. It is the same after each epoch, so that the pictures are
+        comparable.
+      max_skipped: int, number of consecutive skipped steps at which training stops with an error.
+      others: callbacks that are called after the picture of samples is written and before the checkpoint is saved.
+        Default: none.
 
     Returns:
       A list of callbacks in the order in which Keras must call them.
@@ -47,5 +50,5 @@ def run_callbacks(
         HistoryFile(run),
         SamplePictures(run, num_levels, temperature, seed),
         *others,
-        SaveCheckpoint(checkpoints),  # last: a resumed run repeats an epoch that has no checkpoint
+        SaveCheckpoint(checkpoints),  # Last: if an earlier callback fails, a resumed run repeats the epoch.
     ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A callback that draws samples of the model after every epoch."""
+"""A callback that writes a picture of samples of the model after each epoch."""
 
 from typing import Any
 
@@ -12,16 +12,16 @@ from trainers.runs.run_directory import RunDirectory
 
 
 class SamplePictures(keras.callbacks.Callback):
-    """Writes samples to `samples/epoch_0001.png` and so on: 64 images, or 2,000 points.
+    """Writes a picture of samples after each epoch: `samples/epoch_0001.png` after the first epoch, and so on.
 
-    Samples of a class-conditional model cycle through the classes. The samples come from the moving average of the
-    weights, if the optimizer keeps one.
+    A picture shows 64 images, or a plot of 2,000 vectors. The samples of a class-conditional model cycle through the
+    classes. If the optimizer keeps a moving average of the weights, the samples are drawn with the average.
 
     Args:
       run: the run directory.
-      num_levels: number of gray levels of the data; None for vectors.
-      temperature: sampling temperature.
-      seed: random seed, the same for every epoch.
+      num_levels: int, number of gray levels of the training images. None for vectors.
+      temperature: float, sampling temperature: it scales the deviation of the latents from their mean.
+      seed: int, random seed of the samples, the same for all epochs.
     """
 
     def __init__(self, run: RunDirectory, num_levels: int | None, temperature: float, seed: int):

@@ -1,14 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A callback that writes TensorBoard events: `tensorboard --logdir=RUN/tensorboard`.
+"""A callback that writes TensorBoard events to the directory `tensorboard/` of a run.
 
-| directory | tags |
-|---|---|
-| `train`, `validation` | `bits_per_dim`, `loss` and all other logs of the epoch, such as `learning_rate` |
-| `train` | `samples`, the picture in `samples/`; `parameters/NUMBER NAME`, histograms |
-| `validation` | `latents/LEVEL`, histograms, and `log_det/LEVEL` in bits per dimension, both of one batch |
+To view the events, run `tensorboard --logdir=RUN_DIR/tensorboard`. The subdirectories `train` and `validation` hold
+events with these tags:
 
-The step of an event is the epoch, counted from 1. A resumed run writes new event files next to the old ones. The events
-of an epoch that is repeated after a kill are present twice.
+| subdirectory | tag | value |
+|---|---|---|
+| `train`, `validation` | `bits_per_dim`, `loss`, ... | a log of the epoch, a scalar |
+| `train` | `samples` | the picture of samples after the epoch |
+| `train` | `parameters/NUMBER NAME` | histogram of the values of a trainable variable |
+| `validation` | `latents/LEVEL` | histogram of the latents of one batch at a level of the flow |
+| `validation` | `log_det/LEVEL` | mean log-determinant of the same batch at the level, in bits per dimension |
+
+`NUMBER` is the index of the variable, because several variables may have the same name. `LEVEL` is a key of the dicts
+that `trainers.evaluation.level_statistics.decompose_by_level` returns, such as `level 1`, or `flow` for a flow without
+levels.
+
+The step of an event is the number of the epoch, counted from 1. A resumed run adds event files and does not change the
+old ones. If an epoch is repeated after a kill, its events are present twice.
 """
 
 import importlib.util
@@ -28,7 +37,7 @@ _MAX_HISTOGRAM_VALUES = 100_000
 
 
 def check_installed() -> None:
-    """Checks that the package `tensorboard` is installed, which TensorFlow's summaries require.
+    """Checks that the package `tensorboard` is installed. `TensorBoardEvents` requires it.
 
     Raises:
       ValueError: if the package is missing.
@@ -39,14 +48,20 @@ def check_installed() -> None:
 
 
 class TensorBoardEvents(keras.callbacks.Callback):
-    """Writes TensorBoard events after every epoch, for the weights that validation uses.
+    """Writes TensorBoard events after each epoch.
 
-    Keras's own TensorBoard callback creates summaries of every batch, even if it drops them. It does not flush the
-    events of an epoch, so that a kill can lose them.
+    If the optimizer keeps a moving average of the weights, the parameters, latents and log-determinants are those of
+    the average. In the list of callbacks for `fit`, place this callback after `SamplePictures`, because it reads the
+    picture of the epoch.
+
+    The `TensorBoard` callback of Keras cannot replace this class. It creates summaries of each batch even if it does
+    not write them. It does not flush the events of an epoch to disk, so a kill can lose them.
 
     Args:
-      run: the run directory; its `samples/` already holds the picture of the epoch.
-      batch: events and labels of the validation split. The latents and log-determinants are computed from them.
+      run: the run directory.
+      batch: pair `(events, labels)` of the validation split, from which the latents and log-determinants are computed:
+        events `[batch, *event_shape]` and integer labels `[batch]`. Models that are not class-conditional ignore the
+        labels.
     """
 
     def __init__(self, run: RunDirectory, batch: tuple[tf.Tensor, tf.Tensor]):
@@ -65,7 +80,7 @@ class TensorBoardEvents(keras.callbacks.Callback):
                 _write_scalars({key: value for key, value in logs.items() if not key.startswith("val_")})
                 with PIL.Image.open(self._run.sample_path(epoch + 1)) as picture:
                     tf.summary.image("samples", np.asarray(picture.convert("RGB"))[None])
-                _write_histograms({f"parameters/{index:03} {variable.path}": variable  # paths alone are not unique
+                _write_histograms({f"parameters/{index:03} {variable.path}": variable  # Paths alone are not unique.
                                    for index, variable in enumerate(self.model.trainable_variables)})
             with self._validation.as_default(step=epoch + 1):
                 _write_scalars({key[4:]: value for key, value in logs.items() if key.startswith("val_")})
@@ -86,9 +101,9 @@ def _write_scalars(values: Mapping[str, Any]) -> None:
 
 
 def _write_histograms(values: Mapping[str, Any]) -> None:
-    """Writes one histogram per array, of at most 100,000 evenly spaced entries, without those that are not finite."""
-    # `tf.summary.histogram` would take 240 bytes of memory per number, and ten milliseconds per histogram.
-    from tensorboard.plugins.histogram.summary_v2 import histogram_pb  # not at the top: tensorboard is optional
+    """Writes one histogram per array, of at most 100,000 of its values. Values that are not finite are left out."""
+    # `tf.summary.histogram` requires 240 bytes of memory per number and ten milliseconds per histogram.
+    from tensorboard.plugins.histogram.summary_v2 import histogram_pb  # Not at the top: tensorboard is optional.
 
     for name, array in values.items():
         numbers = keras.ops.convert_to_numpy(array).ravel()

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Distribution strategies, and the coordination of several worker processes."""
+"""Distribution strategies and the coordination of worker processes."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Creates the `tf.distribute.Strategy` that `--strategy` names."""
+"""`choose`: the `tf.distribute.Strategy` for a value of `--strategy`."""
 
 import tensorflow as tf
 
@@ -9,21 +9,25 @@ NAMES = ("auto", "none", "mirrored", "multi_worker")
 
 
 def choose(name: str, replicas: int | None = None) -> tf.distribute.Strategy:
-    """Returns the distribution strategy of a given name.
+    """Returns the distribution strategy that has a given name.
 
     Args:
-      name: one of
-        `"none"`: one device;
-        `"mirrored"`: one replica of the model on each of several devices of this process;
-        `"multi_worker"`: replicas in all processes that the environment variable `TF_CONFIG` lists;
-        `"auto"`: `"multi_worker"` if `TF_CONFIG` lists several processes; otherwise `"mirrored"` if there are two or
-        more GPUs; otherwise `"none"`.
-      replicas: number of replicas, for `"mirrored"` only; default one per GPU. With fewer GPUs than replicas, all
-        replicas run on logical devices of the CPU.
+      name: str, one of
+        - `"none"`: one device;
+        - `"mirrored"`: one replica of the model on each of several devices of this process;
+        - `"multi_worker"`: the devices of all processes that the environment variable `TF_CONFIG` lists;
+        - `"auto"`: `"multi_worker"` if `TF_CONFIG` lists several processes; otherwise `"mirrored"` if there are two or
+          more GPUs; otherwise `"none"`.
+      replicas: int, number of replicas of the model for `"mirrored"`, at least 1. If it is greater than the number of
+        GPUs, all replicas run on logical devices of the CPU. Default None: the number of GPUs.
+
+    Returns:
+      A `tf.distribute.Strategy`.
 
     Raises:
-      ValueError: if the name is unknown, `replicas` is not positive or is given for another strategy, `"mirrored"`
-        finds no GPU and no `replicas`, `TF_CONFIG` is invalid, or the CPU can no longer be divided.
+      ValueError: if `name` is none of the above; if `replicas` is less than 1, or is given for another strategy than
+        `"mirrored"`; if `name` is `"mirrored"`, there is no GPU and `replicas` is None; if `TF_CONFIG` is invalid; or
+        if the CPU must be divided after TensorFlow has executed an operation.
       ConnectionError: if the workers cannot connect to each other.
     """
     if name not in NAMES:
@@ -48,7 +52,11 @@ def choose(name: str, replicas: int | None = None) -> tf.distribute.Strategy:
 def divide_cpu(count: int) -> None:
     """Divides the CPU into at least `count` logical devices.
 
-    TensorFlow allows this once per process, before its first operation.
+    TensorFlow allows one division per process, before its first operation. The function does nothing if the CPU already
+    has `count` logical devices.
+
+    Args:
+      count: int, required number of logical devices, at least 1.
 
     Raises:
       ValueError: if TensorFlow has already executed an operation.
@@ -65,14 +73,14 @@ def divide_cpu(count: int) -> None:
 
 
 def check_batch(batch_size: int, strategy: tf.distribute.Strategy) -> None:
-    """Checks that all replicas receive equal shares of a batch.
+    """Checks that all replicas receive the same number of examples of a batch.
 
     Args:
-      batch_size: examples per step, over all replicas.
+      batch_size: int, number of examples per step over all replicas.
       strategy: the distribution strategy.
 
     Raises:
-      ValueError: if the number of replicas does not divide the batch size.
+      ValueError: if `batch_size` is not divisible by the number of replicas.
     """
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training in several worker processes: connection, agreement between workers, and errors of lost workers.
+"""Training in several worker processes: connection, comparison of the workers, and errors of lost workers.
 
-All workers run the same command, each with its own environment variable `TF_CONFIG`. They share a file system that
-holds the run directory. Only the chief, the first worker, writes there. The other workers read the checkpoints.
+All workers run the same command; the environment variable `TF_CONFIG` differs between workers. The run directory is on
+a file system that all workers can access. Only one worker, the chief, writes to the run directory. The other workers
+read its checkpoints. The chief is the task of type `chief` in `TF_CONFIG`, or the worker with index 0 if there is no
+task of this type.
 """
 
 import contextlib
@@ -21,18 +23,20 @@ from trainers.runs.run_directory import RunDirectory
 
 _JOBS = ("chief", "worker")
 _EXAMPLE = '{"cluster": {"worker": ["host:port", "host:port"]}, "task": {"type": "worker", "index": 0}}'
-# The errors of a broken connection: TensorFlow raises one of them, depending on the operation that was running.
+# For a broken connection, TensorFlow raises one of these errors, depending on the operation that was running.
 _CONNECTION_ERRORS = (tf.errors.AbortedError, tf.errors.CancelledError, tf.errors.DeadlineExceededError,
                       tf.errors.FailedPreconditionError, tf.errors.InternalError, tf.errors.UnavailableError)
 
 
 def worker_index_and_count() -> tuple[int, int]:
-    """Returns the index of this process among the workers in `TF_CONFIG`, and their number.
+    """Returns the index of this process among the workers in `TF_CONFIG`, and the number of workers.
 
-    Without a cluster in `TF_CONFIG`, the result is `(0, 1)`. A chief comes before all other workers.
+    Returns:
+      A pair of ints `(index, count)`. The index of the chief is 0. Without `TF_CONFIG`, the pair is `(0, 1)`.
 
     Raises:
-      ValueError: if `TF_CONFIG` is not valid JSON of the form that TensorFlow requires.
+      ValueError: if `TF_CONFIG` is not JSON of the form that `tf.distribute.MultiWorkerMirroredStrategy` requires, or
+        lists tasks of other types than `chief` and `worker`.
     """
     text = os.environ.get("TF_CONFIG", "").strip()
     try:
@@ -49,12 +53,12 @@ def worker_index_and_count() -> tuple[int, int]:
 
 
 def connect() -> tf.distribute.MultiWorkerMirroredStrategy:
-    """Waits for all workers in `TF_CONFIG` and returns their distribution strategy.
+    """Waits until all workers in `TF_CONFIG` are connected, and returns their distribution strategy.
 
-    Call this before the first TensorFlow operation of the process.
+    Call this function before the first TensorFlow operation of the process.
 
     Raises:
-      ValueError: if `TF_CONFIG` lists fewer than two workers.
+      ValueError: if `TF_CONFIG` is invalid or lists fewer than two workers.
       ConnectionError: if the port of this worker is in use, or another worker does not start in time.
     """
     index, count = worker_index_and_count()
@@ -68,23 +72,31 @@ def connect() -> tf.distribute.MultiWorkerMirroredStrategy:
 
 
 def are_several(strategy: tf.distribute.Strategy) -> bool:
-    """Returns whether the replicas of a strategy are in several processes."""
+    """Returns True if the replicas of a strategy are in several worker processes.
+
+    Args:
+      strategy: the distribution strategy.
+    """
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Returns whether this process writes to the run directory."""
+    """Returns True if this process is the chief, which writes to the run directory, or the only process.
+
+    Args:
+      strategy: the distribution strategy.
+    """
     return not are_several(strategy) or worker_index_and_count()[0] == 0
 
 
 def agree_on_config(strategy: tf.distribute.Strategy, config: Mapping[str, Any]) -> None:
-    """Waits until all workers call this function, then compares their configurations.
+    """Waits until all workers call this function, then checks that their configurations are equal.
 
-    Call this before the model is built under the strategy: workers with different models would wait forever.
+    Call this function before the model is built. Workers that build different models wait for each other without end.
 
     Args:
-      strategy: the distribution strategy; without several workers, this function does nothing.
-      config: the run's configuration.
+      strategy: the distribution strategy. The function does nothing if the strategy has only one process.
+      config: configuration of the run, a dict, as `trainers.runs.configuration.configure` returns.
 
     Raises:
       ValueError: if the configurations differ.
@@ -94,14 +106,14 @@ def agree_on_config(strategy: tf.distribute.Strategy, config: Mapping[str, Any])
 
 
 def agree_on_weights(strategy: tf.distribute.Strategy, model: keras.Model) -> None:
-    """Waits until all workers call this function, then compares the states of their models and optimizers.
+    """Waits until all workers call this function, then checks that their models and optimizers have equal variables.
 
     Args:
-      strategy: the distribution strategy; without several workers, this function does nothing.
-      model: the compiled model.
+      strategy: the distribution strategy. The function does nothing if the strategy has only one process.
+      model: a compiled Keras model.
 
     Raises:
-      ValueError: if the states differ.
+      ValueError: if a variable differs.
     """
     if are_several(strategy):
         variables = [*model.variables, *model.optimizer.variables]
@@ -125,14 +137,16 @@ def _agree(strategy: tf.distribute.Strategy, name: str, buffers: Iterable[Any]) 
 
 @contextlib.contextmanager
 def one_line_if_lost(strategy: tf.distribute.Strategy, run: Any) -> Iterator[None]:
-    """Returns a context that turns each error of a lost worker into a `ConnectionError` of one line.
+    """Replaces each error about a lost worker by a `ConnectionError` of one line; a context manager.
+
+    A worker is lost if its process has ended or cannot be reached.
 
     Args:
-      strategy: the distribution strategy.
-      run: the run directory, for the message.
+      strategy: the distribution strategy. If it has only one process, errors are not changed.
+      run: the run directory, for the error message.
 
     Raises:
-      ConnectionError: if a collective operation of several workers fails.
+      ConnectionError: if the body of the `with` statement raises an error of a lost connection.
     """
     try:
         yield
@@ -145,25 +159,29 @@ def one_line_if_lost(strategy: tf.distribute.Strategy, run: Any) -> Iterator[Non
 
 
 def _first_line(error: BaseException) -> str:
-    # Without the names of graph nodes, such as `{{node Adam/AddN}}`, which do not help the user.
+    # The names of graph nodes, such as `{{node Adam/AddN}}`, do not help the user.
     text = re.sub(r"\{\{.*?\}\}", "", str(getattr(error, "message", error)))
     return text.strip().splitlines()[0]
 
 
 def run_dir(strategy: tf.distribute.Strategy, path: str | os.PathLike) -> RunDirectory:
-    """Returns the run directory at a path; unless this process is the chief, its methods write nothing.
+    """Returns the run directory at a path. In a worker that is not the chief, the methods of the result write nothing.
 
     Args:
       strategy: the distribution strategy.
-      path: the directory.
+      path: path of the directory.
+
+    Returns:
+      A `RunDirectory`.
     """
     return RunDirectory(path) if is_chief(strategy) else _ReadOnlyRunDirectory(path)
 
 
 class _ReadOnlyRunDirectory(RunDirectory):
-    """The run directory of a worker that is not the chief: methods that would write to it do nothing.
+    """The run directory of a worker that is not the chief: its methods that write or check the directory do nothing.
 
-    The chief alone checks the directory, because it may create the directory before another worker looks at it.
+    Only the chief checks the directory. Another worker cannot check whether it is new, because the chief may already
+    have created it.
     """
 
     writes = False

@@ -7,7 +7,7 @@ import numpy as np
 
 import tfp_glow
 from tfp_glow._types import TensorLike
-from trainers.runs.class_labels import given
+from trainers.runs.class_labels import condition_for
 
 
 def interpolate(model: tfp_glow.FlowModel, first: TensorLike, second: TensorLike, num_steps: int,
@@ -30,7 +30,7 @@ def interpolate(model: tfp_glow.FlowModel, first: TensorLike, second: TensorLike
       An integer array `[N, num_steps, height, width, channels]`. Up to the numerical error of the flow, the images at
       the ends of a line are the two images of the pair.
     """
-    labels = given(model, labels[0]), given(model, labels[1])
+    labels = condition_for(model, labels[0]), condition_for(model, labels[1])
     start, end = (model.encode(images, condition).numpy()[:, None]
                   for images, condition in zip((first, second), labels, strict=True))
     t = np.linspace(0.0, 1.0, num_steps, dtype=start.dtype)
@@ -57,7 +57,7 @@ def manipulate(model: tfp_glow.FlowModel, images: TensorLike, direction: np.ndar
     Returns:
       An integer array `[N, num_steps, height, width, channels]`.
     """
-    labels = given(model, labels)
+    labels = condition_for(model, labels)
     latents = model.encode(images, labels).numpy()[:, None]
     t = np.linspace(-1.0, 1.0, num_steps, dtype=latents.dtype)[:, None]
     return model.decode(latents + t * direction, None if labels is None else np.asarray(labels)[:, None]).numpy()
@@ -86,7 +86,7 @@ def class_direction(model: tfp_glow.FlowModel, batches: Iterable[tuple[TensorLik
     """
     sums, counts = np.zeros((2, *model.latent_shape)), np.zeros(2)
     for images, labels in batches:
-        latents, has_label = model.encode(images, given(model, labels)).numpy(), np.asarray(labels) == label
+        latents, has_label = model.encode(images, condition_for(model, labels)).numpy(), np.asarray(labels) == label
         for index, chosen in enumerate((has_label, ~has_label)):
             sums[index] += latents[chosen].sum(axis=0, dtype=np.float64)
             counts[index] += chosen.sum()

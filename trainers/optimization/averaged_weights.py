@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The moving average of the weights that an optimizer keeps, used in place of the weights."""
+"""`averaged_weights`: replaces the weights of a model temporarily by their moving average."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,15 +9,15 @@ import keras
 
 @contextlib.contextmanager
 def averaged_weights(model: keras.Model) -> Iterator[None]:
-    """Returns a context in which the model's weights are the moving average that its optimizer keeps.
+    """Sets the weights to their moving average during the body of a `with` statement.
 
-    When the context ends, the model has its own weights again, bit for bit. Without a moving average, the context does
-    nothing.
+    At the end of the body, the model has the weights from before it again, bit for bit. If the optimizer of the model
+    keeps no moving average, the weights do not change.
 
     Args:
-      model: a compiled model.
+      model: a compiled Keras model.
     """
-    # Keras's callback for this, SwapEMAWeights, swaps by addition and subtraction, which rounds the weights.
+    # The callback SwapEMAWeights of Keras adds and subtracts the weights and their average, which rounds the weights.
     if not model.optimizer.use_ema:
         yield
         return

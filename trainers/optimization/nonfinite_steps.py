@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps with a non-finite loss or gradient: they are skipped, and too many in a row stop the run."""
+"""Skips training steps whose loss or gradient is not finite, and stops a run after too many skipped steps in a row."""
 
 import math
 from collections.abc import Sequence
@@ -16,35 +16,52 @@ from trainers.runs.checkpoints import Checkpoints
 class SkippingOptimizer(GradientSumOptimizer, keras.optimizers.Optimizer):
     """Optimizer mixin that skips each step whose loss or gradient is not finite.
 
-    Mix it in before a Keras optimizer: `class SkippingAdam(SkippingOptimizer, keras.optimizers.Adam)`.
+    List the mixin before a Keras optimizer: `class SkippingAdam(SkippingOptimizer, keras.optimizers.Adam)`.
 
-    A skipped step leaves the weights, the optimizer's slots and the moving average of the weights unchanged. It is
-    skipped on all replicas if the loss or the gradient of one replica is not finite. `iterations` counts skipped steps,
-    because the learning rate, the noise and the order of the data are functions of it.
+    A skipped step does not change the weights, their moving average or the other variables of the Keras optimizer,
+    with one exception: `iterations` grows by 1. The learning rate, the noise and the order of the data depend on
+    `iterations`, so they are the same as without the skip. If the loss or the gradient of one replica is not finite,
+    all replicas skip the step.
 
-    The gradients are summed over replicas before they are clipped, whereas Keras sums them after clipping. So
-    `global_clipnorm` bounds the norm of the whole batch's gradient for any number of replicas.
+    The mixin also changes the clipping of gradients. With several replicas, a Keras optimizer clips the gradients of
+    each replica and then sums them. This class sums the gradients over replicas and then clips the sums. Therefore
+    `global_clipnorm` bounds the norm of the gradient of the whole batch, for any number of replicas.
 
     Attributes:
-      skipped: number of skipped steps, an int64 variable that is saved with the optimizer.
+      skipped: number of skipped steps since the run began, an int64 variable that is saved with the optimizer.
     """
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Creates the optimizer's variables, and `skipped` after them."""
+        """Creates the variables of the Keras optimizer, then the variable `skipped`.
+
+        Args:
+          variables: the variables that the optimizer updates.
+        """
         super().build(variables)
         self.skipped = self.add_variable((), dtype="int64", name="skipped")
 
     def scale_loss(self, loss: tf.Tensor) -> tf.Tensor:
-        """Scales the loss as Keras does, and multiplies a non-finite loss by NaN, so that its gradient is NaN too."""
+        """Scales the loss as Keras does. A loss that is not finite is also multiplied by NaN: its gradient becomes NaN.
+
+        Args:
+          loss: scalar, the loss of this replica.
+
+        Returns:
+          A scalar, the loss whose gradient Keras computes.
+        """
         nan = tf.constant(math.nan, loss.dtype)
         return super().scale_loss(loss) * tf.where(tf.math.is_finite(loss), tf.ones_like(loss), nan)
 
     def apply(self, grads: Sequence[tf.Tensor], trainable_variables: Sequence[keras.Variable] | None = None) -> None:
-        """Updates the variables if the norm of the summed gradient is finite; otherwise only counts the step.
+        """Sums the gradients over all replicas and updates the variables with the sums, or skips the step.
+
+        If the global norm of the sums is finite, the method clips the sums and updates the variables as Keras does.
+        Otherwise it skips the step: it does not change the variables and adds 1 to `skipped` and to `iterations`.
 
         Args:
-          grads: this replica's gradients, one per variable.
-          trainable_variables: the variables; by default those that the optimizer was built for.
+          grads: gradients of the loss of this replica, one tensor per variable, not clipped.
+          trainable_variables: the variables to update, in the order of `grads`. Default None: the variables that
+            `build` received.
         """
         variables = list(self.optimized_variables() if trainable_variables is None else trainable_variables)
         grads = self.sum_over_replicas(grads, variables)
@@ -52,8 +69,8 @@ class SkippingOptimizer(GradientSumOptimizer, keras.optimizers.Optimizer):
         tf.distribute.get_replica_context().merge_call(self._apply_or_skip, (finite, grads), {"variables": variables})
 
     def _apply_or_skip(self, strategy: tf.distribute.Strategy, finite: Any, grads: Any, variables: Any) -> None:
-        # The condition is outside the replicas: the assignment of a variable waits for all replicas, which a branch
-        # inside a replica cannot do. All replicas have the same sum, so the first one decides.
+        # The condition is outside the replicas, because an assignment waits for all replicas, and a branch inside one
+        # replica cannot wait. All replicas have the same sums, so the condition of the first replica is used for all.
         def apply():
             strategy.extended.call_for_each_replica(super(SkippingOptimizer, self).apply, (grads, variables))
 
@@ -63,8 +80,8 @@ class SkippingOptimizer(GradientSumOptimizer, keras.optimizers.Optimizer):
         tf.cond(strategy.experimental_local_results(finite)[0], apply, skip)
 
     def _skip(self) -> None:
-        # Keras starts the moving average with the weights after step 0. If that step is skipped, it starts with the
-        # initial weights.
+        # Keras starts the moving average with the weights after the first step. If that step is skipped, the average
+        # starts with the initial weights.
         if self.use_ema:
             tf.cond(tf.equal(self.iterations, 0), self.start_moving_average, lambda: None)
         self.skipped.assign_add(1)
@@ -72,17 +89,24 @@ class SkippingOptimizer(GradientSumOptimizer, keras.optimizers.Optimizer):
 
 
 class SkippingFlowModel(tfp_glow.FlowModel):
-    """A `FlowModel` whose state does not change in a step that its `SkippingOptimizer` skips.
+    """A `FlowModel` whose metrics and running statistics do not change in a skipped step.
 
-    The metrics do not change, so that the bits per dimension of an epoch are the mean over the steps that are not
-    skipped. Before the first such step of an epoch, the logged metrics are NaN. The running statistics of batch
-    normalization do not change either.
+    Compile the model with a `SkippingOptimizer`, which skips steps whose loss or gradient is not finite. The metrics of
+    an epoch, such as `bits_per_dim`, are then means over the steps that are not skipped. While all steps of an epoch so
+    far are skipped, the metrics in the logs are NaN.
 
-    The logs of a training step have one more entry, `skipped_steps`: the number of skipped steps since the run began.
+    The logs of each step have one more entry, `skipped_steps`: the number of skipped steps since the run began.
     """
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """Trains on one batch and undoes the changes of a skipped step; returns the logs."""
+        """Trains on one batch. If the step is skipped, it restores the metrics and the running statistics.
+
+        Args:
+          data: events, or a tuple of events and labels, as Keras passes them.
+
+        Returns:
+          The logs: a dict from the name of each metric, and from `"skipped_steps"`, to a scalar.
+        """
         restored = [v for v in (*self.non_trainable_variables, *self.metrics_variables) if "float" in v.dtype]
         before = [tf.identity(v) for v in restored]
         skipped = tf.identity(self.optimizer.skipped)
@@ -97,14 +121,13 @@ class SkippingFlowModel(tfp_glow.FlowModel):
 
 
 class StopAfterSkippedSteps(keras.callbacks.Callback):
-    """Stops training with an error after a number of skipped steps in a row.
+    """Stops `fit` with a `ValueError` after a number of skipped steps in a row.
+
+    The error message names the newest checkpoint whose validation bits per dimension are finite.
 
     Args:
-      limit: number of skipped steps in a row that stops the run.
-      checkpoints: the checkpoints of the run; the error names the last good one.
-
-    Raises:
-      ValueError: from `fit`, if `limit` steps in a row are skipped.
+      limit: int, at least 1, number of skipped steps in a row at which training stops.
+      checkpoints: the checkpoints of the run.
     """
 
     def __init__(self, limit: int, checkpoints: Checkpoints):
@@ -112,18 +135,18 @@ class StopAfterSkippedSteps(keras.callbacks.Callback):
         self._limit, self._checkpoints = limit, checkpoints
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Reads the number of steps that were skipped earlier in the run."""
+        """Reads the number of steps that earlier calls of `fit` skipped."""
         self._skipped, self._in_a_row = int(self.model.optimizer.skipped.numpy()), 0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Counts the skipped steps in a row."""
+        """Counts the skipped steps in a row. Raises `ValueError` if there are `limit` of them."""
         self._in_a_row = self._in_a_row + 1 if logs["skipped_steps"] > self._skipped else 0
         self._skipped = logs["skipped_steps"]
         if self._in_a_row >= self._limit:
             raise ValueError(
                 f"training: loss or gradient was not finite in {self._in_a_row} steps in a row, up to step "
-                f"{int(self.model.optimizer.iterations.numpy())}; {self._last_good()}; try a lower --learning_rate or "
-                "--clip_norm, in another directory")
+                f"{int(self.model.optimizer.iterations.numpy())}; {self._last_good()}; train again in another "
+                "directory with a lower --learning_rate or --clip_norm")
 
     def _last_good(self) -> str:
         path = self._checkpoints.last_good()

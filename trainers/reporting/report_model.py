@@ -63,7 +63,8 @@ class ReportedModel:
     def bits_per_dim(self) -> dict[str, np.ndarray]:
         """Bits per dimension of up to 1000 examples per split: a dict from the split to a float array `[number]`."""
         return {split: np.concatenate([
-            self.model.bits_per_dim(events, seed=index, condition=class_labels.given(self.model, labels)).numpy()
+            self.model.bits_per_dim(
+                events, seed=index, condition=class_labels.condition_for(self.model, labels)).numpy()
             for index, (events, labels) in self._batches(split)]) for split in data_lib.SPLITS}
 
     @functools.cached_property

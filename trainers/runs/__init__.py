@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run directories: configuration, checkpoints, atomic file writes and trained models."""
+"""Run directories: their configuration, checkpoints, atomic file writes and trained models."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Atomic file writes: after a kill or on a full disk, a file is either complete or absent."""
+"""Atomic file writes: after a kill or on a full disk, the old file or the complete new file is present."""
 
 import contextlib
 import errno
@@ -15,12 +15,13 @@ _DISK_FULL_CODES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """Returns a context that yields a temporary path; when it ends, that file replaces `path` atomically.
+    """Writes a file atomically: a context manager that yields the path of a temporary file in the same directory.
 
-    The temporary file is in the directory of `path`. If the context raises, `path` stays as it is.
+    The body of the `with` statement writes the temporary file. At the end of the body, the temporary file replaces
+    `path`. If the body raises an error, `path` is not changed and the temporary file is deleted.
 
     Args:
-      path: the file to write or replace.
+      path: path of the file to write or replace.
     """
     path = pathlib.Path(path)
     temporary = path.with_name(f".partial.{path.name}")
@@ -34,14 +35,15 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def reserve(path: str | os.PathLike, size: int) -> None:
-    """Creates a file of `size` bytes, which the caller then overwrites.
+    """Creates a file of `size` bytes, to raise an error early if the disk is too full for it.
 
-    Call this before a writer that cannot handle a full disk. HDF5, for instance, cannot close its file on a full disk:
-    it prints errors or crashes at each further attempt.
+    Call this function before code that cannot handle a full disk and overwrites the file. HDF5 is such code: on a full
+    disk it cannot close its file, and each attempt prints errors or crashes. On macOS and Windows, the function creates
+    an empty file.
 
     Args:
-      path: the file to create.
-      size: size in bytes.
+      path: path of the file to create.
+      size: int, size in bytes.
 
     Raises:
       OSError: if the disk has less than `size` bytes of free space.
@@ -52,7 +54,11 @@ def reserve(path: str | os.PathLike, size: int) -> None:
 
 
 def sync_directory(path: str | os.PathLike) -> None:
-    """Flushes a directory to disk, so that renames in it survive a power failure."""
+    """Flushes a directory to disk, so that renames of its files survive a power failure.
+
+    Args:
+      path: path of the directory.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -61,7 +67,11 @@ def sync_directory(path: str | os.PathLike) -> None:
 
 
 def sync_tree(path: str | os.PathLike) -> None:
-    """Flushes a directory, its subdirectories and all their files to disk."""
+    """Flushes a directory, its subdirectories and all files in them to disk.
+
+    Args:
+      path: path of the directory.
+    """
     for directory, _, names in os.walk(os.fspath(path)):
         for name in names:
             _sync(os.path.join(directory, name))
@@ -73,7 +83,7 @@ def write_json(value: Any, path: str | os.PathLike) -> None:
 
     Args:
       value: an object that `json.dumps` accepts.
-      path: the file to write or replace.
+      path: path of the file to write or replace.
     """
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
@@ -81,15 +91,17 @@ def write_json(value: Any, path: str | os.PathLike) -> None:
 
 @contextlib.contextmanager
 def room_in(directory: Any) -> Iterator[None]:
-    """Returns a context that turns every error of a full disk into one `OSError` that names the run directory.
+    """Replaces each error of a full disk by an `OSError` that names the run directory; a context manager.
 
-    HDF5 and TensorFlow raise errors of their own classes, whose text contains the message of the operating system.
+    On a full disk, Python, HDF5 and TensorFlow raise errors of different classes. All of them contain the error code or
+    the message of the operating system. An exhausted disk quota and an exceeded limit of the file size count as a full
+    disk.
 
     Args:
-      directory: the run directory; its string is used in the message.
+      directory: the run directory, a `RunDirectory` or a path, for the error message.
 
     Raises:
-      OSError: if the body raises an error that a full disk caused. Other errors pass unchanged.
+      OSError: if the body of the `with` statement raises an error of a full disk. Other errors are not changed.
     """
     try:
         yield
@@ -102,7 +114,7 @@ def room_in(directory: Any) -> Iterator[None]:
 
 
 def _disk_full_message(error: BaseException | None) -> str | None:
-    """Returns the operating system's message if a full disk caused the error, otherwise None."""
+    """Returns the message of the operating system if a full disk caused the error; otherwise None."""
     while error is not None:
         for code in _DISK_FULL_CODES:
             if getattr(error, "errno", None) == code or os.strerror(code) in str(error):

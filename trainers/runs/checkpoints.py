@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints that survive a kill at any moment, a full disk and damaged files.
+"""`Checkpoints`: writes and restores checkpoints, also after a kill, on a full disk and with damaged files.
 
-A checkpoint consists of two files. `epoch_0007.weights.h5` holds the weights of the model and its optimizer, in Keras's
-format. `epoch_0007.json`, the record, is written after it and holds the hashes of both files. A checkpoint without a
-record, or with a hash that does not match, is not used.
+A checkpoint after seven epochs consists of two files. `epoch_0007.weights.h5` holds the weights of the model and the
+variables of its optimizer, in the format of Keras. `epoch_0007.json` is the record of the checkpoint. It is written
+after the weights and holds a hash of each of the two files. A checkpoint is not used if its record is missing or if a
+hash does not match.
 
-The name of a checkpoint within an epoch is `epoch_0007_step_000120`: seven complete epochs and 120 steps. Its record
-holds the values of the metrics as well.
+A checkpoint within an epoch has a name such as `epoch_0007_step_000120`: after seven complete epochs and 120 steps of
+the eighth. Its record also holds the values of the metrics.
 """
 
 import hashlib
@@ -25,19 +26,20 @@ from trainers.runs.atomic_files import replacing, reserve, write_json
 
 
 class Checkpoints:
-    """The last checkpoints of a run, and the one with the fewest validation bits per dimension.
+    """Writes and restores checkpoints. It keeps the newest, and the one with the fewest validation bits per dimension.
 
     The record of a checkpoint is a dict:
 
-    - `epoch`: number of complete epochs.
-    - `step`: number of complete steps of the next epoch.
-    - `val_bits_per_dim`: bits per dimension of the validation split; None within an epoch.
-    - `metrics`: within an epoch, the values of the metrics' variables; otherwise an empty list.
-    - `sha256`: hash of the weights file.
+    - `epoch`: int, number of complete epochs.
+    - `step`: int, number of complete steps of the next epoch; 0 at the end of an epoch.
+    - `val_bits_per_dim`: float, bits per dimension of the validation split; None within an epoch.
+    - `metrics`: list of the values of `model.metrics_variables`; empty at the end of an epoch.
+    - `sha256`: str, hash of the weights file.
 
     Args:
-      directory: an existing directory for the checkpoints.
-      keep: number of recent checkpoints to keep; default 3.
+      directory: path of an existing directory for the checkpoints.
+      keep: int, at least 1, number of the newest checkpoints to keep. The checkpoint with the fewest validation bits
+        per dimension is kept in any case. Default 3.
     """
 
     def __init__(self, directory: str | os.PathLike, keep: int = 3):
@@ -45,7 +47,13 @@ class Checkpoints:
         self._keep = keep
 
     def records(self) -> list[dict[str, Any]]:
-        """Returns the intact records, oldest first; warns about each damaged record and ignores it."""
+        """Returns the records of all checkpoints, oldest first.
+
+        A damaged record is left out, with a warning.
+
+        Returns:
+          A list of dicts, see `Checkpoints`.
+        """
         found = []
         for path in self._directory.glob("epoch_*.json"):
             record = _read(path)
@@ -56,13 +64,17 @@ class Checkpoints:
         return sorted(found, key=_age)
 
     def save(self, model: keras.Model, epoch: int, val_bits_per_dim: float | None = None, step: int = 0) -> None:
-        """Writes a checkpoint of a compiled model, then deletes checkpoints that are no longer needed.
+        """Writes a checkpoint of a model, then deletes the checkpoints that `keep` does not keep.
 
         Args:
-          model: the model, compiled with an optimizer.
-          epoch: number of complete epochs.
-          val_bits_per_dim: bits per dimension of the validation split after these epochs; None within an epoch.
-          step: number of complete steps of the next epoch; 0 at the end of an epoch.
+          model: a compiled Keras model.
+          epoch: int, number of complete epochs.
+          val_bits_per_dim: float, bits per dimension of the validation split after these epochs. Default None: within
+            an epoch.
+          step: int, number of complete steps of the next epoch. Default 0: at the end of an epoch.
+
+        Raises:
+          OSError: if the disk is full. Earlier checkpoints are then unchanged.
         """
         record: dict[str, Any] = {"epoch": epoch, "step": step, "val_bits_per_dim": val_bits_per_dim,
                                   "metrics": [v.numpy().tolist() for v in model.metrics_variables] if step else []}
@@ -76,43 +88,52 @@ class Checkpoints:
         records = self.records()
         kept = {path for r in [*records[-self._keep:], min(records, key=_badness)]
                 for path in (self._weights_path(r), self._record_path(r))}
-        # Sorted order deletes a record before its weights. Hidden files are left by a kill.
+        # In sorted order, a record is deleted before its weights. The hidden files are from a process that was killed.
         for path in sorted({*self._directory.glob("*epoch_*")} - kept):
             path.unlink()
 
     def restore_last(self, model: keras.Model) -> dict[str, Any] | None:
-        """Loads the newest intact checkpoint into a compiled model; warns about each damaged checkpoint after it.
+        """Loads the newest checkpoint that is not damaged into a model and its optimizer.
+
+        The method warns of each damaged checkpoint that it finds.
 
         Args:
-          model: the model, compiled with an optimizer.
+          model: a compiled Keras model.
 
         Returns:
-          The record of the checkpoint, or None if there is no checkpoint yet.
+          The record of the checkpoint, a dict (see `Checkpoints`), or None if there is no checkpoint.
 
         Raises:
-          ValueError: if all existing checkpoints are damaged.
+          ValueError: if there are checkpoints and all of them are damaged.
         """
         return self._restore(model, self.records()[::-1])
 
     def restore_best(self, model: keras.Model) -> dict[str, Any] | None:
-        """Loads the intact checkpoint with the fewest validation bits per dimension into a compiled model.
+        """Loads the checkpoint with the fewest validation bits per dimension into a model and its optimizer.
 
-        Only checkpoints at the end of an epoch have validation bits. Without any, this is `restore_last`.
+        Only checkpoints at the end of an epoch have validation bits per dimension. If there are only checkpoints within
+        an epoch, the method loads the newest. It skips damaged checkpoints with a warning.
 
         Args:
-          model: the model, compiled with an optimizer.
+          model: a compiled Keras model.
 
         Returns:
-          The record of the checkpoint, or None if there is no checkpoint yet.
+          The record of the checkpoint, a dict (see `Checkpoints`), or None if there is no checkpoint.
 
         Raises:
-          ValueError: if all existing checkpoints are damaged.
+          ValueError: if there are checkpoints and all of them are damaged.
         """
         records = self.records()
         return self._restore(model, sorted([r for r in records if not r["step"]], key=_badness) or records[::-1])
 
     def last_good(self) -> pathlib.Path | None:
-        """Returns the path of the newest weights without a non-finite validation result, or None if there are none."""
+        """Returns the weights file of the newest checkpoint whose validation bits per dimension are finite.
+
+        Checkpoints within an epoch count, because they have no validation bits per dimension.
+
+        Returns:
+          A path, or None if there is no such checkpoint.
+        """
         good = [r for r in self.records() if r["val_bits_per_dim"] is None or math.isfinite(r["val_bits_per_dim"])]
         return self._weights_path(good[-1]) if good else None
 
@@ -125,7 +146,8 @@ class Checkpoints:
             warnings.warn(f"checkpoint {path} is damaged or missing; trying another one", stacklevel=3)
         damaged = len(list(self._directory.glob("epoch_*.json")))
         if damaged:
-            raise ValueError(f"checkpoints: all {damaged} checkpoints in {self._directory} are damaged")
+            raise ValueError(f"checkpoints: all {damaged} checkpoints in {self._directory} are damaged; "
+                             "train again in another directory")
         return None
 
     def _weights_path(self, record: dict[str, Any]) -> pathlib.Path:
@@ -139,17 +161,17 @@ def restore_metrics(model: keras.Model, record: dict[str, Any]) -> None:
     """Sets the metrics of a model to their values at a checkpoint within an epoch.
 
     Args:
-      model: the model whose metrics are set.
-      record: the record of the checkpoint, see `Checkpoints`.
+      model: a Keras model with the same metrics as the model of the checkpoint.
+      record: dict, the record of the checkpoint, see `Checkpoints`. Its entry `metrics` holds the values.
     """
     for variable, value in zip(model.metrics_variables, record["metrics"], strict=True):
         variable.assign(keras.ops.convert_to_tensor(value, dtype=variable.dtype))
 
 
 def _generous_size(model: keras.Model) -> int:
-    """Returns an upper bound, in bytes, of the size of a compiled model's weights file.
+    """Computes an upper bound, in bytes, of the size of the weights file of a compiled model.
 
-    It counts the values of the variables, and 2 KiB of HDF5 headers per variable.
+    The bound is the size of the values of all variables, plus 2 KiB of HDF5 headers per variable.
     """
     variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
     return sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size + 2**11 for v in variables)
@@ -169,7 +191,7 @@ def _badness(record: dict[str, Any]) -> tuple[float, int, int]:
 
 
 def _read(path: pathlib.Path) -> dict[str, Any] | None:
-    """Returns the record in a file, or None if the file is damaged."""
+    """Returns the record that a file holds, or None if the file is damaged."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         stored_hash = record.pop("record_sha256")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Class labels of class-conditional runs: by name, for samples, and as the condition of a model."""
+"""Class labels of class-conditional models: labels by name, labels of samples, and labels as conditions."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,41 +12,54 @@ from tfp_glow._types import TensorLike
 from trainers.data import ImageData, VectorData
 
 
-def are_conditions(config: Mapping[str, Any]) -> bool:
-    """Returns whether a run's configuration is that of a class-conditional model."""
+def is_class_conditional(config: Mapping[str, Any]) -> bool:
+    """Returns True if the model of a run is class-conditional: it models the density of an example given its label.
+
+    Args:
+      config: configuration of the run, a dict, as `trainers.runs.configuration.configure` returns.
+    """
     return "label_names" in config
 
 
-def given(model: tfp_glow.FlowModel, labels: TensorLike) -> TensorLike | None:
-    """Returns `labels` if the model has a condition, otherwise None: the `condition` argument of its methods."""
+def condition_for(model: tfp_glow.FlowModel, labels: TensorLike | None) -> TensorLike | None:
+    """Returns the argument `condition` of methods of a model, such as `model.log_prob`, for examples with labels.
+
+    Args:
+      model: a `tfp_glow.FlowModel`.
+      labels: integers, the labels of the examples. None is allowed for a model that is not class-conditional.
+
+    Returns:
+      `labels` if the model is class-conditional; otherwise None.
+    """
     return None if model.condition_spec is None else labels
 
 
 def in_turn(model: tfp_glow.FlowModel, number: int) -> np.ndarray | None:
-    """Returns the labels `0, 1, ..., num_classes - 1, 0, 1, ...` for samples of a class-conditional model.
+    """Returns labels that cycle through the classes of a model: `0, 1, ..., num_classes - 1, 0, 1, ...`.
 
     Args:
-      model: the model.
-      number: number of labels.
+      model: a `tfp_glow.FlowModel`.
+      number: int, number of labels.
 
     Returns:
-      An int64 array of shape `[number]`, or None if the model has no classes.
+      An int64 array `[number]`, or None if the model is not class-conditional.
     """
     num_classes = model.functions.condition.num_classes
     return None if num_classes is None else np.arange(number) % num_classes
 
 
 def columns(model: tfp_glow.FlowModel, number: int) -> int | None:
-    """Returns the number of columns of a grid of samples with the labels of `in_turn`.
+    """Computes the number of columns of a grid of samples whose labels are `in_turn(model, number)`.
 
-    It is a multiple of the number of classes, so that each column shows one class, and makes the grid about square.
+    The number of columns is a multiple of the number of classes, so each column shows one class. It is
+    chosen so that the grid is about square.
 
     Args:
-      model: the model.
-      number: number of images in the grid.
+      model: a `tfp_glow.FlowModel`.
+      number: int, number of images in the grid.
 
     Returns:
-      The number of columns, or None if the model has no classes or more classes than there are images.
+      An int, or None if the model is not class-conditional or has more than `number` classes.
     """
     num_classes = model.functions.condition.num_classes
     if num_classes is None or num_classes > number:
@@ -54,18 +67,21 @@ def columns(model: tfp_glow.FlowModel, number: int) -> int | None:
     return num_classes * max(1, round(math.sqrt(number) / num_classes))
 
 
-def named(name: str, config: Mapping[str, Any], run: Any) -> int:
+def label_by_name(name: str, config: Mapping[str, Any], run: Any) -> int:
     """Returns the label of the class with a given name.
 
     Args:
-      name: name of the class.
-      config: the run's configuration.
+      name: str, name of the class.
+      config: configuration of the run, a dict, as `trainers.runs.configuration.configure` returns.
       run: the run directory, for error messages.
 
+    Returns:
+      An int in `[0, num_classes)`.
+
     Raises:
-      ValueError: if the run's model is not class-conditional or has no class of this name.
+      ValueError: if the model of the run is not class-conditional or has no class of this name.
     """
-    if not are_conditions(config):
+    if not is_class_conditional(config):
         raise ValueError(f"label: is for class-conditional models; the model of {run} has no classes; got {name!r}")
     names = config["label_names"]
     if name not in names:
@@ -74,22 +90,22 @@ def named(name: str, config: Mapping[str, Any], run: Any) -> int:
 
 
 def check_same(config: Mapping[str, Any], data: ImageData | VectorData, run: Any) -> None:
-    """Checks that a data set has the classes that a class-conditional run was trained on.
+    """Checks that a data set has the classes on which the class-conditional model of a run was trained.
 
     Args:
-      config: the run's configuration.
-      data: the data set.
+      config: configuration of the run, a dict, as `trainers.runs.configuration.configure` returns.
+      data: an `ImageData` or a `VectorData`.
       run: the run directory, for error messages.
 
     Raises:
-      ValueError: if the run is class-conditional and the names of the classes differ.
+      ValueError: if the model is class-conditional and the names of the classes, or their order, differ.
     """
-    if are_conditions(config) and list(data.label_names or ()) != config["label_names"]:
+    if is_class_conditional(config) and list(data.label_names or ()) != config["label_names"]:
         found = f"the classes {_in_one_line(data.label_names)}" if data.label_names else "no labels"
         raise ValueError(f"data: {data.name} has {found}; the model in {run} was trained on "
                          f"{_in_one_line(config['label_names'])}")
 
 
 def _in_one_line(names: Sequence[str]) -> str:
-    """Returns up to 20 names, separated by commas, and the number of the other names."""
+    """Returns the names, separated by commas. Of more than 20 names, it returns 20 and the number of the others."""
     return ", ".join(names) if len(names) <= 20 else f"{', '.join(names[:20])} and {len(names) - 20} more"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The configuration of a run: a JSON dict that a preset, a data set and a seed determine."""
+"""`configure`: the configuration of a run, a JSON dict that follows from a preset, a data set and a seed."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from trainers.data import ImageData, VectorData
 from trainers.presets import Preset
 
 _IMAGE_FLOWS = ("glow", "pyramid", "realnvp")
-# Fields of a preset that are not in the configuration's `training`. The configuration holds them, or what follows from
-# them and the data, in other entries.
+# Fields of a preset that are not in the entry `training` of the configuration, because other entries hold them or
+# values that follow from them and the data.
 _OTHER_FIELDS = ("flow", "epochs", "crop", "resize", "num_bits", "dequantization", "dequantizer", "steps_per_epoch")
 
 
@@ -24,24 +24,40 @@ def configure(
     seed: int = 0,
     network_dtype: str | None = None,
 ) -> dict[str, Any]:
-    """Returns the configuration of a run: everything that its result depends on.
+    """Returns the configuration of a run, a dict that determines the result of the run.
 
-    The names of the flow's arguments are checked here. Their values are checked when the flow is built.
+    `configure` checks the names of the arguments of the flow. Their values are checked when the flow is built.
 
     Args:
-      name: name of the preset.
-      preset: the preset, whose fields may differ from those of the registered preset of this name.
-      spec: the data set as the user names it, such as `"digits"` or `"idx:DIR"`; see `trainers.data.load`.
-      data: the data set that `spec` names.
-      seed: non-negative seed for weights, data order, flips and noise; default 0.
-      network_dtype: dtype or Keras dtype policy of the flow's networks; None for the flow's default.
+      name: str, name of the preset, a key of `trainers.presets.PRESETS`.
+      preset: the `Preset`. Its fields may differ from those of `PRESETS[name]`.
+      spec: str, name of the data set for `trainers.data.load`, such as `"digits"` or `"idx:DIR"`.
+      data: an `ImageData` or a `VectorData`: the data set `spec`, after the crop and the resize of the preset.
+      seed: int, at least 0, random seed of the initial weights, the data order, flips and noise. Default 0.
+      network_dtype: str, `"float32"` or a Keras dtype policy such as `"mixed_bfloat16"`, the precision of the
+        conditioners. Default None: the value of the preset, or the default of the flow.
 
     Returns:
-      A dict that `json.dumps` accepts.
+      A dict that `json.dumps` accepts, with the entries
+
+      - `preset`: str, the argument `name`;
+      - `data`: str, the argument `spec`;
+      - `crop`, `resize`: int, side in pixels, or None, as in `Preset`;
+      - `num_examples`: dict from `"train"`, `"validation"` and `"test"` to the number of examples;
+      - `data_levels`: int, number of gray levels of `data`; None for vectors;
+      - `num_levels`: int, number of gray levels of the training images, at most `data_levels`; None for vectors;
+      - `num_bits`: int, bits per channel value of the training images; None for vectors;
+      - `label_names`: list of the names of the classes; only class-conditional runs have this entry;
+      - `flow`: dict, all arguments of the flow for `tfp_glow.flows.config_from_dict`, except `seed`;
+      - `dequantizer`: dict, the same for the flow of the dequantization noise; None for uniform noise;
+      - `training`: dict, the fields of `preset` that are not in other entries, such as `batch_size`;
+      - `epochs`: int, number of epochs;
+      - `steps_per_epoch`: int, number of steps per epoch;
+      - `seed`: int, the argument `seed`.
 
     Raises:
-      ValueError: if the seed is negative, the preset does not fit the data, the flow has no argument of a given name,
-        or a batch is larger than the training split.
+      ValueError: if `seed` is negative; if the flow has no argument of a name in the preset; if the training split has
+        fewer examples than one batch; or for the reasons of `fit_flow` and `fit_dequantizer`.
     """
     if seed < 0:
         raise ValueError(f"seed: must not be negative; got {seed}")
@@ -73,24 +89,25 @@ def configure(
 
 
 def fit_flow(name: str, preset: Preset, data: ImageData | VectorData) -> tuple[dict[str, Any], int | None]:
-    """Returns the arguments of a preset's flow, completed from a data set.
+    """Adds the arguments that follow from a data set to the arguments of the flow of a preset.
 
-    A set of images determines the image shape and the number of bits. A set of vectors determines the size of the
-    vectors, and the mean and standard deviation of the training split. The flow standardizes its input with these
-    statistics, so that its densities are in the units of the data. For a class-conditional preset, the set determines
-    the number of classes as well.
+    For images, it adds the event shape and the number of bits per channel value. For vectors, it adds the event shape,
+    and the mean and standard deviation of each column of the training split as `loc` and `scale`. The flow standardizes
+    its input with `loc` and `scale`, and its densities are in the units of the data. For a class-conditional preset, it
+    adds the number of classes. The function does not train.
 
     Args:
-      name: name of the preset, for error messages.
-      preset: the preset.
-      data: the data set.
+      name: str, name of the preset, for error messages.
+      preset: the `Preset`.
+      data: an `ImageData` or a `VectorData`.
 
     Returns:
-      A pair: a dict for `tfp_glow.flows.config_from_dict`, and the number of bits per pixel, which is None for vectors.
+      A pair `(arguments, num_bits)`: a dict for `tfp_glow.flows.config_from_dict`, and the number of bits per channel
+      value, an int, or None for vectors.
 
     Raises:
-      ValueError: if the preset requires images and the set has vectors, or the preset is class-conditional and the set
-        has fewer than two classes.
+      ValueError: if the flow, `flip` or `pixel_noise` of the preset requires images and `data` has vectors; or if the
+        preset is class-conditional and `data` has fewer than two classes.
     """
     for_images = preset.flow["flow"] in _IMAGE_FLOWS
     arguments = {**preset.flow, "image_shape" if for_images else "event_shape": data.event_shape}
@@ -109,18 +126,21 @@ def fit_flow(name: str, preset: Preset, data: ImageData | VectorData) -> tuple[d
 
 
 def fit_dequantizer(preset: Preset, data: ImageData | VectorData, num_bits: int | None) -> dict[str, Any] | None:
-    """Returns the arguments of a preset's dequantization flow, completed from a data set.
+    """Adds the arguments that follow from a data set to the arguments of the dequantizer of a preset.
+
+    The dequantizer is the flow of the noise that variational dequantization adds to images. The added arguments are the
+    image shape and the number of bits per channel value. The function does not train.
 
     Args:
-      preset: the preset.
-      data: the data set.
-      num_bits: number of bits per pixel; None for vectors.
+      preset: the `Preset`.
+      data: an `ImageData` or a `VectorData`.
+      num_bits: int, bits per channel value of the training images. None for vectors.
 
     Returns:
-      A dict for `tfp_glow.flows.config_from_dict`, or None if the preset uses uniform dequantization.
+      A dict for `tfp_glow.flows.config_from_dict`, or None if `preset.dequantization` is `"uniform"`.
 
     Raises:
-      ValueError: if the preset uses variational dequantization and the set has vectors.
+      ValueError: if `preset.dequantization` is `"variational"` and `data` has vectors.
     """
     if preset.dequantization == "uniform":
         return None
@@ -130,13 +150,20 @@ def fit_dequantizer(preset: Preset, data: ImageData | VectorData, num_bits: int 
 
 
 def event_shape(config: Mapping[str, Any]) -> tuple[int, ...]:
-    """Returns the event shape of a run's flow."""
+    """Returns the shape of one example of the flow of a run.
+
+    Args:
+      config: configuration of the run, a dict, as `trainers.runs.configuration.configure` returns.
+
+    Returns:
+      A tuple of ints: `(height, width, channels)` for images, `(size,)` for vectors.
+    """
     flow = config["flow"]
     return tuple(flow["image_shape"] if "image_shape" in flow else flow["event_shape"])
 
 
 def _complete(arguments: dict[str, Any], network_dtype: str | None) -> dict[str, Any]:
-    """Returns all arguments of a flow with their values, except the seed, which the run's configuration holds."""
+    """Adds the default of each missing argument of a flow, and removes `seed`: the configuration has its own seed."""
     if network_dtype is not None:
         arguments = {**arguments, "network_dtype": network_dtype}
     complete = config_to_dict(config_from_dict(arguments))

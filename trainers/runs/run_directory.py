@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The directory of a training run: its configuration, history, results and lock.
+"""`RunDirectory`: the files of a training run and the lock on its directory.
 
 | file | content |
 |---|---|
-| `config.json` | the configuration, which identifies the run; the first file to be written |
-| `history.jsonl` | one JSON object per epoch |
+| `config.json` | the configuration of the run; the first file to be written |
+| `history.jsonl` | one line per epoch, a JSON object |
 | `checkpoints/` | see `trainers.runs.checkpoints` |
 | `samples/epoch_0001.png`, ... | samples after each epoch |
-| `tensorboard/` | event files, see `trainers.callbacks.tensorboard` |
-| `loss_curve.png`, `saved_model/1/`, `model.keras` | written at the end of training |
-| `result.json` | written after them; it marks the run as finished |
-| `report.html` | written after the run has finished, see `trainers.reporting` |
+| `tensorboard/` | event files, see `trainers.callbacks.tensorboard_events` |
+| `loss_curve.png` | the learning curve, written at the end of training |
+| `saved_model/1/`, `model.keras` | the trained model, written at the end of training |
+| `result.json` | the last file of training; a run with this file is finished |
+| `report.html` | written after the training, see `trainers.reporting.run_report` |
 
 A run resumes only with the configuration in `config.json`. There is one exception: with a constant learning rate
-(`"schedule": "constant"`), the number of epochs may increase. The next version of `saved_model/` is written then.
+(`"schedule": "constant"`), the number of epochs may increase. At the end of the added epochs, the model is exported to
+`saved_model/2/`, and so on.
 """
 
 import contextlib
@@ -34,20 +36,21 @@ except ImportError:  # Windows has no fcntl: there, two processes can train in o
 
 
 class RunDirectory:
-    """Paths and records of one run.
+    """Paths, configuration, history, result and lock of a run.
 
     Args:
-      path: the directory, which need not exist.
+      path: path of the directory. It may be absent: `open` creates it.
 
     Attributes:
-      writes: whether this process writes to the directory; see `trainers.distribute.workers`.
-      path: the directory.
+      writes: bool. If False, this process writes no files to the directory: it is a worker other than the chief, see
+        `trainers.distribute.workers`.
+      path: path of the directory.
       checkpoints: directory of the checkpoints.
-      samples: directory of the sample images.
+      samples: directory of the pictures of samples.
       history_path: path of `history.jsonl`.
       model_path: path of `model.keras`.
       saved_models: directory of the exported SavedModels.
-      tensorboard: directory of the event files.
+      tensorboard: directory of the TensorBoard event files.
       report_path: path of `report.html`.
     """
 
@@ -68,15 +71,15 @@ class RunDirectory:
         return str(self.path)
 
     def check(self, config: Mapping[str, Any], resume: bool = True) -> None:
-        """Checks that a run of a configuration can start or resume in the directory; writes nothing.
+        """Checks that a run can start or resume in the directory. It writes nothing.
 
         Args:
-          config: the run's configuration, a dict that `json.dumps` accepts.
-          resume: whether the run may resume if the directory holds it already; default True.
+          config: configuration of the run, a dict, as `trainers.runs.configuration.configure` returns.
+          resume: bool. If False, a directory that holds a run is an error. Default True.
 
         Raises:
-          ValueError: if the path is a file, the directory holds files but no run, the run in it has another
-            configuration, or the directory holds a run and `resume` is False.
+          ValueError: if the path is a file; if the directory holds files and no run; if the run in the directory has
+            another configuration; or if the directory holds a run and `resume` is False.
         """
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"output_dir: {self} is a file; choose another directory")
@@ -91,20 +94,23 @@ class RunDirectory:
             self._check_same(_as_json(config))
 
     def open(self, config: Mapping[str, Any], resume: bool = True) -> None:
-        """Checks the directory as `check` does, then creates it or prepares it for resuming.
+        """Calls `check`, then creates the directory with its `config.json` and subdirectories.
+
+        In a directory that holds the run, `open` creates only what is missing. If `config` has more epochs than
+        `config.json`, `open` replaces `config.json`.
 
         Args:
-          config: the run's configuration, a dict that `json.dumps` accepts.
-          resume: whether the run may resume if the directory holds it already; default True.
+          config: configuration of the run, a dict, as `trainers.runs.configuration.configure` returns.
+          resume: bool. If False, a directory that holds a run is an error. Default True.
 
         Raises:
-          ValueError: as `check`, which leaves the directory unchanged; or if another process is training in the
-            directory and the number of epochs increases.
+          ValueError: if `check` raises it, and then the directory is not changed; or if the number of epochs increases
+            while another process holds the lock on the directory.
         """
         self.check(config, resume)
         if not self._config_path.exists():
             self.path.mkdir(parents=True, exist_ok=True)
-            write_json(config, self._config_path)  # First: without this file, `check` rejects a directory with files.
+            write_json(config, self._config_path)  # First, because `check` rejects a directory of files without it.
         elif config["epochs"] > self.config()["epochs"]:
             with self.locked():
                 write_json(config, self._config_path)
@@ -119,41 +125,58 @@ class RunDirectory:
             changes.pop("epochs", None)
         if changes:
             shown = "; ".join(f"{key} {old} (now {new})" for key, (old, new) in sorted(changes.items()))
-            raise ValueError(f"output_dir: {self} holds a run of another configuration: {shown}")
+            raise ValueError(f"output_dir: {self} holds a run of another configuration: {shown}; "
+                             "choose another directory")
 
     def config(self) -> dict[str, Any]:
-        """Returns the configuration of the run; raises `ValueError` if the directory holds no run."""
+        """Returns the configuration of the run, as `config.json` holds it.
+
+        Returns:
+          A dict, as `trainers.runs.configuration.configure` returns.
+
+        Raises:
+          ValueError: if the directory has no `config.json`, or the file is damaged.
+        """
         if not self._config_path.is_file():
             raise ValueError(f"run_dir: {self} is not a run directory: it has no config.json")
         return _read(self._config_path)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Returns a context that holds an exclusive lock on the directory.
+        """Holds an exclusive lock on the directory during the body of a `with` statement.
 
-        The operating system releases the lock when the process ends, even if the process is killed.
+        When the process ends or is killed, the operating system releases the lock. On Windows, there is no lock.
 
         Raises:
-          ValueError: on entering, if another process holds the lock.
+          ValueError: if another process holds the lock.
         """
         with open(self.path / ".lock", "w") as file:
             if fcntl:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except OSError as error:
-                    raise ValueError(f"output_dir: another process is training in {self}") from error
+                    raise ValueError(f"output_dir: another process is training in {self}; wait until it ends, or choose "
+                                     "another directory") from error
             yield
 
     def result(self) -> dict[str, Any] | None:
-        """Returns the content of `result.json`, or None if the run has never finished."""
+        """Returns the content of `result.json`, or None if the run has never finished.
+
+        Returns:
+          A dict with the entries that `trainers.runs.trained_models.save` describes, or None.
+
+        Raises:
+          ValueError: if the file is damaged.
+        """
         path = self.path / "result.json"
         return _read(path) if path.is_file() else None
 
     def is_finished(self, config: Mapping[str, Any] | None = None) -> bool:
-        """Returns whether all epochs are complete and all final files are written.
+        """Returns True if the run has at least the epochs of a configuration, and its final files are written.
 
         Args:
-          config: the configuration whose epochs count; by default that in `config.json`.
+          config: dict whose entry `epochs` is the required number of epochs. Default None: the configuration in
+            `config.json`.
         """
         result = self.result()
         if result is None:
@@ -161,21 +184,30 @@ class RunDirectory:
         return result["epochs"] >= (config or self.config())["epochs"] and self.model_path.exists()
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Writes `result.json`, which marks the run as finished.
+        """Writes `result.json`. From then on, the run is finished.
 
         Args:
-          result: a dict with the number of epochs as `epochs`; see `trainers.runs.trained_models.save`.
+          result: dict that `json.dumps` accepts, with the entries that `trainers.runs.trained_models.save` describes.
         """
         write_json(result, self.path / "result.json")
 
     def sample_path(self, epoch: int) -> pathlib.Path:
-        """Returns the path of the sample image of an epoch; the first epoch is 1."""
+        """Returns the path of the picture of samples after an epoch, such as `samples/epoch_0001.png`.
+
+        Args:
+          epoch: int, number of the epoch, counted from 1.
+        """
         return self.samples / f"epoch_{epoch:04d}.png"
 
     def history(self) -> list[dict[str, Any]]:
-        """Returns the lines of `history.jsonl` as dicts.
+        """Returns the content of `history.jsonl`.
 
-        A last line that a kill truncated is ignored. Each other damaged line is ignored with a warning.
+        Damaged lines are left out, with a warning. An incomplete last line is left out without a warning: the process
+        was killed while it wrote the line.
+
+        Returns:
+          A list of one dict per epoch, with the entries that `trainers.callbacks.history_file.HistoryFile` describes.
+          It is empty if the file does not exist.
         """
         lines = []
         if self.history_path.exists():
@@ -188,10 +220,11 @@ class RunDirectory:
         return lines
 
     def add_history(self, line: Mapping[str, Any]) -> None:
-        """Appends the line of one epoch to `history.jsonl`.
+        """Appends a line to `history.jsonl`.
 
         Args:
-          line: a dict that `json.dumps` accepts, with the number of the epoch as `epoch`.
+          line: dict that `json.dumps` accepts, the values of one epoch. Its entry `epoch` is the number of the epoch,
+            an int, counted from 1.
         """
         with open(self.history_path, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -199,10 +232,11 @@ class RunDirectory:
             os.fsync(file.fileno())
 
     def rewind(self, epoch: int) -> None:
-        """Deletes what a stopped process left: partial files, and the history of epochs without a checkpoint.
+        """Removes the traces of a process that was stopped after a checkpoint: partial files and lines of the history.
 
         Args:
-          epoch: number of the last epoch whose line in the history stays.
+          epoch: int, number of complete epochs at the checkpoint. `history.jsonl` keeps the lines of the epochs 1 to
+            `epoch`; later lines are deleted.
         """
         for path in list(self.path.rglob(".partial*")):
             if path.is_dir():
@@ -215,15 +249,16 @@ class RunDirectory:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
-    """Returns the entries in which two nested dicts differ.
+    """Compares two nested dicts and returns the values that differ.
 
     Args:
-      old: the first dict.
-      new: the second dict.
-      prefix: prefix of the returned keys; default none.
+      old: dict with strings as keys. Its values may be such dicts.
+      new: dict of the same form.
+      prefix: str, prepended to the returned keys. Default: the empty string.
 
     Returns:
-      A dict `{dotted key: (old value, new value)}`. The value of a missing entry is None.
+      A dict from the key to the pair `(old value, new value)`. The key of an entry `b` of a nested dict `a` is `"a.b"`.
+      The value of a missing entry is None.
 
     Example:
 
@@ -241,7 +276,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 
 
 def _as_json(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the configuration as it is after writing and reading: JSON turns tuples into lists."""
+    """Returns the configuration in the form that JSON gives it: with lists instead of tuples."""
     return json.loads(json.dumps(config))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model of a run: build, compile, load and export it."""
+"""Functions that build, compile, load and save the model of a run."""
 
 import os
 import shutil
@@ -19,14 +19,17 @@ from trainers.runs.run_directory import RunDirectory
 def build(
     config: Mapping[str, Any], model_class: type[tfp_glow.FlowModel] = tfp_glow.FlowModel,
 ) -> tfp_glow.FlowModel:
-    """Builds the model of a run's configuration, with initial weights.
+    """Builds the model of a run, with initial weights.
 
     Args:
-      config: the run's configuration, see `trainers.runs.configuration.configure`.
-      model_class: `tfp_glow.FlowModel`, the default, or a subclass.
+      config: configuration of the run, a dict, as `trainers.runs.configuration.configure` returns.
+      model_class: class of the result, a subclass of `tfp_glow.FlowModel`. Default: `tfp_glow.FlowModel`.
+
+    Returns:
+      An instance of `model_class`, not compiled.
 
     Raises:
-      ValueError: if the value of an argument of the flow is invalid.
+      ValueError: if an argument of the flow in `config` has an invalid value.
     """
     flow, dequantizer = (
         arguments and config_from_dict({**arguments, "seed": config["seed"]}).build()
@@ -36,29 +39,33 @@ def build(
 
 
 def compile_model(model: tfp_glow.FlowModel, config: Mapping[str, Any], jit_compile: bool = False) -> None:
-    """Compiles a model with the optimizer of a run's configuration.
+    """Compiles the model of a run with the optimizer and the learning rate schedule of the run.
 
     Args:
-      model: the model.
-      config: the run's configuration.
-      jit_compile: whether XLA compiles the training step; default False.
+      model: the model, as `build` returns.
+      config: configuration of the run, a dict, as `trainers.runs.configuration.configure` returns.
+      jit_compile: bool. If True, XLA compiles the training step. Default False.
     """
     optimizer = make_optimizer(config["training"], config["epochs"], config["steps_per_epoch"])
     model.compile(optimizer, jit_compile=jit_compile)
 
 
 def load_best(model: tfp_glow.FlowModel, run: RunDirectory) -> dict[str, Any] | None:
-    """Loads the best checkpoint by validation; with a moving average of the weights, the weights are set to it.
+    """Loads the checkpoint with the fewest validation bits per dimension into a model.
+
+    If the optimizer keeps a moving average of the weights, the weights of the model are then set to the average. If the
+    run has checkpoints within its first epoch only, the newest is loaded.
 
     Args:
-      model: a model of the run, compiled by `compile_model`.
+      model: the model of the run, compiled by `compile_model`.
       run: the run directory.
 
     Returns:
-      The record of the checkpoint, or None if the run has no checkpoint yet.
+      The record of the checkpoint, a dict (see `trainers.runs.checkpoints.Checkpoints`), or None if the run has no
+      checkpoint.
 
     Raises:
-      ValueError: if all checkpoints are damaged.
+      ValueError: if there are checkpoints and all of them are damaged.
     """
     record = Checkpoints(run.checkpoints).restore_best(model)
     if record:
@@ -69,23 +76,26 @@ def load_best(model: tfp_glow.FlowModel, run: RunDirectory) -> dict[str, Any] | 
 def load(run: RunDirectory) -> tuple[tfp_glow.FlowModel, str]:
     """Loads the trained model of a run.
 
-    For a finished run, this is `model.keras`, with the weights of the best epoch. Otherwise it is the best checkpoint.
+    For a finished run, the function loads `model.keras`, which holds the weights after the epoch with the fewest
+    validation bits per dimension. For a run that is not finished, it builds the model and calls `load_best`.
 
     Args:
       run: the run directory.
 
     Returns:
-      The model, and a phrase that names its source, such as `"model.keras, epoch 3 of 5"`.
+      A pair `(model, source)`: a `tfp_glow.FlowModel`, and a str that names the source of its weights, such as
+      `"model.keras, epoch 3 of 5"`.
 
     Raises:
-      ValueError: if the run has neither `model.keras` nor a checkpoint, or its files are damaged.
+      ValueError: if the directory holds no run; if the run has neither `model.keras` nor a checkpoint; or if
+        `model.keras`, or all checkpoints, are damaged.
     """
     config = run.config()
     result = run.result()
     if result is not None and run.is_finished():
         try:
             model = keras.saving.load_model(run.model_path, compile=False)
-        except Exception as error:  # The readers of zip, HDF5 and JSON raise different classes for a damaged file.
+        except Exception as error:  # The readers of zip, HDF5 and JSON raise errors of different classes.
             raise ValueError(f"run_dir: {run.model_path} cannot be loaded: {error}") from error
         return model, f"model.keras, epoch {result['best_epoch']} of {config['epochs']}"
     model = build(config)
@@ -97,22 +107,33 @@ def load(run: RunDirectory) -> tuple[tfp_glow.FlowModel, str]:
 
 
 def save(model: tfp_glow.FlowModel, config: Mapping[str, Any], run: RunDirectory, record: Mapping[str, Any]) -> None:
-    """Writes the final files of a run atomically: `saved_model/N/`, `model.keras` and, last, `result.json`.
+    """Writes the trained model of a run and `result.json` to the run directory. Each write is atomic.
 
-    TensorFlow Serving can serve `saved_model/` under the name of the preset; see `trainers.serving`.
+    The model is written as `model.keras`, and as a SavedModel in `saved_model/VERSION/`. `VERSION` is 1 when the run
+    finishes for the first time. It grows by 1 each time the run finishes again with more epochs. TensorFlow Serving can
+    serve the SavedModel: `saved_model/model.config` gives the model the name of the preset, and the SavedModel has
+    warm-up requests if the package `tensorflow-serving-api` is installed.
+
+    `result.json` is written last. Its entries are
+
+    - `epochs`: int, number of epochs of the run;
+    - `best_epoch`: int, `record["epoch"]`, the epoch after which the model has the saved weights;
+    - `val_bits_per_dim`: float, `record["val_bits_per_dim"]`, bits per dimension of the validation split;
+    - `skipped_steps`: int, number of skipped steps of the run;
+    - `saved_model`: int, `VERSION`.
 
     Args:
-      model: a model with the final weights.
-      config: the run's configuration.
+      model: a `tfp_glow.FlowModel` of the run, with the weights to save.
+      config: configuration of the run, a dict, as `trainers.runs.configuration.configure` returns.
       run: the run directory.
-      record: the record of the checkpoint that holds the final weights.
+      record: dict, the record of the checkpoint that has these weights, as `load_best` returns.
     """
-    # A new model has no optimizer and is on one device.
+    # The new model has no optimizer, and its variables are on one device.
     final = build(config)
     final.set_weights(model.get_weights())
     version = (run.result() or {"saved_model": 0})["saved_model"] + 1
     temporary, path = run.saved_models / ".partial", run.saved_models / str(version)
-    for leftover in (temporary, path):  # An export that was killed leaves them; result.json does not name them.
+    for leftover in (temporary, path):  # From a process that was killed before it wrote result.json.
         shutil.rmtree(leftover, ignore_errors=True)
     run.saved_models.mkdir(exist_ok=True)
     tfp_glow.export_saved_model(final, temporary)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The batches of a run: for training from any step, for the data-dependent initialization and for TensorBoard."""
+"""Batches of a run: for training from any step on, for the data-dependent initialization and for TensorBoard."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,24 +12,26 @@ from trainers.runs import class_labels
 
 
 def training_batches(config: Mapping[str, Any], data: ImageData | VectorData, step: int) -> tf.data.Dataset:
-    """Returns the endless training batches of a run, from a given step on.
+    """Returns the training batches of a run from a given step on, without end.
 
-    Batch `n` is a function of the configuration and `n` only, so that a resumed run continues with the same batches.
+    The batch of a step depends only on the configuration and the number of the step. A resumed run therefore continues
+    with the batches of an uninterrupted run.
 
     Args:
-      config: the run's configuration.
-      data: the data set.
-      step: number of the first step, from 0.
+      config: configuration of the run, a dict, as `trainers.runs.configuration.configure` returns.
+      data: the data set of the run, an `ImageData` or a `VectorData`.
+      step: int, number of the first step, counted from 0 at the start of the run.
 
     Returns:
-      A `tf.data.Dataset` of events `[batch_size, *event_shape]`; for a class-conditional run, of pairs of events and
-      int64 labels `[batch_size]`.
+      A `tf.data.Dataset` of events: uint8 images `[batch_size, height, width, channels]` or float32 vectors
+      `[batch_size, size]`. For a class-conditional run, the elements are pairs `(events, labels)` with int64 labels
+      `[batch_size]`.
     """
     batch_size = config["training"]["batch_size"]
     epoch, steps_to_skip = divmod(step, data_lib.num_batches(data, "train", batch_size, drop_remainder=True))
     batches = data_lib.dataset(
         data, "train", batch_size, shuffle=True, seed=config["seed"], epoch=epoch, repeat=True,
-        labels=class_labels.are_conditions(config), drop_remainder=True, flip=config["training"]["flip"],
+        labels=class_labels.is_class_conditional(config), drop_remainder=True, flip=config["training"]["flip"],
         num_bits=config["num_bits"]).skip(steps_to_skip)
     probability = config["training"]["pixel_noise"]
     if not probability:
@@ -38,29 +40,37 @@ def training_batches(config: Mapping[str, Any], data: ImageData | VectorData, st
 
 
 def first_batch(config: Mapping[str, Any], data: ImageData | VectorData) -> tuple[tf.Tensor, ...]:
-    """Returns the training examples of a run's data-dependent initialization.
+    """Returns the training examples for the data-dependent initialization of a run.
+
+    Their number is the field `init_batch_size` of the preset, or the size of the training split if that is smaller.
 
     Args:
-      config: the run's configuration.
-      data: the data set.
+      config: configuration of the run, a dict, as `trainers.runs.configuration.configure` returns.
+      data: the data set of the run, an `ImageData` or a `VectorData`.
 
     Returns:
-      A tuple of the events; for a class-conditional run, of events and labels.
+      The arguments of `tfp_glow.FlowModel.initialize`: the tuple `(events, labels)` for a class-conditional run,
+      otherwise the tuple `(events,)`. Events are uint8 images `[number, height, width, channels]` or float32 vectors
+      `[number, size]`. Labels are int64 `[number]`.
     """
     size = min(config["training"]["init_batch_size"], data.num_examples("train"))
     batches = data_lib.dataset(
         data, "train", size, shuffle=True, seed=config["seed"], flip=config["training"]["flip"],
         num_bits=config["num_bits"])
     events, labels = next(iter(batches))
-    return (events, labels) if class_labels.are_conditions(config) else (events,)
+    return (events, labels) if class_labels.is_class_conditional(config) else (events,)
 
 
 def validation_batch(config: Mapping[str, Any], data: ImageData | VectorData) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns events and labels of the validation split, for TensorBoard's histograms; the same batch at each call.
+    """Returns a batch of the validation split for the histograms of TensorBoard. Each call returns the same batch.
 
     Args:
-      config: the run's configuration.
-      data: the data set.
+      config: configuration of the run, a dict, as `trainers.runs.configuration.configure` returns.
+      data: the data set of the run, an `ImageData` or a `VectorData`.
+
+    Returns:
+      A pair `(events, labels)`: uint8 images `[batch_size, height, width, channels]` or float32 vectors
+      `[batch_size, size]`, and int64 labels `[batch_size]`. A validation split with fewer examples is one batch.
     """
     return next(iter(data_lib.dataset(
         data, "validation", config["training"]["batch_size"], shuffle=True, seed=config["seed"],
@@ -70,7 +80,10 @@ def validation_batch(config: Mapping[str, Any], data: ImageData | VectorData) ->
 def _with_pixel_noise(
     batches: tf.data.Dataset, first_step: int, probability: float, seed: int, num_levels: int,
 ) -> tf.data.Dataset:
-    """Replaces each pixel with a given probability by a random gray level, which depends on the seed and the step."""
+    """Replaces each channel value by a random gray level with a given probability.
+
+    The choice depends on the seed and the number of the step only.
+    """
     def replace_pixels(step, images):
         position_seed, level_seed = tf.unstack(tf.random.split([seed, step]))
         levels = tf.random.stateless_uniform(tf.shape(images), level_seed, 0, num_levels, tf.int32)

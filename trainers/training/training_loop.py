@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains the model of a run from its newest checkpoint to the last epoch, and writes the final files.
+"""`train`: trains the model of a run from its newest checkpoint to the last epoch, and writes the final files.
 
-A step depends on the state in the checkpoint: the weights, and the optimizer with its step count and moving average.
-All else is a function of the seed and the step: the order of the data, flips, noise and the learning rate. So on one
-device, a run that was killed and resumed ends with the same weights, bit for bit, as an uninterrupted run.
+A checkpoint holds the weights and the variables of the optimizer, such as the number of the step. The order of the
+data, flips, noise and the learning rate are functions of the seed and the number of the step. On one device, a run that
+is killed and resumed therefore ends with the weights of an uninterrupted run, bit for bit.
 """
 
 import contextlib
@@ -33,14 +33,17 @@ from trainers.training.training_batches import first_batch, training_batches, va
 def build_model(config: Mapping[str, Any], scope: tf.distribute.Strategy) -> SkippingFlowModel:
     """Builds the model of a run under a distribution strategy, with initial weights.
 
-    With several workers, call `trainers.distribute.workers.agree_on_config` first.
+    With several worker processes, call `trainers.distribute.workers.agree_on_config` before this function.
 
     Args:
-      config: the run's configuration, see `trainers.runs.configuration.configure`.
-      scope: the distribution strategy.
+      config: configuration of the run, a dict, as `trainers.runs.configuration.configure` returns.
+      scope: the distribution strategy, a `tf.distribute.Strategy`.
+
+    Returns:
+      A `SkippingFlowModel`, not compiled.
 
     Raises:
-      ValueError: if the value of an argument of the flow is invalid.
+      ValueError: if an argument of the flow in `config` has an invalid value.
     """
     with scope.scope():
         return trained_models.build(config, SkippingFlowModel)
@@ -58,27 +61,34 @@ def train(
     events: bool = True,
     max_skipped: int = 10,
 ) -> dict[str, Any] | None:
-    """Trains a run from its newest checkpoint, if there is one, to its last epoch, and writes the final files.
+    """Trains a run to its last epoch and writes the final files.
+
+    If the run has a checkpoint, training resumes from the newest one. Otherwise it starts with the data-dependent
+    initialization.
 
     Args:
-      run: the run directory, opened with `config`.
-      config: the run's configuration.
-      data: the data set.
-      scope: the distribution strategy.
-      model: the result of `build_model(config, scope)`.
-      jit_compile: whether XLA compiles the training step; default False.
-      verbose: 0 prints nothing, 1 (the default) a progress bar and one line per epoch, 2 the lines only.
-      checkpoint_minutes: minutes between checkpoints within an epoch; 0 saves after each step, None (the default) only
-        at the end of each epoch. Several workers save only at the end of each epoch.
-      events: whether to write event files for TensorBoard; default True.
-      max_skipped: number of steps in a row with a non-finite loss or gradient that stops the run; default 10.
+      run: the run directory. Call `run.open(config)` before.
+      config: configuration of the run, a dict, as `trainers.runs.configuration.configure` returns.
+      data: the data set of the run, an `ImageData` or a `VectorData`.
+      scope: the distribution strategy, a `tf.distribute.Strategy`.
+      model: the model that `build_model(config, scope)` returns.
+      jit_compile: bool. If True, XLA compiles the training step. Default False.
+      verbose: int. 0 prints no progress, 1 prints a progress bar and one line per epoch, 2 prints one line per epoch.
+        Default 1.
+      checkpoint_minutes: float, least number of minutes between checkpoints within an epoch; 0 saves after each step.
+        Default None: no checkpoints within an epoch. With several worker processes, each value is treated as
+        None.
+      events: bool. If True, event files for TensorBoard are written. Default True.
+      max_skipped: int, at least 1, number of consecutive skipped steps at which training stops with an error. A step is
+        skipped if its loss or gradient is not finite. Default 10.
 
     Returns:
-      The content of `result.json`, or None in a worker that is not the chief.
+      The content of `result.json`, a dict (see `trainers.runs.trained_models.save`), or None in a worker that is not
+      the chief.
 
     Raises:
-      ValueError: if the replicas cannot share a batch equally, all checkpoints are damaged, `max_skipped` steps in a
-        row were skipped, or the weights of the workers differ.
+      ValueError: if the batch size is not divisible by the number of replicas; if all checkpoints are damaged; if
+        `max_skipped` consecutive steps are skipped; or if the weights of the workers differ.
     """
     training, steps, epochs = config["training"], config["steps_per_epoch"], config["epochs"]
     strategies.check_batch(training["batch_size"], scope)
@@ -88,9 +98,9 @@ def train(
     record = checkpoints.restore_last(model)
     done, step = (record["epoch"], record["step"]) if record else (0, 0)
     run.rewind(done)
-    bits = f" of {config['num_bits']} bits" if config["num_bits"] else ""
+    bits = f" of {config['num_bits']} bits per channel value" if config["num_bits"] else ""
     if workers.are_several(scope):
-        checkpoint_minutes = None  # Within an epoch, each worker has a share of the metrics only.
+        checkpoint_minutes = None  # Within an epoch, the metrics of a worker cover only its part of each batch.
     if not run.writes:
         verbose, events = 0, False
     print(f"{config['preset']} on {data.name}: {data.num_examples('train')} {data.description}{bits}, "
@@ -121,7 +131,7 @@ def train(
 
     unit = "images" if config["num_levels"] else "vectors"
     with contextlib.closing(ProgressBar(epochs, steps, done * steps + step, unit, live=verbose == 1)) as bar:
-        if step:  # All epochs of one Keras `fit` have the same length, so the rest of an epoch needs its own.
+        if step:  # In one call of `fit`, all epochs have the same length. The rest of an epoch is a separate call.
             fit(done, step, done + 1, record)
             done += 1
         if done < epochs:
