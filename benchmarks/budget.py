@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import harness
+from benchmarks.programs.timed_training import NUM_MIDWAY
 from benchmarks.report import publish, table
-from benchmarks.timed_training import NUM_MIDWAY
 from trainers import data, presets
 from trainers.data import pipeline
 

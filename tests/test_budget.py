@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks import budget, harness
-from benchmarks import timed_training as loop
 from benchmarks.programs import our_flow
+from benchmarks.programs import timed_training as loop
 from benchmarks.programs.system import System
 from trainers.presets import PRESETS, Preset
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""normflows' Glow: `python -m benchmarks.programs.normflows_glow TASK SETTINGS`, see `benchmarks.programs.system`."""
+"""normflows' Glow: `python -m benchmarks.programs.normflows_glow TASK SETTINGS`, see `command_line`."""
 
 import math
 import warnings
@@ -9,7 +9,8 @@ import normflows as nf
 import numpy as np
 import torch
 
-from benchmarks.programs.system import System, main
+from benchmarks.programs.command_line import main
+from benchmarks.programs.system import System
 
 warnings.filterwarnings("ignore")
 LEARNING_RATE = 1e-3

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""This package's flows: `python -m benchmarks.programs.our_flow TASK SETTINGS`, see `benchmarks.programs.system`."""
+"""This package's flows: `python -m benchmarks.programs.our_flow TASK SETTINGS`, see `command_line`."""
 
 import os
 
@@ -15,7 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 import tfp_glow
-from benchmarks.programs.system import System, main
+from benchmarks.programs.command_line import main
+from benchmarks.programs.system import System
 from tfp_glow.flows import config_from_dict
 from trainers.optimization.averaged_weights import averaged_weights
 from trainers.optimization.optimizers import make_optimizer

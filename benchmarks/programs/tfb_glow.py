@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TFP's `tfb.Glow`: `python -m benchmarks.programs.tfb_glow TASK SETTINGS`, see `benchmarks.programs.system`."""
+"""TFP's `tfb.Glow`: `python -m benchmarks.programs.tfb_glow TASK SETTINGS`, see `command_line`."""
 
 import os
 
@@ -13,7 +13,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 import tf_keras
 
-from benchmarks.programs.system import System, main
+from benchmarks.programs.command_line import main
+from benchmarks.programs.system import System
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 LEARNING_RATE = 1e-3

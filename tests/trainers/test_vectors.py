@@ -112,7 +112,7 @@ def test_toy_run(moons_run, tmp_path, capsys):
     out = tmp_path / "points.png"
     assert sample.main(["sample", f"--run_dir={moons_run}", "--num=50", f"--out={out}"]) == 0
     assert sample.main(["sample", f"--run_dir={moons_run}", "--enlarge=2", f"--out={out}"]) == 1
-    assert "enlarge: is for images; got 2" in capsys.readouterr().err
+    assert "enlarge: requires a flow of images; " in capsys.readouterr().err
     for path in (out, *moons_run.samples.iterdir(), moons_run.path / "loss_curve.png"):
         with PIL.Image.open(path) as picture:
             assert min(picture.size) > 200 and len(set(picture.convert("L").tobytes())) > 2
@@ -150,7 +150,7 @@ def test_figure(moons_run, tmp_path, capsys):
     assert (np.ptp(horizontal[..., 1], axis=1) == 0).all() and (np.ptp(vertical[..., 0], axis=1) == 0).all()
 
     line = error_of(capsys, interpolate.main, f"--run_dir={moons_run}", "--data=toy:two_moons", f"--out={out}")
-    assert line == "data: interpolation is for images; two_moons has vectors of 2 numbers"
+    assert line == "data: interpolation requires images; two_moons holds vectors of 2 numbers"
     line = error_of(capsys, evaluate.main, f"--run_dir={moons_run}", "--data=digits")
     assert line.startswith("data: digits has images of shape (8, 8, 1) and 17 gray levels; the model in")
     assert line.endswith("was trained on vectors of 2 numbers")

@@ -10,7 +10,7 @@ from trainers.callbacks.checkpoint_saving import SaveCheckpoint
 from trainers.callbacks.history_file import HistoryFile
 from trainers.callbacks.progress_metrics import ProgressMetrics
 from trainers.callbacks.sample_pictures import SamplePictures
-from trainers.optimization.nonfinite_steps import StopAfterSkippedSteps
+from trainers.callbacks.skipped_steps import StopAfterSkippedSteps
 from trainers.runs.checkpoints import Checkpoints
 from trainers.runs.run_directory import RunDirectory
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Skips training steps whose loss or gradient is not finite, and stops a run after too many skipped steps in a row."""
+"""Skips training steps whose loss or gradient is not finite."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ import tensorflow as tf
 
 import tfp_glow
 from tfp_glow._compat_keras import GradientSumOptimizer
-from trainers.runs.checkpoints import Checkpoints
 
 
 class SkippingOptimizer(GradientSumOptimizer, keras.optimizers.Optimizer):
@@ -118,36 +117,3 @@ class SkippingFlowModel(tfp_glow.FlowModel):
         is_empty = tf.equal(bits_metric.count, 0.0)
         logs = {name: tf.where(is_empty, math.nan, value) for name, value in self.get_metrics_result().items()}
         return {**logs, "skipped_steps": tf.broadcast_to(self.optimizer.skipped, tf.shape(logs["loss"]))}
-
-
-class StopAfterSkippedSteps(keras.callbacks.Callback):
-    """Stops `fit` with a `ValueError` after a number of skipped steps in a row.
-
-    The error message names the newest checkpoint whose validation bits per dimension are finite.
-
-    Args:
-      limit: int, at least 1, number of skipped steps in a row at which training stops.
-      checkpoints: the checkpoints of the run.
-    """
-
-    def __init__(self, limit: int, checkpoints: Checkpoints):
-        super().__init__()
-        self._limit, self._checkpoints = limit, checkpoints
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Reads the number of steps that earlier calls of `fit` skipped."""
-        self._skipped, self._in_a_row = int(self.model.optimizer.skipped.numpy()), 0
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Counts the skipped steps in a row. Raises `ValueError` if there are `limit` of them."""
-        self._in_a_row = self._in_a_row + 1 if logs["skipped_steps"] > self._skipped else 0
-        self._skipped = logs["skipped_steps"]
-        if self._in_a_row >= self._limit:
-            raise ValueError(
-                f"training: loss or gradient was not finite in {self._in_a_row} steps in a row, up to step "
-                f"{int(self.model.optimizer.iterations.numpy())}; {self._last_good()}; train again in another "
-                "directory with a lower --learning_rate or --clip_norm")
-
-    def _last_good(self) -> str:
-        path = self._checkpoints.last_good()
-        return f"the last good checkpoint is {path}" if path else "there is no good checkpoint yet"

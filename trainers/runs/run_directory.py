@@ -155,8 +155,8 @@ class RunDirectory:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except OSError as error:
-                    raise ValueError(f"output_dir: another process is training in {self}; wait until it ends, or choose "
-                                     "another directory") from error
+                    raise ValueError(f"output_dir: another process is training in {self}; wait until it ends, or "
+                                     "choose another directory") from error
             yield
 
     def result(self) -> dict[str, Any] | None:
