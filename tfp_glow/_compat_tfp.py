@@ -56,7 +56,7 @@ class StampedCache(BijectorCacheWithGreedyAttrs):
     """
 
     def stamp(self, conditions: Any) -> Any:
-        """Returns the stamp of a pass that the bijector has just computed.
+        """Returns a stamp: the state that a pass, which the bijector has just computed, depends on.
 
         Args:
           conditions: dict of the keyword arguments of the pass.

@@ -36,7 +36,7 @@ def move(flow: Any, variables: Sequence[Any] | None = None, scale: float = 0.1) 
     """Adds noise to variables, by default to all of a flow. Networks that start at zero would hide errors."""
     rng = np.random.RandomState(0)
     for variable in flow.variables if variables is None else variables:
-        value = np.array(variable)
+        value = np.asarray(variable).copy()
         flow.assign(variable, (value + scale * rng.standard_normal(value.shape)).astype(value.dtype))
 
 
@@ -67,9 +67,9 @@ def moved_latents(variables: Sequence[Any], flow: Any) -> list[int]:
     """Returns for each variable how many of the 16 latents of a small image depend on it."""
     move(flow)
     y, counts = images(flow, 3, SMALL), []
-    before = np.array(flow.inverse(y)[0])
+    before = np.asarray(flow.inverse(y)[0])
     for variable in variables:
-        value = np.array(variable)
+        value = np.asarray(variable).copy()
         move(flow, [variable], scale=1.0)
         counts.append(int(np.any(np.asarray(flow.inverse(y)[0]) != before, axis=0).sum()))
         flow.assign(variable, value)

@@ -143,10 +143,10 @@ def fresh(column: Any) -> None:
     """a change of the weights invalidates cached log-dets, even while their input lives"""
     flow = column.glow()
     y = flow.as_tensor(images(flow, 2))  # A cache would find this tensor by its identity.
-    latents, before = flow.inverse(y), np.array(flow.log_prob(y))
+    latents, before = flow.inverse(y), np.asarray(flow.log_prob(y))
     move(flow)
-    after = np.array(flow.log_prob(y))
-    close(after, flow.log_prob(np.array(y)), 1e-6, "log_prob after a change of weights")
+    after = np.asarray(flow.log_prob(y))
+    close(after, flow.log_prob(np.asarray(y).copy()), 1e-6, "log_prob after a change of weights")
     assert np.any(before != after) and latents is not None
 
 
@@ -178,9 +178,9 @@ def mixed(column: Any) -> None:
 def fit(column: Any) -> None:
     """Keras 3's `fit` trains every variable"""
     model, variables, y = column.fit()
-    before = [np.array(variable) for variable in variables]
+    before = [np.asarray(variable).copy() for variable in variables]
     model.fit(y, batch_size=16, verbose=0)
-    trained = sum(bool(np.any(np.array(v) != b)) for v, b in zip(variables, before, strict=True))
+    trained = sum(bool(np.any(np.asarray(v) != b)) for v, b in zip(variables, before, strict=True))
     assert trained == len(variables), f"{trained} of {len(variables)} variables are trained"
 
 

@@ -2,8 +2,8 @@
 """Command line of the programs, and the measurement of their speed and memory.
 
 `python -m benchmarks.programs.our_flow speed '{"num_steps": 8, "width": 128}'` prints figures as JSON.
-`train IMAGES RESULT SETTINGS` trains for some minutes, see `timed_training`. Only NumPy is imported, as the environments
-of the peers have little more.
+`train IMAGES RESULT SETTINGS` trains for some minutes, see `timed_training`. Only NumPy is imported, as the
+environments of the peers have little more.
 """
 
 import json

@@ -51,7 +51,7 @@ class Conditioner:
         self.variables = self._build()
 
     def inputs(self, kept: tf.Tensor, context: Any = None) -> tf.Tensor | list[tf.Tensor]:
-        """Returns the inputs of the network, with one batch axis: `kept`, or the list `[kept, context]`.
+        """Flattens all batch axes into one and returns the network inputs: `kept`, or the list `[kept, context]`.
 
         Args:
           kept: kept parts of events, `[..., *kept_shape]`.

@@ -55,8 +55,8 @@ def row_reader(stacks: Sequence[tf.Tensor], differentiable: bool) -> Callable[[t
 
     Args:
       stacks: tensors `[num_steps, ...]`.
-      differentiable: True reads rows from a `TensorArray`, for loops that TensorFlow differentiates. False slices the
-        stacks.
+      differentiable: True reads rows from a `TensorArray`; use it if TensorFlow differentiates the loop. False slices
+        the stacks.
 
     Returns:
       A function of a scalar integer tensor `k`.

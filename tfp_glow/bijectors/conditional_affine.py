@@ -22,8 +22,9 @@ class ConditionalAffine(FlowBijector):
     * forward: `y = x * exp(log_scale) + shift`, log-determinant `H * W * sum(log_scale)`;
     * inverse: `x = (y - shift) * exp(-log_scale)`, log-determinant `-H * W * sum(log_scale)`.
 
-    `kernel` and `bias` start at zero, so the bijector starts as the identity. With one-hot labels as context, on the
-    latent side of a flow, it gives a normal base distribution one mean and one scale per class and channel.
+    `kernel` and `bias` start at zero, so the bijector starts as the identity. On the latent side of a flow, and with
+    one-hot labels as contexts, it makes the base distribution class-conditional: the base distribution then has its own
+    mean and scale for each class and channel.
 
     Every call requires `context=...` (in a distribution: `bijector_kwargs={"context": ...}`), a tensor `[..., size]`
     whose batch shape broadcasts to the batch shape of the events.

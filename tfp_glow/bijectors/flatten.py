@@ -14,7 +14,7 @@ from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 @permutation
 class Flatten(FlowBijector):
-    """Reshapes an image to a vector, in row-major order with the channel as the fastest index.
+    """Reshapes latent vectors to images in data space; `inverse` flattens an image, channels fastest, then columns.
 
     With image `y` of shape `(H, W, C)` and vector `x` of size `H * W * C`:
 

@@ -40,7 +40,7 @@ class Pixels(FlowBijector):
 
 
 class AffinePixels(Pixels):
-    """Maps pixel units `[0, 2**num_bits)` to `[-1/2, 1/2)`.
+    """Scales latents in `[-1/2, 1/2)` to data in pixel units `[0, 2**num_bits)`.
 
     With `D` elements per event:
 
@@ -81,7 +81,7 @@ class AffinePixels(Pixels):
 
 
 class LogitPixels(Pixels):
-    """Maps pixel units `[0, 2**num_bits)` to logits of probabilities between `alpha` and `1 - alpha`.
+    """Maps real latents to data in pixel units `[0, 2**num_bits)` by a sigmoid; the inverse is a logit.
 
     With `D` elements per event:
 

@@ -16,7 +16,7 @@ from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 @permutation
 class Squeeze(FlowBijector):
-    """Maps each block of `factor x factor` data pixels to one latent pixel with `factor**2` times the channels.
+    """Its `inverse` maps each block of `factor x factor` pixels to one pixel with `factor**2` times the channels.
 
     With `f = factor`, the data are images `y` of shape `(H, W, C)`, and the latents are images `x` of shape
     `(H/f, W/f, C*f*f)`. For `i` in `[0, H/f)`, `j` in `[0, W/f)`, `a` and `b` in `[0, f)`, and `c` in `[0, C)`:

@@ -14,7 +14,7 @@ from tfp_glow.bijectors.channel_affine import ChannelAffine, ChannelMap, Read
 
 
 class Standardize(ChannelAffine):
-    """Maps data with a known mean and standard deviation to latents with mean 0 and standard deviation 1.
+    """Maps latents with mean 0 and standard deviation 1 to data with a known mean and standard deviation.
 
     `loc` and `scale` have one value per channel. At each of the `H * W` pixels (a vector counts as one pixel):
 

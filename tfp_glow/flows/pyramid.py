@@ -28,11 +28,11 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
     Each level of the pyramid keeps every second pixel in both directions. The kept pixels are the image of the next
     level. The level models the three other pixels of each 2x2 block in three steps, the diagonal neighbors first. Each
     step is conditioned on the kept pixels and on the pixels of earlier steps. The image after the last level is the
-    top. A masked autoregressive network models the values of the top one after the other.
+    top. A masked autoregressive network models the top, one value after another.
 
-    Every conditional distribution is a discretized mixture of logistics. Its distribution function maps a channel value
-    to a standard normal latent (`tfp_glow.transforms.LogisticMixture`). So the density of a dequantized image equals
-    the probability of its gray levels, and the flow does not model the dequantization noise.
+    Every conditional distribution is a discretized mixture of logistics. The distribution function of the mixture maps
+    a channel value to a standard normal latent (`tfp_glow.transforms.LogisticMixture`). So the density of a dequantized
+    image equals the probability of its gray levels, and the flow does not model the dequantization noise.
 
     `log_prob` evaluates each network once. Sampling evaluates three networks per level and channel, and the network of
     the top `size + 1` times for a top with `size` values.

@@ -27,7 +27,8 @@ class FlowModel(BuiltModel):
 
     `compile`, `fit` and `evaluate` work as in Keras. They accept arrays, or a `tf.data.Dataset` of batches of events or
     of pairs `(events, conditions)`. Conditions are integer labels for a flow with `num_classes`, and contexts for other
-    distributions whose bijectors have a `context_shape`. A distribution with neither ignores them.
+    distributions whose bijectors have a `context_shape`. A distribution without `num_classes` and without
+    `context_shape` ignores them.
 
     **Integers and floats.** Integer input is treated as quantized: each value is a bin of width 1, and each step adds
     new noise in [0, 1) to it. Float input gets no noise.
@@ -47,8 +48,9 @@ class FlowModel(BuiltModel):
       distribution: a `tfd.Distribution` over one tensor with a static event shape and no batch shape, such as
         `tfp_glow.glow(...)` returns. The model trains its Keras variables and its `tf.Variable`s.
       num_bits: bits per channel value, an int from 1 to 16. Samples and decoded latents are then integers in
-        `[0, 2**num_bits)`. None means continuous data, with floats for both. `"auto"` (the default) means the number
-        of the pixel bijector in the distribution, such as `tfp_glow.bijectors.AffinePixels`, or None without one.
+        `[0, 2**num_bits)`. None means continuous data: samples and decoded latents are floats. `"auto"` (the default)
+        means the `num_bits` of the pixel bijector in the distribution, such as `tfp_glow.bijectors.AffinePixels`, or
+        None if the distribution has no pixel bijector. Integer input is treated as quantized in either case.
       seed: an int of at least 0, for the noise. Default: 0.
       name: name of the model.
       weight_y: weight of the classifier's cross-entropy (bits per event) in the loss, a number of at least 0. A weight

@@ -42,8 +42,8 @@ class ResNet(keras.Layer):
       out_channels: number of output channels, an even int of at least 2.
       num_blocks: number of residual blocks, an int of at least 1.
       mask: an array `[H, W, 1]` of numbers, for a coupling with a checkerboard mask: 1 at the kept pixels and 0 at the
-        changed pixels. The network doubles `bn(x)`, since half of the pixels of `x` are zero. It also appends the mask
-        to the input channels of the first convolution. Default: None, no mask.
+        changed pixels. With a mask, the network multiplies `bn(x)` by 2, since half of the pixels of `x` are zero. It
+        also appends the mask to the input channels of the first convolution. Default: None, no mask.
       batch_norm: a bool. If False, the network has no batch normalization, and the first convolution of each block
         has a bias. Default: True.
       factor: initial value of the learned `factor`, a number. Default: 1.0.

@@ -12,7 +12,7 @@ _BUFFER_BYTES = 2**28  # Size of the shuffle buffer; a decoded split up to this 
 
 
 def num_batches(data: ImageData | VectorData, split: str, batch_size: int, drop_remainder: bool = False) -> int:
-    """Computes the number of batches per epoch that `dataset` yields for the same arguments.
+    """Computes the number of batches per epoch of the function `trainers.data.dataset` with the same arguments.
 
     Args:
       data: an `ImageData` or a `VectorData`.

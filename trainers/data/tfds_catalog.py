@@ -20,9 +20,10 @@ def load(
 ) -> ImageData:
     """Opens an image set of the TFDS catalog; downloads the set first if it is not on disk.
 
-    If the set has a validation split and no test split, its validation split becomes the test split, and a new
-    validation split is cut from the training images. The papers of RealNVP and Glow also test on the validation images
-    of ImageNet.
+    Splits of the set with the names train, validation and test are used as they are. If the set has a validation split
+    and no test split, its validation split becomes the test split, as in the papers of RealNVP and Glow for ImageNet. A
+    split that is then missing is cut from the end of the training images: one tenth of them, first for the test split,
+    then for the validation split.
 
     Args:
       name: str, TFDS name: `NAME`, optionally followed by `/CONFIG` and `:VERSION`, such as `"cifar10"` or
@@ -37,7 +38,7 @@ def load(
     Raises:
       ValueError: if the catalog has no set of this name; if the set is not on disk and `download` is False or the
         download fails; if the set has no 8-bit images, no training images, or too few for three splits; if the crop is
-        larger than an image; or if the images differ in size without crop and resize.
+        larger than an image; or if the images still differ in size after `crop_and_resize`.
     """
     # TFDS raises exceptions of many classes here: of the network, of the disk, of missing packages and its own.
     try:

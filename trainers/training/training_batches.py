@@ -42,7 +42,7 @@ def training_batches(config: Mapping[str, Any], data: ImageData | VectorData, st
 def first_batch(config: Mapping[str, Any], data: ImageData | VectorData) -> tuple[tf.Tensor, ...]:
     """Returns the training examples for the data-dependent initialization of a run.
 
-    Their number is the field `init_batch_size` of the preset, or the size of the training split if that is smaller.
+    Their number is `config["training"]["init_batch_size"]`, or the size of the training split if that is smaller.
 
     Args:
       config: configuration of the run, a dict, as `trainers.runs.configuration.configure` returns.

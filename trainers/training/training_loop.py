@@ -31,7 +31,9 @@ from trainers.training.training_batches import first_batch, training_batches, va
 
 
 def build_model(config: Mapping[str, Any], scope: tf.distribute.Strategy) -> SkippingFlowModel:
-    """Builds the model of a run under a distribution strategy, with initial weights.
+    """Builds the model of a run under a distribution strategy.
+
+    The weights have their random initial values; the data-dependent initialization is not done yet.
 
     With several worker processes, call `trainers.distribute.workers.agree_on_config` before this function.
 
