@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Keras layer that counts its evaluations."""
+"""A dense Keras layer that counts its evaluations."""
 
 import keras
 import tensorflow as tf
 
 
 class Counting(keras.layers.Layer):
-    """A dense layer that counts how often it is evaluated, in graphs too."""
+    """A dense layer that counts its evaluations, including those in graphs."""
 
     def __init__(self, outputs):
         super().__init__()

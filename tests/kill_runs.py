@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Kills a training run with SIGKILL repeatedly and compares its result with that of an uninterrupted run.
+"""Kills a training run with SIGKILL repeatedly and compares the result with an uninterrupted run.
 
     python tests/kill_runs.py --output_dir=runs/kills --kills=20 --seed=0
 
-The moments of the kills are drawn at random from all stages of a process: start, training, checkpoint and export. The
-same command resumes the run after each kill. The program prints one line per kill and a summary. It exits with 1 unless
-all weights are equal, bit for bit.
+The program kills at random times in all stages of a process: start, training, checkpoint and export. The same command
+resumes the run after each kill. The program prints one line per kill and a summary. It returns 0 if it made all kills,
+no process printed an error or a warning, and both results are equal bit for bit. Otherwise it returns 1.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import h5py
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PRESET, EPOCHS = "digits_glow_smoke", 30
-# Number of kills per stage, of 20 kills. Kills in the export come last, because the run ends with it.
+# Number of kills per stage, of 20 kills. Kills in the export come last, because the export ends the run.
 SHARES = {"start": 5, "training": 6, "checkpoint": 5, "export": 4}
 
 
@@ -39,7 +39,7 @@ def start(directory, log, *flags):
 
 
 class Watch:
-    """Finds the stage that a process has reached from the files of its run; create it before the process starts."""
+    """Finds the stage that a process has reached, from the files of the run. Create it before the process starts."""
 
     def __init__(self, directory):
         self._directory, self._began = directory, time.time()
@@ -100,7 +100,7 @@ def train_and_kill(directory, log, stage, wait):
 
 
 def moments(number, seconds, seed):
-    """Returns a random `(stage, wait)` for each kill."""
+    """Returns a random pair `(stage, wait)` per kill, given the duration of each stage in `seconds`."""
     generator = random.Random(seed)
     stages = [stage for stage, share in SHARES.items() for _ in range(share)]
     stages = list(itertools.islice(itertools.cycle(stages), number))
@@ -109,7 +109,7 @@ def moments(number, seconds, seed):
 
 
 def arrays(file):
-    """Returns the arrays of an HDF5 file by name."""
+    """Returns the dtype, shape and bytes of each array of an HDF5 file, by name."""
     found = {}
     with h5py.File(file) as root:
         root.visititems(lambda name, item: found.update({name: (item.dtype.str, item.shape, item[()].tobytes())})
@@ -135,11 +135,11 @@ def ends(directory, epochs=EPOCHS):
 
 
 def main(argv=None):
-    """Runs the command line; returns the exit code."""
+    """Runs the program and returns the exit code, 0 or 1."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output_dir", type=pathlib.Path, required=True, help="new directory for the two runs")
     parser.add_argument("--kills", type=int, default=20, help="number of kills; default 20")
-    parser.add_argument("--seed", type=int, default=0, help="random seed of the moments; default 0")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the kill times; default 0")
     options = parser.parse_args(argv)
     output_dir = options.output_dir.resolve()
     output_dir.mkdir(parents=True)

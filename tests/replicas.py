@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trains a small flow on logical devices and prints the losses as JSON, for test_strategies.py.
+"""Trains a small flow on logical devices and prints the results as JSON, for test_strategies.py.
 
     python tests/replicas.py 2 glow
 """
@@ -26,14 +26,14 @@ PRESETS = {system: dataclasses.replace(
 
 
 def spoil(step, images):
-    """Turns integers into points of the bins; in one batch, an image of the last quarter becomes NaN."""
+    """Converts integers to floats at the bin centers. In step `BAD_STEP`, one image of the last quarter becomes NaN."""
     points = tf.cast(images, tf.float32) + 0.5
     bad = tf.cast(tf.equal(step, BAD_STEP), tf.float32) * tf.one_hot(14, 16)
     return tf.where(bad[:, None, None, None] > 0.0, np.nan, points)
 
 
 def train(system, scope):
-    """Returns the loss of each step, the number of skipped steps, and whether all replicas have equal variables."""
+    """Trains a flow and returns the losses, the number of skipped steps, and whether all replicas are equal."""
     digits = data.load("digits")
     config = configure(f"digits_{system}_smoke", PRESETS[system], "digits", digits)
     model = training_loop.build_model(config, scope)

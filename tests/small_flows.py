@@ -7,7 +7,7 @@ import tfp_glow
 
 IMAGE = (4, 4, 2)
 
-# Small versions of all flows; each accepts further arguments of the flow.
+# Functions that build the small flows. Each accepts additional arguments of the flow.
 SMALL_FLOWS = {
     "glow": lambda **k: tfp_glow.glow(IMAGE, num_levels=2, num_steps=2, width=6, **k),
     "glow_additive_shuffle": lambda **k: tfp_glow.glow(
@@ -38,7 +38,7 @@ def events(distribution, batch=6, seed=0):
 
 
 def moved(distribution):
-    """The distribution with weights off their start, so that zero-initialised layers count."""
+    """Adds noise to trainable variables, so that zero-initialized layers have an effect. Returns the distribution."""
     rng = np.random.RandomState(0)
     for variable in distribution.trainable_variables:
         variable.assign_add(0.1 * rng.standard_normal(variable.shape))

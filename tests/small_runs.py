@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Helpers of the tests of trainers and data: small runs, IDX files, error lines and arrays of a data set."""
+"""Helpers for the tests of the trainers: small runs, IDX files, error lines and arrays of a data set."""
 
 import contextlib
 import gzip
@@ -24,13 +24,13 @@ def train_on(spec, directory, preset="toy_maf_smoke", *flags):
 
 
 def write_idx_file(path, array):
-    """Writes an IDX file of bytes, compressed if its name ends in `.gz`."""
+    """Writes a `uint8` array to an IDX file. Compresses the file if its name ends in `.gz`."""
     raw = struct.pack(f">{1 + array.ndim}I", 0x0800 + array.ndim, *array.shape) + array.tobytes()
     path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
 
 
 def write_idx(directory, sizes, shape=(28, 28)):
-    """Writes files in the format and with the names of Fashion-MNIST."""
+    """Writes random images and labels with the format and file names of Fashion-MNIST."""
     random = np.random.default_rng(0)
     for prefix, size in sizes.items():
         write_idx_file(directory / f"{prefix}-images-idx3-ubyte.gz", random.integers(0, 256, (size, *shape), "uint8"))
@@ -47,7 +47,7 @@ def error_of(main, *flags):
 
 
 def program_lines(stderr):
-    """The lines that a program printed to stderr, without the start-up lines of TensorFlow's C++ code."""
+    """Returns the lines that a program printed to stderr, without the start-up lines of TensorFlow's C++ code."""
     startup = re.compile(r"WARNING: All log messages before absl|[IWE]\d{4} ")
     return [line for line in stderr.splitlines() if not startup.match(line)]
 

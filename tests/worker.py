@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs `trainers.train` with an additional preset, `tiny`: 52 steps in 4 epochs. Used by test_strategies.py."""
+"""Runs `trainers.train` with an additional preset, `tiny`: 4 epochs of 13 steps. test_strategies.py uses it."""
 
 import dataclasses
 import sys

@@ -183,20 +183,22 @@ def fit() -> tuple[keras.Model, Sequence[Any], np.ndarray]:
 
 def replicas() -> Iterator[Iterable[Any]]:
     """tf.distribute.MirroredStrategy, a loop of one's own"""
-    for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
+    # Collective operations of several strategies would disturb each other in one process.
+    reduction = tf.distribute.ReductionToOneDevice()
+    for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], reduction)):
         with strategy.scope():
             tf_keras.utils.set_random_seed(0)
             flow = glow().flow
             optimizer = tf_keras.optimizers.SGD(1e-2 / strategy.num_replicas_in_sync)
             optimizer.build(flow.trainable_variables)
 
-        @tf.function(autograph=False)
         def step(y, flow=flow, optimizer=optimizer):
             gradients = loss_and_gradients(flow, y)[1]
             optimizer.apply_gradients(zip(gradients, flow.trainable_variables, strict=True))
 
         data = tf.data.Dataset.from_tensor_slices(uniform(8, *SHAPE)).batch(8)
-        strategy.run(step, [next(iter(strategy.experimental_distribute_dataset(data)))])
+        run = tf.function(functools.partial(strategy.run, step), autograph=False)
+        run(args=[next(iter(strategy.experimental_distribute_dataset(data)))])
         yield [v.numpy() for v in flow.trainable_variables]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every `>>>` example in a docstring of the library and the trainers runs and prints what it says."""
+"""Every `>>>` example in a docstring of the library or the trainers runs and prints the documented output."""
 
 import dataclasses
 import doctest

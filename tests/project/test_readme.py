@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The README's example runs, and what it names exists."""
+"""The library example in the README runs. The files, presets and programs that the README names exist."""
 
 import re
 
@@ -20,11 +20,11 @@ def test_the_library_example_runs(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\((?!http)([^)#]+)\)", README))
-def test_links_lead_somewhere(path):
+def test_linked_files_exist(path):
     assert (ROOT / path).exists()
 
 
-def test_presets_and_mains_are_those_of_the_trainers():
+def test_named_presets_and_programs_exist():
     from trainers.presets import PRESETS
 
     rows = re.findall(r"^\| (`\w+_\w+`(?:, `\w+`)*) \|", README, re.M)

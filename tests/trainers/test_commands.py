@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command-line programs: short runs, the files in a run directory, and the programs that read them."""
+"""The command-line programs: short training runs, their files, and the programs that read these files."""
 
 import json
 import subprocess
@@ -30,7 +30,7 @@ def digits():
 
 
 def check_files(run, epochs):
-    """Checks all files of a finished run and returns its model."""
+    """Checks all files of a finished run and returns the exported model."""
     history = run.history()
     assert [line["epoch"] for line in history] == list(range(1, epochs + 1))
     for line in history:
@@ -65,7 +65,7 @@ def evaluated_and_sampled(run, spec, out, capsys, split="test"):
 
 def test_digits_run_writes_all_files(digits_run, capsys):
     model = check_files(digits_run, epochs=2)
-    # The exported weights are the moving average of the best epoch.
+    # The exported weights are the moving averages at the best epoch.
     config = digits_run.config()
     best = trained_models.build(config)
     trained_models.compile_model(best, config)
@@ -89,7 +89,7 @@ def test_evaluate_counts_every_image_once(digits_run, digits, capsys):
     first, second = results
     assert first["num_examples"] == second["num_examples"] == 297
     assert first["bits_per_dim"] == pytest.approx(second["bits_per_dim"], rel=1e-5)
-    # Bits per dimension from the definition.
+    # The same bits per dimension, computed from the definition.
     (images,) = data.dataset(digits, "test", 297, shuffle=False, labels=False)
     model = keras.saving.load_model(digits_run.model_path)
     points = images.numpy() + np.random.default_rng(0).random(images.shape).astype("float32")
@@ -130,7 +130,7 @@ def test_cifar10_run_and_more_epochs(tmp_path, capsys):
     with tfds.testing.mock_data(num_examples=40):
         assert train.main([*command, "--epochs=1"]) == 0
         assert run.is_finished()
-        assert train.main(command) == 0  # the number of epochs may grow, as the schedule is constant
+        assert train.main(command) == 0  # allowed because the schedule is constant
         assert check_files(run, epochs=2).event_shape == (32, 32, 3)
         assert sorted(p.name for p in run.saved_models.iterdir()) == ["1", "2", "model.config"]
         assert evaluated_and_sampled(run, "tfds:cifar10", tmp_path / "grid.png", capsys)["num_examples"] == 40
@@ -146,7 +146,7 @@ def test_digits_runs_of_the_other_systems(system, tmp_path, capsys):
     model = check_files(run, epochs=1)
     assert (config_of(model.distribution).flow, model.event_shape, model.num_bits) == (system, (8, 8, 1), 5)
     result = evaluated_and_sampled(run, "digits", tmp_path / "grid.png", capsys, "validation")
-    # Evaluation uses other noise than validation in training.
+    # Evaluation and the validation during training use different noise.
     assert result["bits_per_dim"] == pytest.approx(run.result()["val_bits_per_dim"], abs=0.1)
     assert result["nats"] == pytest.approx(result["bits_per_dim"] * 64 * np.log(2))
 
@@ -170,7 +170,7 @@ def test_interpolation_begins_and_ends_with_real_images(digits_run, digits, tmp_
     assert np.abs(halfway.astype(int) - model.decode(mean[None]).numpy()[0]).max() <= 1  # rounding
 
 
-def test_attributes_move_along_the_difference_of_means(digits_run, digits, tmp_path):
+def test_attribute_direction_is_the_difference_of_means(digits_run, digits, tmp_path):
     out = tmp_path / "three.png"
     assert interpolate.main(["interpolate", f"--run_dir={digits_run}", "--data=digits", "--attribute=3", "--num=2",
                              "--steps=3", f"--out={out}"]) == 0
@@ -190,8 +190,8 @@ def test_attributes_move_along_the_difference_of_means(digits_run, digits, tmp_p
         latent_paths.class_direction(model, [(images, labels)], 10)
 
 
-def test_two_replicas_learn_the_same(digits_run, tmp_path):
-    """Also runs the command line as a process, because logical devices must be set up first."""
+def test_two_replicas_train_like_one_device(digits_run, tmp_path):
+    """Runs the program in a new process: TensorFlow cannot create logical devices after it initializes the devices."""
     command = [sys.executable, "-m", "trainers.train", "--preset=digits_glow_smoke", "--data=digits",
                f"--output_dir={tmp_path / 'run'}", "--strategy=mirrored", "--replicas=2"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command-line programs with class-conditional flows: short runs, their evaluation and samples, and errors."""
+"""The command-line programs with class-conditional flows: short runs, evaluation, samples and errors."""
 
 import json
 
@@ -35,7 +35,7 @@ def train_digits(directory, preset, *flags):
 
 @pytest.fixture(scope="module")
 def glow_run(tmp_path_factory):
-    """A finished run. Tests do not change it."""
+    """A finished run that the tests of this module share. Tests must not change it."""
     directory = tmp_path_factory.mktemp("runs") / "digits"
     assert train_digits(directory, "digits_glow_classes_smoke") == 0
     return RunDirectory(directory)
@@ -52,7 +52,7 @@ def evaluated(run, capsys):
 
 
 def tiles_of(path, columns, rows):
-    """The images of a grid of 8x8 images, as `[rows, columns, 8, 8]`."""
+    """Returns the images of a picture of 8x8 images, with shape `[rows, columns, 8, 8]`."""
     picture = np.array(PIL.Image.open(path))
     factor = picture.shape[1] // (9 * columns + 1)
     assert picture.shape == ((9 * rows + 1) * factor, (9 * columns + 1) * factor)
@@ -76,7 +76,7 @@ def test_run_keeps_classes_and_accuracy(glow_run, model):
         assert picture.size[0] > picture.size[1]  # ten columns, seven rows
 
 
-def test_evaluate_scores_given_the_class_and_by_bayes_rule(glow_run, model, digits, capsys):
+def test_evaluate_computes_bits_given_the_class_and_accuracy_by_bayes_rule(glow_run, model, digits, capsys):
     result = evaluated(glow_run, capsys)
     (images, labels), = data.dataset(digits, "test", 297, shuffle=False)
     points = images.numpy() + np.random.default_rng(0).random(images.shape).astype("float32")
@@ -88,7 +88,7 @@ def test_evaluate_scores_given_the_class_and_by_bayes_rule(glow_run, model, digi
     assert "accuracy" not in json.loads(capsys.readouterr().out.splitlines()[-1])
 
 
-def test_sample_draws_classes_in_turn_or_one(glow_run, model, tmp_path):
+def test_sample_draws_all_classes_in_turn_or_one_class(glow_run, model, tmp_path):
     out = tmp_path / "grid.png"
     command = ["sample", f"--run_dir={glow_run}", "--num=20", "--seed=3", f"--out={out}"]
     assert sample.main(command) == 0
@@ -121,13 +121,13 @@ def test_realnvp_run(tmp_path, capsys):
     capsys.readouterr()
     result = evaluated(run, capsys)
     assert 0.0 <= result["accuracy"] <= 1.0
-    # Evaluation uses other noise and other images than validation in training.
+    # Evaluation and the validation during training use different noise and different images.
     assert result["bits_per_dim"] == pytest.approx(run.result()["val_bits_per_dim"], abs=0.3)
     assert "accuracy" not in run.history()[0]  # the preset has no classifier
     assert sample.main(["sample", f"--run_dir={run}", "--num=10", "--label=1", f"--out={tmp_path / 'grid.png'}"]) == 0
 
 
-def test_training_batches_have_labels_and_noise_leaves_them_alone(digits):
+def test_training_batches_have_labels_and_noise_does_not_change_them(digits):
     config = configure("digits_glow_classes", presets.get("digits_glow_classes"), "digits", digits)
     plain = configure("digits_glow", presets.get("digits_glow"), "digits", digits)
     assert "label_names" not in plain and not class_labels.is_class_conditional(plain)
@@ -144,7 +144,7 @@ def write_images(directory, *names):
         PIL.Image.fromarray(np.full((8, 8), 3, "uint8")).save(directory / name)
 
 
-def test_refusals(glow_run, tmp_path):
+def test_errors(glow_run, tmp_path):
     write_images(tmp_path / "loose", *(f"{i}.png" for i in range(20)))
     write_images(tmp_path / "sorted", *(f"{name}/{i}.png" for name in "ab" for i in range(20)))
     new, out = f"--output_dir={tmp_path / 'new'}", f"--out={tmp_path / 'grid.png'}"

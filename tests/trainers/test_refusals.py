@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors of the command-line programs: one line on stderr, exit code 1, and no file is written or changed."""
+"""Errors of the command-line programs: one line on stderr, exit code 1, and no written or changed file."""
 
 import shutil
 import subprocess
@@ -85,8 +85,8 @@ def test_evaluate_and_sample_report_errors(digits_run, tmp_path):
         assert message in error_of(main, *flags)
 
 
-def test_the_command_line_prints_one_line():
-    """In its own process, where TensorFlow's C++ code also prints its start-up lines, except with `--help`."""
+def test_a_new_process_prints_one_error_line():
+    """TensorFlow's C++ code also prints start-up lines in a new process, except with `--help`."""
     command = [sys.executable, "-m", "trainers.train", "--preset=digits_glow", "--output_dir=nowhere"]
     done = subprocess.run([*command, "--data=folder:nowhere"], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")

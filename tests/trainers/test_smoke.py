@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The smoke preset of every preset: training, evaluation, samples and SavedModel, on data of the right size.
+"""Every smoke preset: training, evaluation, sampling and SavedModel, on random data of the shape of the preset.
 
-The smoke presets of RealNVP run in test_smoke_realnvp.py.
+test_smoke_realnvp.py runs the smoke presets of RealNVP.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from trainers.runs.run_directory import RunDirectory
 from trainers.training.training_batches import training_batches
 
 SMOKE = [name for name in presets.PRESETS if name.endswith("_smoke")]
-# Smoke presets that other files run, with the test that runs them.
+# Maps each smoke preset that another file runs to the test that runs it.
 ELSEWHERE = {
     "digits_glow_smoke": test_commands.test_digits_run_writes_all_files,
     **{f"digits_{system}_smoke": test_commands.test_digits_runs_of_the_other_systems
@@ -37,12 +37,12 @@ SHAPES = {"digits": (8, 8, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3), "im
 
 
 def shape_of(name):
-    """The image shape of the data set of a preset; None for vectors."""
+    """Returns the image shape of the data set of a preset, or None for vectors."""
     return next((shape for size, shape in SHAPES.items() if size in name), None)
 
 
 def distinct(names):
-    """The names without those whose preset equals the preset of an earlier name."""
+    """Removes each name whose preset equals the preset of an earlier name."""
     found = []
     for name in names:
         if not any(presets.get(name) == presets.get(other) for other in found):
@@ -62,7 +62,10 @@ def test_every_smoke_preset_has_a_run():
 
 
 def write_data(name, folder, number=40):
-    """Writes random images or vectors of the shape of a preset, in two classes if it needs them; returns the SPEC."""
+    """Writes random images or vectors for a preset and returns the value of `--data`.
+
+    Class-conditional presets get images of two classes.
+    """
     random, preset, shape = np.random.default_rng(0), presets.get(name), shape_of(name)
     if shape is None:
         np.save(folder / "points.npy", random.normal(size=(number, 2)))
@@ -77,7 +80,7 @@ def write_data(name, folder, number=40):
 
 
 def check_run(name, eagerly, tmp_path, capsys):
-    """Trains, evaluates, samples and exports."""
+    """Trains a preset for one epoch, evaluates it, draws samples and runs the exported signature."""
     spec, run = write_data(name, tmp_path), RunDirectory(tmp_path / "run")
     tf.config.run_functions_eagerly(eagerly)
     try:
@@ -105,8 +108,8 @@ def test_smoke_preset_runs(name, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", ["glow_celebahq256", "realnvp_lsun"])
-def test_the_deepest_flows_take_a_step(name):
-    """One eager step of a narrow flow with all levels of the paper; tracing would take longer than the step."""
+def test_the_deepest_flows_train_for_one_step(name):
+    """Trains a narrow flow with all levels of the paper for one eager step. Tracing would take longer than the step."""
     published, small = presets.get(name), presets.get(f"{name}_smoke")
     depth = {field: published.flow[field] for field in ("num_levels", "num_scales") if field in published.flow}
     preset = dataclasses.replace(

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The smoke presets of RealNVP: training, evaluation, samples and SavedModel.
+"""The smoke presets of RealNVP: training, evaluation, sampling and SavedModel.
 
-RealNVP traces a graph of its own for each coupling, so training is eager here. The exported functions are graphs.
+RealNVP traces a separate graph per coupling, so these tests train eagerly. The exported functions are graphs.
 """
 
 import pytest

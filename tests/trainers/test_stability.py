@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Batches with non-finite values are skipped; unusual but finite batches are not."""
+"""Training skips batches with non-finite values. It does not skip unusual finite batches."""
 
 import contextlib
 import dataclasses
@@ -28,7 +28,7 @@ FLOWS = {
 
 
 def skipping_model(system, channels=1):
-    """A small model whose optimizer has a moving average and clips gradients."""
+    """Returns a small model whose optimizer keeps a moving average and clips gradients."""
     model = SkippingFlowModel(FLOWS[system](channels))
     model.compile(optimizers.make_optimizer(
         {"optimizer": {"glow": "adamax", "realnvp": "adam"}[system], "learning_rate": 1e-3, "warmup_epochs": 0,
@@ -37,7 +37,7 @@ def skipping_model(system, channels=1):
 
 
 def state(model):
-    """Returns all variables of a model and its optimizer, except those of the metrics."""
+    """Returns the values of all variables of a model and its optimizer by path, except metrics."""
     return {v.path: v.numpy() for v in (*model.variables, *model.optimizer.variables)}
 
 
@@ -49,7 +49,7 @@ def test_a_bad_batch_changes_only_the_step_counts(system):
     model = skipping_model(system)
     model.initialize(POINTS)
     model.reset_metrics()
-    # Even if the first step is skipped, the moving average starts with the weights.
+    # The moving average starts with the weights, even if the first step is skipped.
     logs = model.train_on_batch(BAD, return_dict=True)
     assert np.isnan([logs["loss"], logs["bits_per_dim"]]).all() and logs["skipped_steps"] == 1
     started = state(model)
@@ -95,12 +95,12 @@ def test_clipping_is_by_the_global_norm():
     assert int(optimizer.skipped) == 1 and variables[1].numpy() == np.float32(-0.8)
 
 
-# Runs with bad batches. The data are vectors, because integer images cannot hold NaN.
+# Runs with bad batches. They train on vectors, because integer images cannot hold NaN.
 
 
 @pytest.fixture
 def bad_steps(monkeypatch):
-    """A set of step numbers, initially empty: runs of `toy_tiny` have bad batches at these steps."""
+    """Returns an empty set of step numbers. Runs of the preset `toy_tiny` get a NaN batch at each step in the set."""
     toy = dataclasses.replace(
         presets.get("toy_realnvp_smoke"), batch_size=128, epochs=3, steps_per_epoch=100, ema_momentum=0.9)
     monkeypatch.setitem(presets.PRESETS, "toy_tiny", toy)
@@ -125,7 +125,7 @@ def train_toy(directory, *flags):
 
 
 @pytest.mark.slow
-def test_one_bad_batch_in_a_hundred(bad_steps, tmp_path, monkeypatch, capsys):
+def test_three_bad_batches_hardly_change_a_run(bad_steps, tmp_path, monkeypatch, capsys):
     clean, bad, resumed = (RunDirectory(tmp_path / name) for name in ("clean", "bad", "resumed"))
     assert train_toy(clean) == (0, "")
     bad_steps |= {57, 130, 131}
@@ -165,7 +165,7 @@ def test_too_many_bad_batches_stop_the_run_and_it_can_resume(bad_steps, tmp_path
     assert [line["skipped_steps"] for line in run.history()] == [4, 4, 4]
 
 
-def test_a_run_without_a_good_step(bad_steps, tmp_path):
+def test_a_run_without_a_good_step_stops(bad_steps, tmp_path):
     bad_steps |= set(range(300))
     _, error = train_toy(tmp_path, "--max_skipped=3")
     assert "3 steps in a row, up to step 3; there is no good checkpoint yet" in error
@@ -186,7 +186,7 @@ UNUSUAL = {
 @pytest.mark.parametrize(("system", "dtype"), [  # floats are not dequantized
     ("glow", "float32"), pytest.param("realnvp", "uint8", marks=pytest.mark.slow)])
 def test_unusual_batches_are_not_skipped(system, dtype):
-    """After initialization from any of them, the model can train on each of them and evaluate it."""
+    """Initializes a model on one unusual batch, then trains and evaluates it on all of them."""
     model = skipping_model(system, channels=2)
     fresh, everything = model.get_weights(), np.concatenate([*UNUSUAL.values()]).astype(dtype)
     for first in ("black", "constant_channel", "one_white"):

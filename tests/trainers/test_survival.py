@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Long tests of runs: repeated kills, a full disk and memory. See test_resuming.py for short tests."""
+"""Slow tests of training runs: repeated kills, a full disk and memory. test_resuming.py has the fast tests."""
 
 import dataclasses
 import gc
@@ -31,7 +31,7 @@ def test_twenty_kills_do_not_change_the_result(tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A separate file system of 64 KiB: its directory, and a function that resizes it."""
+    """Mounts a file system of 64 KiB. Yields the mount directory and a function that resizes the file system."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         pytest.skip("only root may mount file systems")
     directory = tmp_path / "disk"
@@ -48,7 +48,7 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_does_not_change_the_result(digits_run, small_disk, capsys):
-    """The disk grows a little each time it is full, so that it becomes full at many different writes of a run."""
+    """Enlarges the disk slightly each time it is full, so that many different writes of a run fail."""
     directory, resize = small_disk
     run = RunDirectory(directory / "run")
     command = [sys.executable, "-m", "trainers.train", "--preset=digits_glow_smoke", "--data=digits",
@@ -64,7 +64,7 @@ def test_a_full_disk_does_not_change_the_result(digits_run, small_disk, capsys):
         with capsys.disabled():
             names = [record.name for record in sorted(run.checkpoints.glob("epoch_*.json"))]
             print(f"full at {room} KiB with checkpoints {names}: {line}")
-        # The saved files are complete: reading them gives no warning.
+        # The saved files are complete, so reading them gives no warning.
         held = Checkpoints(run.checkpoints).records() if run.checkpoints.exists() else []
         stages.append(max([(record["epoch"], record["step"]) for record in held], default=(0, 0)))
         assert stages == sorted(stages)
@@ -77,7 +77,7 @@ def test_a_full_disk_does_not_change_the_result(digits_run, small_disk, capsys):
 
 
 def test_memory_does_not_grow(tmp_path, monkeypatch, capsys):
-    """Trains for 20,000 steps in ten epochs, after two epochs whose memory is not compared."""
+    """Trains for twelve epochs of 2,000 steps. Memory after the second epoch is the reference."""
     sizes, end = [], checkpoint_saving.SaveCheckpoint.on_epoch_end
 
     def save_and_measure(self, epoch, logs=None):

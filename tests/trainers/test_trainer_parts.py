@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The parts of the trainers: batches, image grids, learning rates, presets, strategies."""
+"""Parts of the trainers: batches, image grids, learning rates, presets and strategies."""
 
 import dataclasses
 
@@ -23,16 +23,16 @@ def digits():
     return data.load("digits")
 
 
-def test_training_batches_go_on_from_any_step(digits):
+def test_training_batches_resume_at_any_step(digits):
     preset = presets.get("digits_glow_smoke")
     config = configure("digits_glow_smoke", preset, "digits", digits)
     assert config["training"]["pixel_noise"] > 0
-    whole = [images.numpy() for images in training_batches(config, digits, 0).take(90)]  # 84 make an epoch
+    whole = [images.numpy() for images in training_batches(config, digits, 0).take(90)]  # 84 per epoch
     for step in (3, 84, 86):
         np.testing.assert_array_equal(next(iter(training_batches(config, digits, step))), whole[step])
 
 
-def test_pixel_noise_replaces_pixels_by_levels(digits):
+def test_pixel_noise_replaces_pixels_with_gray_levels(digits):
     preset = dataclasses.replace(presets.get("digits_glow_smoke"), batch_size=1350, pixel_noise=0.1)
     noisy = configure("digits_glow_smoke", preset, "digits", digits)
     clean = {**noisy, "training": {**noisy["training"], "pixel_noise": 0.0}}
@@ -45,7 +45,7 @@ def test_pixel_noise_replaces_pixels_by_levels(digits):
 def test_histogram_baseline():
     train_images = np.array([0, 0, 1, 2]).reshape(4, 1, 1, 1)
     test_images = np.array([0, 2]).reshape(2, 1, 1, 1)
-    # Counts 2, 1, 1, 0 and one more each: 3/8 and 2/8.
+    # The counts are 2, 1, 1, 0. Add-one smoothing gives probability 3/8 to value 0 and 2/8 to value 2.
     expected = -(np.log2(3 / 8) + np.log2(2 / 8)) / 2
     for batches in ([test_images], [test_images[:1], test_images[1:]]):
         bits = histogram_baseline.histogram_bits_per_dim(
@@ -57,7 +57,7 @@ def test_grid_scales_gray_levels():
     images = np.zeros((5, 2, 2, 1), "uint8")
     images[1], images[4], images[2] = 16, 8, 31
     picture = png_files.image_grid(images, num_levels=17)
-    assert picture.mode == "L" and picture.size == (510, 357)  # three columns, two rows; 51 for 1
+    assert picture.mode == "L" and picture.size == (510, 357)  # three columns, two rows, enlarged 51 times
     pixels = np.array(picture)[25::51, 25::51]
     np.testing.assert_array_equal(pixels[1::3, 1::3], [[0, 255, 255], [0, 128, 90]])
     assert (pixels[::3] == 90).all() and (pixels[:, ::3] == 90).all()
@@ -78,7 +78,8 @@ def test_learning_rate_schedule():
     assert rates(schedule="cosine") == pytest.approx([0, 0.05, 0.1, 0.05, 0])
 
 
-# Kingma and Dhariwal's published commands, and section 4.1 of Dinh, Sohl-Dickstein and Bengio.
+# Image side, batch size, bits per channel value and flow, from the commands that Kingma and Dhariwal published and
+# from section 4.1 of Dinh, Sohl-Dickstein and Bengio.
 PUBLISHED = {
     "glow_cifar10": (32, 64, 8, {"num_levels": 3, "num_steps": 32, "width": 512, "coupling": "affine"}),
     "glow_imagenet32": (32, 512, 8, {"num_levels": 3, "num_steps": 48, "width": 512, "coupling": "affine"}),
@@ -94,15 +95,15 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_presets_are_the_published_ones(name):
+def test_presets_match_the_papers(name):
     side, batch_size, num_bits, flow = PUBLISHED[name]
     preset = presets.get(name)
     kind = name.split("_")[0]
-    own = {"backprop": "reversible"} if kind == "glow" else {}  # How it is trained, not what it is.
+    own = {"backprop": "reversible"} if kind == "glow" else {}  # Changes training, not the flow.
     assert dict(preset.flow) == {"flow": kind, **flow, **own}
     assert (preset.batch_size, preset.num_bits, preset.learning_rate) == (batch_size, num_bits, 1e-3)
     assert (preset.optimizer, preset.schedule) == ({"glow": "adamax", "realnvp": "adam"}[kind], "constant")
-    # The flow takes images of the paper's size, and so does the small one.
+    # The preset and its smoke preset accept images of the size in the paper.
     images = data.ImageData(name, (side, side, 3), 256, None, {})
     for each in (name, f"{name}_smoke"):
         arguments = config_from_dict(fit_flow(each, presets.get(each), images)[0]).arguments
@@ -116,13 +117,13 @@ def test_presets_are_complete_and_checked():
     assert set(presets.PRESETS) == expected | {f"{name}_smoke" for name in expected}
     budgets = {(p.batch_size, p.epochs, p.optimizer, p.learning_rate, p.schedule, p.warmup_epochs, p.pixel_noise)
                for p in (presets.get(f"digits_{system}") for system in families["digits"])}
-    assert len(budgets) == 1  # so that they can be compared
+    assert len(budgets) == 1  # equal budgets make results comparable
     assert presets.get("digits_glow", epochs=3, seed=None).epochs == 3
     with pytest.raises(ValueError, match="preset: must be one of digits_glow, "):
         presets.get("glow")
 
 
-def test_strategy_needs_equal_shares():
+def test_strategies_reject_bad_arguments():
     class Two:
         num_replicas_in_sync = 2
     strategies.check_batch(4, Two)
@@ -133,12 +134,12 @@ def test_strategy_needs_equal_shares():
     assert strategies.choose("none").num_replicas_in_sync == 1
 
 
-def test_differences_are_nested():
+def test_differences_of_nested_dictionaries():
     there, here = {"a": 1, "b": {"c": 2, "d": 3}}, {"a": 1, "b": {"c": 5}, "e": 6}
     assert differences(there, here) == {"b.c": (2, 5), "b.d": (3, None), "e": (None, 6)}
 
 
-def test_eight_bits_are_reduced_to_the_models(tmp_path):
+def test_eight_bit_images_are_reduced_to_the_bits_of_the_model(tmp_path):
     write_idx(tmp_path, {"train": 20}, shape=(8, 8))
     gray = data.load(f"idx:{tmp_path}")
     preset = dataclasses.replace(presets.get("digits_glow_smoke"), num_bits=5)

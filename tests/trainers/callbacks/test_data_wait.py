@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The measured time of waiting for data. The tests assert that a delay is counted; they assert no other durations."""
+"""The time that training waits for data. The tests check that a delay is counted, and no other duration."""
 
 import time
 
@@ -10,7 +10,7 @@ from trainers.callbacks.data_wait import DataWait
 
 
 def slow_batches(seconds, number=5):
-    """Makes a data set of `number` pairs, each of which takes `seconds` to produce."""
+    """Returns a data set of `number` pairs. Each pair takes `seconds` seconds to produce."""
     def make(index):
         time.sleep(seconds)
         return index
@@ -29,13 +29,13 @@ def test_batches_are_the_same_and_waiting_is_counted():
     assert wait.seconds > before
 
 
-def test_each_epoch_logs_its_own_share():
+def test_each_epoch_logs_its_own_fraction():
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", loss="mse")
     wait, seen = DataWait(), []
     show = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(dict(logs)))
     batches = slow_batches(0.2, 6).map(lambda x, y: (x, x))
-    # The first epoch traces the step, and data is prefetched meanwhile. The second epoch mainly waits for data.
+    # The first epoch traces the step while data is prefetched. The second epoch mainly waits for data.
     model.fit(wait.watched(batches), steps_per_epoch=3, epochs=2, verbose=0, callbacks=[wait, show])
     assert all(0.0 <= logs["data_wait"] <= 1.0 for logs in seen)
     assert wait.seconds > 0.2

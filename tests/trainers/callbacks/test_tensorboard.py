@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TensorBoard events, log-determinants of levels, and the progress bar with its lines."""
+"""TensorBoard events, log-determinants per level, and the progress bar."""
 
 import importlib.util
 import io
@@ -22,7 +22,7 @@ from trainers.runs.run_directory import RunDirectory
 
 
 def events_of(run, split):
-    """The steps of every tag of one event directory of the run."""
+    """Returns the steps of each tag in one event directory of a run."""
     events = EventAccumulator(str(run.tensorboard / split), size_guidance={"tensors": 0, "histograms": 0}).Reload()
     return {tag: [event.step for event in events.Tensors(tag)] for tag in events.Tags()["tensors"]}
 
@@ -34,7 +34,7 @@ def value_of(run, split, tag, step):
 
 
 def test_events_of_two_processes(tmp_path):
-    """The second process resumes after a kill of the first; the callback leaves the model unchanged."""
+    """Each epoch has a new callback, as after a kill and a resume. The callback leaves the model unchanged."""
     run = RunDirectory(tmp_path)
     run.samples.mkdir()
     random = np.random.default_rng(0)
@@ -65,15 +65,15 @@ def test_events_of_two_processes(tmp_path):
     np.testing.assert_array_equal(
         tf.image.decode_png(picture, channels=1), tf.image.decode_png(run.sample_path(2).read_bytes(), channels=1))
     counts = value_of(run, "validation", "latents/top", 2)[:, 2]
-    assert counts.sum() == 16 * 32  # one batch of half of the 64 latents
-    with averaged_weights(model):  # as in validation
+    assert counts.sum() == 16 * 32  # 16 events, half of the 64 latents per event
+    with averaged_weights(model):  # validation averages too
         latents, log_dets = level_statistics.decompose_by_level(model, batch[0], (0, 0))
     left, right = value_of(run, "validation", "latents/top", 2)[[0, -1], [0, 1]]
     assert (left, right) == pytest.approx((latents["top"].numpy().min(), latents["top"].numpy().max()), rel=1e-4)
     assert value_of(run, "validation", "log_det/top", 2) == pytest.approx(log_dets["top"].numpy().mean(), abs=1e-5)
 
 
-def test_histograms_of_many_values_and_of_none(tmp_path):
+def test_histograms_of_many_values_and_of_no_finite_value(tmp_path):
     values = np.random.default_rng(0).normal(size=250_001).astype("float32")
     with tf.summary.create_file_writer(str(tmp_path / "tensorboard" / "train")).as_default(step=1):
         _write_histograms({"many": values, "broken": np.full(3, np.nan, "float32")})
@@ -91,11 +91,11 @@ def test_a_missing_tensorboard_package_is_reported(tmp_path, monkeypatch, capsys
     assert not (tmp_path / "run").exists()
 
 
-# Log-determinants of levels.
+# Log-determinants per level.
 
 
 def initialized_and_moved(flow, x):
-    """The flow, initialized on `x`, with a random change of every parameter."""
+    """Initializes the flow on `x`, adds noise to each trainable variable, and returns the flow."""
     tfp_glow.initialize(flow, x)
     for index, variable in enumerate(flow.trainable_variables):
         variable.assign_add(0.05 * tf.random.stateless_normal(variable.shape, (1, index)))
@@ -106,7 +106,7 @@ def initialized_and_moved(flow, x):
     lambda: tfp_glow.glow((8, 8, 2), num_levels=3, num_steps=2, width=8, seed=1),
     lambda: tfp_glow.realnvp((8, 8, 2), num_scales=2, num_blocks=1, width=4, seed=1),
 ], ids=["glow", "realnvp"])
-def test_levels_add_up(flow):
+def test_log_determinants_of_levels_add_up(flow):
     x = tf.random.stateless_uniform((5, 8, 8, 2), (0, 1), maxval=256.0)
     flow = initialized_and_moved(flow(), x)
     pixels, multiscale = flow.bijector.bijectors
@@ -116,7 +116,7 @@ def test_levels_add_up(flow):
     np.testing.assert_allclose(tf.concat(latents, axis=-1), multiscale.inverse(y), atol=1e-5)
     assert all(log_det.shape == (5,) for log_det in log_dets)
     np.testing.assert_allclose(sum(log_dets), multiscale.inverse_log_det_jacobian(y, 3), rtol=1e-5)
-    # The first log-determinant is the one of the body of the first level.
+    # The first log-determinant belongs to the body of the first level.
     np.testing.assert_allclose(log_dets[0], multiscale._body.inverse_log_det_jacobian(y, 3), rtol=1e-5)
     assert multiscale.inverse_by_level(tf.reshape(y, (5, 1, 8, 8, 2)))[1][-1].shape == (5, 1)
 
@@ -135,7 +135,7 @@ def test_a_flow_without_levels_has_one_level():
     assert list(log_dets) == ["flow"] and log_dets["flow"].shape == (5,)
 
 
-def test_levels_refuse_other_shapes():
+def test_levels_reject_bad_arguments():
     multiscale = tfgb.Multiscale(tfgb.Squeeze((4, 4, 1)))
     with pytest.raises(ValueError, match=r"must have a shape that ends in \(4, 4, 1\)"):
         multiscale.inverse_by_level(tf.zeros((2, 4, 4, 3)))
@@ -184,7 +184,7 @@ def test_bar_on_a_terminal(monkeypatch):
     assert sum(line.startswith("epoch ") for line in shown) == 2
 
 
-def test_format_leaves_out_missing_logs():
+def test_format_omits_missing_logs():
     assert format_logs({"loss": 1.0, "val_loss": 2.0, "seconds": 3.0}, "images") == ""
     assert format_logs({"bits_per_dim": np.float32(2.0), "learning_rate": 1.5e-5}, "images") == (
         "2.0000 bits/dim, learning rate 1.5e-05")

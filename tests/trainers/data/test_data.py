@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The data sets: splits, order, batches and prepared sets; digits and TFDS."""
+"""Data sets: splits, order, batches and prepared sets."""
 
 import numpy as np
 import pytest
@@ -120,7 +120,7 @@ def test_prepared_sets_are_stored_once_and_never_incomplete(tmp_path, monkeypatc
     for _ in range(2):
         builder = prepared_sets.open_or_prepare("zeros", "abc", features, make_splits, str(tmp_path))
         assert builder.info.splits["train"].num_examples == 20
-    assert len(calls) == 2  # The killed call and the next one; the last call reads the stored set.
+    assert len(calls) == 2  # The killed call and the next call. The last call reads the stored set.
     assert sorted(path.name for path in tmp_path.iterdir()) == ["zeros"]
     assert not capsys.readouterr().out
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images from IDX files, folders and TFDS: the data that is read, and the errors."""
+"""Images from IDX files, folders and TFDS: the loaded data and the errors."""
 
 import gzip
 
@@ -165,7 +165,7 @@ def test_jpeg(tmp_path):
 
 
 def write_16_bit_rgb(path):
-    """Writes a 16-bit RGB file; Pillow reads such files but cannot write them."""
+    """Writes a 16-bit RGB file with TensorFlow. Pillow reads such files but cannot write them."""
     path.write_bytes(tf.io.encode_png(tf.zeros([6, 4, 3], tf.uint16)).numpy())
 
 

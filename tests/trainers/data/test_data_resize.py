@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Crop, resize and attributes: images of any size in data sets and on the command line."""
+"""Cropping, resizing and attributes of images, in data sets and on the command line."""
 
 import json
 
@@ -26,7 +26,7 @@ def resized(image, **sides):
     return CropAndResize(**sides)(tf.constant(image)).numpy()
 
 
-def test_crop_is_central_and_resize_takes_means():
+def test_crop_is_central_and_resize_averages_pixels():
     image = np.random.RandomState(0).randint(0, 256, (7, 10, 3)).astype("uint8")
     np.testing.assert_array_equal(resized(image), image)
     np.testing.assert_array_equal(resized(image, crop=4), image[1:5, 3:7])
@@ -34,7 +34,7 @@ def test_crop_is_central_and_resize_takes_means():
     result = resized(image, crop=4, resize=2)
     assert result.dtype == np.uint8
     np.testing.assert_array_equal(result, np.round(means))
-    # Without a crop: the largest square, so the aspect ratio stays. 7 pixels become 3, of 7/3 pixels each.
+    # Without a crop, the largest central square is resized. Along each side, 3 pixels average 7/3 pixels each.
     weights = np.clip(np.minimum.outer([7 / 3, 14 / 3, 7], np.arange(1, 8))
                       - np.maximum.outer([0, 7 / 3, 14 / 3], np.arange(7)), 0, None) * 3 / 7
     means = np.einsum("ai,bj,ijc->abc", weights, weights, image[:, 1:8].astype(float))
@@ -80,7 +80,7 @@ def test_sets_of_the_tfds_catalog():
 
 
 def test_validation_replaces_a_missing_test_split(tmp_path):
-    """The papers do this for ImageNet and LSUN, whose sets in TFDS have these two splits."""
+    """The papers test on the validation split of ImageNet and LSUN. TFDS has no test split of them."""
     write_images(tmp_path / "train" / "a", 20)
     write_images(tmp_path / "validation" / "a", 3, seed=1)
     builder = tfds.folder_dataset.ImageFolder(str(tmp_path), shape=(6, 4, 3), dtype=tf.uint8)
@@ -125,7 +125,7 @@ def test_attributes_become_labels():
 
 
 def test_a_run_keeps_its_crop_and_resize(tmp_path, capsys):
-    """Trains, evaluates and interpolates on mocked faces of a few pixels."""
+    """Trains, evaluates and interpolates on mocked CelebA images of 4x4 pixels."""
     run = tmp_path / "run"
     with tfds.testing.mock_data(num_examples=40):
         command = ["train", "--preset=digits_nice_smoke", "--data=tfds:celeb_a", f"--output_dir={run}", "--epochs=1",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables from files: the data that is read, the units of likelihoods, and the errors."""
+"""Tables from files: the loaded data, the units of likelihoods, and the errors."""
 
 import json
 
@@ -34,7 +34,7 @@ def test_tables_are_read_completely(table, tmp_path):
 
 
 def test_likelihoods_are_in_the_units_of_the_table(table, tmp_path, capsys):
-    """With values in milli-units, the density of each of the three columns is a thousandth."""
+    """If all values are 1,000 times larger, the density is 1,000 times smaller per column."""
     nats = []
     for name, unit in (("one", 1.0), ("milli", 1000.0)):
         np.save(tmp_path / f"{name}.npy", unit * table)

@@ -30,7 +30,7 @@ def _digits_are_prepared():
 
 
 def start(script, *arguments, **environment):
-    """Starts a Python process in the root of the project."""
+    """Starts a Python script of tests/ in the root directory of the project."""
     return subprocess.Popen(
         [sys.executable, str(ROOT / "tests" / script), *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -39,7 +39,7 @@ def start(script, *arguments, **environment):
 
 @contextlib.contextmanager
 def ended(processes):
-    """Returns a context that kills the processes when it ends."""
+    """Returns a context manager that kills the processes on exit."""
     try:
         yield
     finally:
@@ -51,7 +51,7 @@ def ended(processes):
 @pytest.mark.slow
 @pytest.mark.parametrize("system", ["glow", "realnvp"])
 def test_two_and_four_replicas_train_like_one_device(system):
-    """With gradient clipping and a moving average. Logical devices require a separate process."""
+    """Trains with gradient clipping and a moving average. Logical devices require a separate process."""
     processes = [start("replicas.py", str(count), system) for count in (2, 4)]
     with ended(processes):
         single = replicas.train(system, strategies.choose("none"))
@@ -110,7 +110,7 @@ def compare_with_one_device(tmp_path, monkeypatch):
 
 
 def check_success(processes, expected):
-    """Checks that two workers ended without an error and that the chief printed an expected text."""
+    """Checks that two workers ended without an error and that the chief printed the expected text."""
     outputs = [process.communicate(timeout=400) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     (chief, _), (other, _) = outputs
@@ -176,7 +176,7 @@ def test_multi_worker_requires_several_workers():
         strategies.choose("multi_worker")
 
 
-def test_the_other_workers_write_nothing(tmp_path, monkeypatch):
+def test_only_the_chief_writes_files(tmp_path, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": CLUSTER, "task": {"type": "worker", "index": 1}}))
     monkeypatch.setattr(workers, "are_several", lambda strategy: True)
     run = workers.run_dir(None, tmp_path / "run")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report of a run: the page is self-contained, and its numbers and pictures are those of the model."""
+"""The report of a run: a self-contained page whose numbers and pictures match the model."""
 
 import base64
 import contextlib
@@ -27,7 +27,7 @@ IMAGE_SECTIONS = ["Results", "Learning curve", "Samples", "Interpolations", "Nea
 
 
 def begun_run(path, preset, spec, **changes):
-    """A run with a checkpoint after epoch 1, of a model with data-dependent initialization only."""
+    """Returns a run with a checkpoint of epoch 1. The model is initialized from data and not trained."""
     source = data.load(spec)
     config = configure(preset, presets.get(preset, **changes), spec, source)
     run = RunDirectory(path)
@@ -43,14 +43,14 @@ def begun_run(path, preset, spec, **changes):
 
 @pytest.fixture(scope="module")
 def digits_page(digits_run, tmp_path_factory):
-    """A finished run with its report. Tests must not change it."""
+    """A finished run with a report. Tests must not change it."""
     run = RunDirectory(shutil.copytree(digits_run.path, tmp_path_factory.mktemp("reported") / "run"))
     assert report.main(["report", f"--run_dir={run}", "--data=digits"]) == 0
     return run
 
 
 class Page(html.parser.HTMLParser):
-    """A parsed page: headings, paragraphs, table rows and pictures. Its tags must close in order."""
+    """A parsed report: headings, paragraphs, table rows and pictures. All tags must be closed in order."""
 
     def __init__(self, path):
         super().__init__()
@@ -100,15 +100,15 @@ def test_page_is_self_contained_and_complete(digits_page):
     assert rows["train"][0] == "1,000 of 1,350" and rows["test"][0] == "297 of 297"
 
 
-def test_numbers_are_those_of_the_model(digits_page):
+def test_numbers_match_the_model(digits_page):
     digits = data.load("digits")
     model, _ = trained_models.load(digits_page)
     (images,) = data.dataset(digits, "test", 297, shuffle=False, labels=False)
     rows = {row[0]: row[1:] for row in Page(digits_page.report_path).rows}
-    bits = model.bits_per_dim(images).numpy()  # with other noise than that of the page
+    bits = model.bits_per_dim(images).numpy()  # the noise differs from the noise of the page
     assert float(rows["test"][1]) == pytest.approx(bits.mean(), abs=0.02)
     assert float(rows["test"][2]) == pytest.approx(float(rows["test"][1]) * 64 * np.log(2), abs=0.01)
-    # The bits per dimension are those of the latents minus all log-dets.
+    # The bits per dimension equal the bits of the latents minus all log-determinants.
     latents, log_dets = ReportedModel(digits_page, model, "", digits).latents_and_log_dets
     assert list(latents) == ["level 1", "top"] and list(log_dets) == ["pixels", "level 1", "top"]
     flat = np.concatenate(list(latents.values()), axis=1)
@@ -167,13 +167,13 @@ def test_report_of_colors_classes_and_variational_dequantization(tmp_path):
     colors = np.asarray(page.pictures["Samples and their nearest training images"].convert("RGB"))
     assert (colors.max(axis=-1) != colors.min(axis=-1)).any()
     width, height = page.pictures["Samples at temperature 1.0"].size
-    assert (width // 91, height // 28) == (5, 5)  # ten columns of classes, three rows, enlarged five times
+    assert (width // 91, height // 28) == (5, 5)  # one column per class, three rows, enlarged five times
     rows = {row[0]: row[1:] for row in page.rows}
     assert "dequantizer" in rows
     assert sum(map(float, rows["total"])) == pytest.approx(float(rows["test"][1]), abs=0.05)
 
 
-def test_report_refuses(digits_page, tmp_path):
+def test_report_errors(digits_page, tmp_path):
     empty = RunDirectory(tmp_path / "empty")
     empty.open(digits_page.config())
     for flags, message in [([f"--run_dir={tmp_path}", "--data=digits"], "has no config.json"),
@@ -202,7 +202,7 @@ def test_nearest_neighbors():
     assert distances[2, 0] == 0.0
 
 
-def test_quantiles_of_normal_numbers_are_on_a_line():
+def test_quantiles_of_normal_samples_lie_on_a_line():
     drawn = np.random.default_rng(0).normal(size=100_000)
     figure = charts.latents_and_normal_density({"level 1": drawn + 0.5, "top": [*(2.0 * drawn + 1.0), np.nan, np.inf]})
     assert [axes.get_title() for axes in figure.axes[::2]] == ["level 1: mean 0.50, standard deviation 1.00",
@@ -212,7 +212,7 @@ def test_quantiles_of_normal_numbers_are_on_a_line():
         np.testing.assert_allclose(quantiles, slope * np.asarray(theory) + shift, atol=0.1 * slope)
 
 
-def test_charts_accept_numbers_that_are_not_finite():
+def test_charts_accept_non_finite_numbers():
     bits = charts.bits_histogram({"train": np.full(10, 3.0), "test": [3.0, np.inf, 1e6]})
     assert {text.get_text() for text in bits.axes[0].get_legend().get_texts()} == {
         "train: mean 3.000", f"test: mean {(3.0 + 1e6) / 2:.3f}"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints and run directories with damaged or partial files, and on a full disk. See test_resuming.py for runs."""
+"""Checkpoints and run directories with damaged or partial files, and on a full disk. test_resuming.py tests runs."""
 
 import errno
 import warnings
@@ -22,7 +22,7 @@ def tiny_model(value):
 
 @pytest.fixture
 def three(tmp_path):
-    """Checkpoints of epochs 1 to 3. Epoch 2 is the best one. All kernel weights equal the number of the epoch."""
+    """Checkpoints of epochs 1 to 3. Epoch 2 is the best one. All kernel weights equal the epoch number."""
     checkpoints = Checkpoints(tmp_path)
     for epoch, bits in enumerate([3.0, 1.0, 2.0], 1):
         checkpoints.save(tiny_model(epoch), epoch, bits)
@@ -45,7 +45,7 @@ DAMAGES = {
 
 
 def restored(restore):
-    """Returns a weight and the epoch after a restore."""
+    """Restores a checkpoint and returns a kernel weight and the epoch."""
     model = tiny_model(0)
     record = restore(model)
     return model.get_weights()[0][0, 0], record["epoch"]
@@ -77,7 +77,7 @@ def test_a_checkpoint_within_an_epoch_is_newer_but_never_the_best(tmp_path):
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_weights_fall_back(three, tmp_path, damage):
+def test_restore_skips_damaged_weights(three, tmp_path, damage):
     DAMAGES[damage](tmp_path / "epoch_0003.weights.h5")
     with pytest.warns(UserWarning, match="epoch_0003.weights.h5 is damaged or missing; trying another one"):
         assert restored(three.restore_last) == (2, 2)
@@ -91,7 +91,7 @@ def test_damaged_weights_fall_back(three, tmp_path, damage):
 
 
 @pytest.mark.parametrize("damage", ["truncated", "emptied", "flipped"])
-def test_damaged_records_fall_back(three, tmp_path, damage):
+def test_restore_skips_damaged_records(three, tmp_path, damage):
     DAMAGES[damage](tmp_path / "epoch_0003.json")
     with pytest.warns(UserWarning, match="epoch_0003.json is damaged and is ignored"):
         assert restored(three.restore_last) == (2, 2)
@@ -114,7 +114,7 @@ def test_each_flipped_bit_of_a_record_is_detected(three, tmp_path):
     assert len(three.records()) == 3
 
 
-def test_json_that_is_not_a_record_is_damaged(three, tmp_path):
+def test_json_that_is_not_a_record_gives_a_warning(three, tmp_path):
     for content in ([], 3, None, {"epoch": 3}, {"record_sha256": ""}):
         write_json(content, tmp_path / "epoch_0003.json")
         with pytest.warns(UserWarning, match="epoch_0003.json is damaged"):
@@ -143,7 +143,7 @@ def test_check_writes_nothing(tmp_path):
     assert run.config()["epochs"] == 2
 
 
-def test_a_run_is_finished_for_a_number_of_epochs(tmp_path):
+def test_a_run_is_finished_only_for_its_number_of_epochs(tmp_path):
     run = RunDirectory(tmp_path)
     assert not run.is_finished() and not run.is_finished(CONFIG)
     run.open(CONFIG)
@@ -187,7 +187,7 @@ def test_a_damaged_line_of_the_history_gives_a_warning(tmp_path):
     OSError(errno.ENOSPC, "No space left on device"),
     RuntimeError("Can't decrement id ref count (file write failed: errno = 28, message = 'No space left on device')"),
     OSError(errno.EDQUOT, "another text")], ids=["system", "hdf5", "quota"])
-def test_an_error_of_a_full_disk_names_the_directory(error):
+def test_a_full_disk_error_names_the_directory(error):
     with pytest.raises(OSError, match="output_dir: runs/a: (No space left on device|Disk quota exceeded); all saved"):
         with room_in("runs/a"):
             try:

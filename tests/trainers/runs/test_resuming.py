@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs that are stopped, or find a full disk or a damaged checkpoint, end like an uninterrupted run."""
+"""Runs that resume after a stop, a full disk or a damaged checkpoint end like an uninterrupted run."""
 
 import random
 import resource
@@ -20,7 +20,7 @@ def train_digits(directory, *flags):
 
 
 def check_same_end(run, other):
-    """Checks that two runs have the same weights, optimizer state, result and history, bit for bit."""
+    """Checks that two runs have equal weights, optimizer states, results and histories, except for timings."""
     ends = []
     for each in (run, other):
         model = trained_models.build(each.config())
@@ -53,13 +53,13 @@ def test_a_run_resumes_after_a_stop_and_a_full_disk(digits_run, tmp_path, monkey
         stop_at(patch, epoch=0, step=2)
         assert train_digits(tmp_path / "run", "--checkpoint_minutes=0") == 130
     run = RunDirectory(tmp_path / "run")
-    # The history of an epoch without a checkpoint.
+    # The history also has an epoch without a checkpoint.
     run.add_history(digits_run.history()[0])
     # There is no best checkpoint yet, so the last one is loaded.
     assert sample.main(["sample", f"--run_dir={run}", "--num=1", f"--out={tmp_path / 'grid.png'}"]) == 0
     assert "not finished; its best checkpoint, epoch 0 of 2" in capsys.readouterr().out
 
-    # A limit of the file size replaces the full disk: HDF5 fails in the same way.
+    # A file size limit simulates a full disk: HDF5 fails in the same way.
     held = {path: path.read_bytes() for path in run.checkpoints.iterdir()}
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (max(map(len, held.values())) // 2, limits[1]))
@@ -78,7 +78,7 @@ def test_a_run_resumes_after_a_stop_and_a_full_disk(digits_run, tmp_path, monkey
 
 def test_a_run_with_a_damaged_checkpoint_repeats_an_epoch_exactly(digits_run, tmp_path, capsys):
     run = RunDirectory(shutil.copytree(digits_run.path, tmp_path / "run"))
-    for name in ("result.json", "model.keras"):  # like a kill before the end
+    for name in ("result.json", "model.keras"):  # as after a kill before the end
         (run.path / name).unlink()
     DAMAGES["flipped"](run.checkpoints / "epoch_0002.weights.h5")
     assert train_digits(run) == 0
@@ -100,7 +100,7 @@ def test_a_damaged_model_raises(digits_run, tmp_path):
             model, _ = trained_models.load(run)
         except ValueError as error:
             assert "model.keras cannot be loaded: " in str(error)
-        else:  # a bit without effect, such as one of a date
+        else:  # the bit has no effect, for example in a date
             assert all(map(np.array_equal, model.get_weights(), trained_models.load(digits_run)[0].get_weights()))
         run.model_path.write_bytes(whole)
     assert trained_models.load(run)
