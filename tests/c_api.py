@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a SavedModel through TensorFlow's C API, as servers in other languages do.
 
-`python c_api.py LIBRARY SAVED_MODEL TENSORS CALLS RESULTS` imports neither TensorFlow nor anything of this project.
-TENSORS is a JSON object, `{signature: {"inputs": {key: tensor name}, "output": tensor name}}`; CALLS and RESULTS are
-`.npz` files, of `label/signature/key` and of `label`.
+Usage: `python c_api.py LIBRARY SAVED_MODEL TENSORS CALLS RESULTS`. The program does not import TensorFlow or this
+project.
+
+LIBRARY is the path of TensorFlow's shared library. SAVED_MODEL is the directory of the SavedModel. TENSORS is a JSON
+object `{signature: {"inputs": {key: tensor name}, "output": tensor name}}`. CALLS is the `.npz` file of inputs, with
+keys `label/signature/key`. RESULTS is the `.npz` file that the program writes, with keys `label`.
 """
 
 import ctypes
@@ -17,7 +20,7 @@ TYPES = {np.dtype(name): number for name, number in (("float32", 1), ("float64",
 
 
 class Output(ctypes.Structure):
-    """TF_Output: one of the tensors that an operation gives."""
+    """The C struct `TF_Output`: one output tensor of an operation."""
 
     _fields_ = [("operation", c_void_p), ("index", c_int)]
 
@@ -45,7 +48,7 @@ FUNCTIONS = {
 
 
 class Session:
-    """A SavedModel under TensorFlow's C API."""
+    """Loads a SavedModel with TensorFlow's C API and runs it."""
 
     def __init__(self, library, saved_model):
         self.c = ctypes.CDLL(library)
@@ -63,7 +66,7 @@ class Session:
             raise RuntimeError(self.c.TF_Message(self.status).decode())
 
     def run(self, inputs, output):
-        """The tensor named `output`, given arrays by the names of tensors."""
+        """Returns the value of the tensor named `output`. `inputs` maps tensor names to arrays."""
         places = (Output * len(inputs))(*map(self.output, inputs))
         tensors = (c_void_p * len(inputs))(*map(self.tensor, inputs.values()))
         result = c_void_p()

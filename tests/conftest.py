@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quiet logs, two logical CPU devices and fixed seeds for every test."""
+"""Quiet logs, four logical CPU devices and fixed seeds for every test."""
 
 import os
 
@@ -20,7 +20,7 @@ def _seeds():
 
 @pytest.fixture(scope="session", autouse=True)
 def _data_dir(tmp_path_factory):
-    """Prepared sets are stored once for all tests, and apart from the user's."""
+    """Stores prepared data sets once for all tests, in a temporary directory."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFP_GLOW_DATA_DIR", str(tmp_path_factory.mktemp("data")))
         yield
@@ -28,7 +28,7 @@ def _data_dir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """A directory of the module's own for prepared sets."""
+    """A temporary directory for the prepared data sets of one test module."""
     with pytest.MonkeyPatch.context() as patch:
         directory = tmp_path_factory.mktemp("cache")
         patch.setenv("TFP_GLOW_DATA_DIR", str(directory))
@@ -37,7 +37,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def _plain_runs():
-    """In tests, training writes neither events nor a report unless it is asked to: each takes as long as it does."""
+    """Turns off TensorBoard events and reports by default. Each of them takes as long as the training in a test."""
     from trainers import train
 
     define = train.flag_values
@@ -54,7 +54,7 @@ def _plain_runs():
 
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory):
-    """A finished run of two epochs, with a moving average of the weights; tests leave it as it is."""
+    """A finished run of two epochs with a moving average of the weights. Tests must not change it."""
     from trainers import train
     from trainers.runs.run_directory import RunDirectory
 
@@ -65,7 +65,10 @@ def digits_run(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory):
-    """A tiny Glow whose parameters are not at their start, and the path of its SavedModel; tests leave both as is."""
+    """A tiny Glow with parameters away from their initial values, and the path of its SavedModel.
+
+    Tests must not change the model or the SavedModel.
+    """
     import numpy as np
 
     import tfp_glow

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Named constructors of bijectors for the battery in test_bijectors.py; a new bijector needs one line."""
+"""Named constructors of bijectors for bijectors/test_battery.py. Each new bijector needs one entry."""
 
 import functools
 
@@ -43,7 +43,7 @@ def mlp(outputs, dtype):
 
 
 class Given(tfgb.FlowBijector):
-    """A conditioned bijector with a fixed context, so that the battery can call it without a context."""
+    """A conditioned bijector with a fixed context. The battery can call it without a context."""
 
     context_shape = None
 
@@ -63,13 +63,13 @@ def autoregressive(dtype):
 
 
 def on_pixels(bijector, shape, dtype):
-    """Returns a bijector over pixels of 3 bits, after a bijector from all real numbers to such pixels."""
+    """Puts a map from real numbers to 3-bit pixel values before `bijector`, whose events are such values."""
     to_logits = tfgb.LogitPixels(shape, num_bits=3, alpha=1e-6, dtype=dtype)
     return tfgb.Steps([tfb.Invert(to_logits), bijector])
 
 
 def mixture(shape, dtype):
-    """Returns a coupling with mixtures of logistics."""
+    """Returns a coupling whose elementwise transform is a mixture of logistics."""
     transform = LogisticMixture(num_components=2, num_bits=3)
     network = keras.Sequential([
         PixelInputs(num_bits=3, mark_black=True, dtype=dtype), PlacedResNet(4, 6, num_blocks=1, dtype=dtype)])
@@ -88,7 +88,7 @@ def channel_autoregressive(dtype):
 
 
 def step(shape, dtype):
-    """Returns a step of Glow."""
+    """Returns one step of Glow: actnorm, invertible convolution and affine coupling."""
     return tfgb.Steps([
         tfgb.ActNorm(shape, dtype=dtype), tfgb.InvertibleConv1x1(shape, dtype=dtype),
         tfgb.AffineCoupling(shape, conv(shape[-1], dtype), dtype=dtype)])
@@ -101,7 +101,7 @@ def two_levels(dtype):
 
 
 def realnvp_scale(dtype):
-    """Returns the scale of RealNVP's figure 4b, with one coupling in the place of three."""
+    """Returns one scale of RealNVP (figure 4b of the paper), with one coupling instead of three."""
     board = tfgb.AffineCoupling(IMAGE, resnet(4, dtype, "checkerboard"), "checkerboard", scale="exp", dtype=dtype)
     channel = tfgb.AffineCoupling((2, 2, 8), resnet(8, dtype), scale="exp", dtype=dtype)
     top = tfgb.Multiscale(tfgb.Reverse((2, 2, 4), dtype=dtype))
@@ -110,7 +110,7 @@ def realnvp_scale(dtype):
         tfgb.Permute((2, 2, 8), [0, 4, 3, 7, 1, 5, 2, 6], dtype=dtype)]), top)
 
 
-# Each constructor takes the name of a dtype and returns a bijector with new weights.
+# Each constructor accepts the name of a dtype and returns a bijector with new weights.
 CONSTRUCTORS = {
     "act_norm": lambda d: tfgb.ActNorm(IMAGE, dtype=d),
     "act_norm_vector": lambda d: tfgb.ActNorm(VECTOR, dtype=d),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers in NumPy and float64, and the comparison of a flow with its NumPy implementation."""
+"""Layers in NumPy and float64, and a comparison of a flow with its NumPy implementation."""
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +18,7 @@ def randomize_weights(distribution):
 
 
 def compare(distribution, images, to_latents, to_images):
-    """Asserts that a flow and its NumPy implementation agree in both directions and in the density."""
+    """Asserts that a flow and its NumPy implementation agree in both directions and in density."""
     latents, log_det = to_latents(images)
     assert np.all(np.isfinite(latents)) and np.all(np.abs(log_det) < 1e4)
     np.testing.assert_allclose(distribution.bijector.inverse(images), latents, atol=1e-6, rtol=1e-6)

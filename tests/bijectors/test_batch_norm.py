@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`BatchNorm`: statistics, gradients, replicas, and bijectors that refuse it."""
+"""Tests of `BatchNorm`: statistics, gradients, replicas and compositions that reject it."""
 
 import keras
 import numpy as np
@@ -44,7 +44,7 @@ def test_training_uses_batch_statistics_and_updates_running_statistics():
     np.testing.assert_allclose(norm.statistics.variance, 0.75 + 0.25 * variance, atol=1e-12)
 
 
-def test_outside_training_running_statistics_are_used_and_unchanged():
+def test_inference_uses_and_keeps_the_running_statistics():
     norm = tfgb.BatchNorm(SHAPE, dtype="float64")
     norm.inverse(images(), training=True)
     before = [v.numpy() for v in norm.variables]
@@ -87,7 +87,7 @@ def test_initialize_sets_running_statistics_once():
 
 
 def test_training_mode_comes_from_keras():
-    """The running statistics are updated once per training step, and not in evaluation."""
+    """Training updates the running statistics once per step. Evaluation does not change them."""
     norm = tfgb.BatchNorm(SHAPE, dtype="float32")
     model = compiled(tfgb.Steps([norm, tfgb.ActNorm(SHAPE, data_dependent=False)]))
     norm.statistics.initialized.assign(True)
@@ -102,11 +102,11 @@ def test_training_mode_comes_from_keras():
     np.testing.assert_array_equal(norm.statistics.mean, moved)
 
 
-def test_statistics_are_over_all_replicas():
+def test_statistics_include_all_replicas():
     data = images(8, loc=50.0)
     single = tfgb.BatchNorm(SHAPE, dtype="float64")
     expected = single.inverse_and_log_det(data, training=True)
-    # No collective operations: other tests run strategies with other dtypes, and all share one counter of collectives.
+    # `ReductionToOneDevice` avoids collectives. Their counter is global, and other tests use them with other dtypes.
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice())
     with strategy.scope():
         shared = tfgb.BatchNorm(SHAPE, dtype="float64")
@@ -122,7 +122,7 @@ def test_statistics_are_over_all_replicas():
 
 @pytest.mark.parametrize("backprop", ["stored", "reversible"])
 @pytest.mark.parametrize("part", ["bijector", "in a network", "dropout"])
-def test_repeat_refuses_variables_that_training_changes(part, backprop):
+def test_repeat_rejects_variables_that_training_changes(part, backprop):
     dropout = keras.Sequential([keras.layers.Dense(4), keras.layers.Dropout(0.5)])
     make_step = {
         "bijector": lambda: tfgb.Steps([tfgb.ActNorm(SHAPE), tfgb.BatchNorm(SHAPE)]),
@@ -145,12 +145,12 @@ def test_repeat_accepts_frozen_networks():
     ({"shape": (2, 2)}, "`shape` must be"), ({"momentum": 1.0}, r"`momentum` must be in \[0, 1\); received 1.0"),
     ({"momentum": -0.1}, "`momentum`"), ({"epsilon": 0.0}, "`epsilon` must be positive; received 0.0"),
     ({"dtype": "float16"}, "`dtype`")])
-def test_bad_arguments(arguments, message):
+def test_wrong_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         tfgb.BatchNorm(**{"shape": SHAPE, **arguments})
 
 
-def test_training_on_a_vector_without_batch_axis_is_refused():
+def test_training_without_a_batch_axis_raises():
     with pytest.raises(ValueError, match="requires a batch axis"):
         tfgb.BatchNorm((3,)).inverse(tf.zeros([3]), training=True)
 
@@ -170,7 +170,7 @@ def test_training_mode_reaches_batch_norm_in_networks(how):
     assert all(not np.array_equal(v, b) for v, b in zip(averages, before, strict=True))
 
 
-def test_a_cached_pass_is_not_used_in_training():
+def test_training_ignores_cached_passes():
     norm = tfgb.BatchNorm(SHAPE)
     model = compiled(norm)
     y = tf.cast(images(), tf.float32)

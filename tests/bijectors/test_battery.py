@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The battery of tests that every bijector in `constructors.CONSTRUCTORS` must pass."""
+"""Tests that every bijector in `constructors.CONSTRUCTORS` must pass."""
 
 import types
 
@@ -47,7 +47,7 @@ def test_shapes_finiteness_and_round_trip(name, dtype):
 
 
 @every_bijector
-def test_log_det_is_that_of_the_jacobian(name):
+def test_log_det_matches_the_jacobian(name):
     bijector = made(name)
     y = data(bijector, (2,))
 
@@ -67,8 +67,8 @@ def test_log_det_is_that_of_the_jacobian(name):
 
 @every_bijector
 @pytest.mark.parametrize("direction", ["forward", "inverse"])
-def test_gradients_reach_every_parameter_and_are_right(name, direction):
-    """Compares with a central difference of the loss along a random direction."""
+def test_gradients_exist_and_match_finite_differences(name, direction):
+    """Compares the gradients with a central difference of the loss along a random direction."""
     bijector = made(name)
     value = data(bijector, (2,))
     if direction == "forward":
@@ -102,7 +102,7 @@ def test_gradients_reach_every_parameter_and_are_right(name, direction):
 
 
 @every_bijector
-def test_graph_of_unknown_batch_equals_eager(name):
+def test_graph_of_unknown_batch_size_equals_eager(name):
     bijector = made(name)
     y = data(bijector, (3,))
 
@@ -117,7 +117,7 @@ def test_graph_of_unknown_batch_equals_eager(name):
 
 
 @every_bijector
-def test_checkpoint_restores_equal_outputs(name, tmp_path):
+def test_checkpoint_restores_the_outputs(name, tmp_path):
     bijector = made(name)
     y = data(bijector, (2,))
     expected = bijector.inverse_and_log_det(y)
@@ -131,13 +131,14 @@ def test_checkpoint_restores_equal_outputs(name, tmp_path):
 
 @every_bijector
 def test_tfp_oracle(name):
-    """Runs TFP's bijector test from TensorFlow's wheel, as TFP's wheel does not contain it.
+    """Runs TFP's own bijector test, which only TensorFlow's wheel contains.
 
-    No constructor is over scalars; tests/test_tfp_manners.py tests scalar congruency with vectors of one number.
+    No constructor returns a bijector over scalars. tests/bijectors/test_tfp_manners.py tests scalar congruency with
+    vectors of size 1.
     """
     bijector = made(name)
     if len(bijector.latent_shape) != len(bijector.event_shape):
-        pytest.skip("the oracle supports a single event rank; test_shapes_finiteness_and_round_trip covers the rest")
+        pytest.skip("TFP's test supports one event rank; test_shapes_finiteness_and_round_trip covers this bijector")
     y = data(bijector, (3,)).numpy()
     x = bijector.inverse(data(bijector, (3,), seed=1)).numpy()
     session = types.SimpleNamespace(run=lambda tensors: [t.numpy() for t in tensors])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bijectors inside TFP's own compositions; and what Keras's dtype policies and `training` reach in them."""
+"""Tests of the bijectors in TFP's compositions, and of Keras dtype policies and `training` inside them."""
 
 import keras
 import numpy as np
@@ -86,7 +86,7 @@ def copy(value):
 
 @every_composition
 @pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids=["eager", "graph"])
-def test_values_and_log_dets_are_the_parts(name, wrap):
+def test_values_and_log_dets_match_the_parts(name, wrap):
     whole, x, event_ndims, expected = CASES[name]()
     y, log_det = expected(x)
 
@@ -101,7 +101,7 @@ def test_values_and_log_dets_are_the_parts(name, wrap):
 
 
 @every_composition
-def test_gradients_are_the_parts_and_variables_are_found_once(name):
+def test_gradients_match_the_parts_and_variables_are_listed_once(name):
     whole, x, event_ndims, expected = CASES[name]()
     variables = whole.trainable_variables
     flows = [m for m in whole.submodules if isinstance(m, tfgb.FlowBijector)]
@@ -120,7 +120,7 @@ def test_gradients_are_the_parts_and_variables_are_found_once(name):
 
 
 @pytest.mark.parametrize("name", ["invert", "chain", "blockwise"])
-def test_flow_model_trains_what_tfp_lists(name):
+def test_flow_model_trains_all_tfp_variables(name):
     whole, x, _, _ = CASES[name]()
     base = tfd.MultivariateNormalDiag(tf.zeros(x.shape[1:], "float64"))
     model = tfp_glow.FlowModel(tfd.TransformedDistribution(base, whole))
@@ -129,7 +129,7 @@ def test_flow_model_trains_what_tfp_lists(name):
     assert len(trained) == len(model.trainable_variables)
 
 
-def test_a_chain_passes_a_context_on_by_name():
+def test_a_chain_passes_a_context_by_name():
     network = MLP(4, (6,), dtype="float64")
     coupling = moved(tfgb.AffineCoupling((4,), network, context_shape=2, dtype="float64", name="conditioned"))
     x, context = normal(4), normal(2)
@@ -146,7 +146,7 @@ def global_bfloat16():
     keras.config.set_dtype_policy("float32")
 
 
-def test_mixed_precision_is_the_networks_alone(global_bfloat16):
+def test_mixed_precision_affects_only_the_networks(global_bfloat16):
     networks = [MLP(4, (6,), "tanh"), MLP(4, (6,), "tanh")]
     parts = [part for index, network in enumerate(networks) for part in (
         tfgb.ActNorm((4,)), tfgb.InvertibleConv1x1((4,)),
@@ -157,7 +157,7 @@ def test_mixed_precision_is_the_networks_alone(global_bfloat16):
     assert all(v.dtype == tf.float32 for v in flow.trainable_variables)
     x, log_det = flow.bijector.inverse_and_log_det(y)
     assert x.dtype == log_det.dtype == flow.log_prob(y).dtype == tf.float32
-    np.testing.assert_allclose(flow.bijector.forward(tf.identity(x)), y, atol=1e-4)  # bfloat16 keeps 3 digits.
+    np.testing.assert_allclose(flow.bijector.forward(tf.identity(x)), y, atol=1e-4)  # bfloat16 has only 3 digits.
     model = tfp_glow.FlowModel(flow)
     model.compile(keras.optimizers.Adam(1e-3))
     history = model.fit(np.random.RandomState(0).normal(size=(32, 4)).astype("float32"), verbose=0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conditioned bijectors: Jacobians, gradients with both kinds of backpropagation, calls and error messages."""
+"""Tests of conditioned bijectors: Jacobians, stored and reversible gradients, calls and error messages."""
 
 import keras
 import numpy as np
@@ -31,7 +31,7 @@ def image_step(shape=IMAGE):
 
 
 def multiscale():
-    """Returns two levels, of which only the last is conditioned."""
+    """Returns two levels. Only the last level is conditioned."""
     top = tfgb.Multiscale(image_step((2, 2, 4)))
     return tfgb.Multiscale(tfgb.Steps([tfgb.Squeeze(IMAGE, dtype="float64"), tfgb.ActNorm((2, 2, 8), dtype="float64")]),
                            top)
@@ -78,7 +78,7 @@ def data(bijector, batch=(2,), seed=0):
 
 
 @every_bijector
-def test_round_trip_log_det_and_influence(name):
+def test_round_trip_log_det_and_effect_of_the_context(name):
     bijector = made(name)
     y, context = data(bijector)
     x, log_det = bijector.inverse_and_log_det(y, context=context)
@@ -97,8 +97,8 @@ def test_round_trip_log_det_and_influence(name):
 
 @every_bijector
 @pytest.mark.parametrize("wrap", [lambda f: f, tf.function], ids=["eager", "graph"])
-def test_gradient_of_the_context_is_right(name, wrap):
-    """Compares with a central difference along a random direction."""
+def test_gradient_of_the_context_matches_finite_differences(name, wrap):
+    """Compares the gradient with a central difference of the loss along a random direction."""
     bijector = made(name)
     y, context = data(bijector)
     weight = np.random.RandomState(1).standard_normal((2, *bijector.latent_shape))
@@ -118,7 +118,7 @@ def test_gradient_of_the_context_is_right(name, wrap):
     assert abs(expected) > 1e-3
 
 
-def test_reversible_gradients_are_the_stored_ones():
+def test_reversible_and_stored_gradients_are_equal():
     flows = {}
     for backprop in ("stored", "reversible"):
         keras.utils.set_random_seed(3)
@@ -151,7 +151,7 @@ def test_reversible_gradients_are_the_stored_ones():
 
 
 @pytest.mark.parametrize("name", ["mlp", "convnet", "repeat_reversible", "map_context"])
-def test_batches_broadcast_and_are_checked(name):
+def test_contexts_broadcast_to_the_batch(name):
     bijector = made(name)
     y, context = data(bijector, (4, 2))
     expected = bijector.inverse(y, context=context)
@@ -171,7 +171,7 @@ def test_batches_broadcast_and_are_checked(name):
     (np.zeros((5, 3)), r"broadcasts to the batch shape of the events, \(2,\); received shape \(5, 3\)"),
     (np.zeros((7, 2, 3)), r"broadcasts to the batch shape of the events, \(2,\); received shape \(7, 2, 3\)"),
 ])
-def test_wrong_contexts_are_refused(name, context, message):
+def test_wrong_contexts_raise(name, context, message):
     bijector = made(name)
     y, _ = data(bijector)
     for call in (bijector.inverse, bijector.forward, lambda y, **c: tfp_glow.initialize(bijector, y, **c)):
@@ -179,7 +179,7 @@ def test_wrong_contexts_are_refused(name, context, message):
             call(y, context=context)
 
 
-def test_a_context_without_conditioned_parts_is_refused():
+def test_a_context_for_unconditioned_bijectors_raises():
     bijector = tfgb.Steps([tfgb.ActNorm(VECTOR), tfgb.AdditiveCoupling(VECTOR, MLP(3))])
     with pytest.raises(ValueError, match=r"`context` must be left out.*received a context of shape \(2, 3\)"):
         bijector.inverse(tf.zeros((2, 5)), context=tf.zeros((2, 3)))
@@ -226,7 +226,7 @@ def test_a_changed_context_invalidates_cached_passes(kind):
 
 
 class Dense(keras.layers.Layer):
-    """A network of kept part and context that does not start at zero."""
+    """A network of the kept part and the context. Its initial output is not zero."""
 
     def build(self, input_shape):
         self.dense = keras.layers.Dense(4, kernel_initializer="ones")
@@ -248,7 +248,7 @@ def test_networks_accept_a_vector_or_an_image_as_context():
         concatenate_context([kept, tf.zeros((2, 4, 5))])
 
 
-def test_initialize_reaches_the_networks_of_a_conditioned_flow():
+def test_initialize_includes_the_networks_of_a_conditioned_flow():
     flow = tfgb.Steps([image_step(), image_step()])
     y, context = data(flow, (32,))
     tfp_glow.initialize(flow, 3.0 + y, context=context)

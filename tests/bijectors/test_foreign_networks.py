@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Couplings with networks from outside Keras 3: functions, `tf.Module`s and legacy tf_keras layers."""
+"""Tests of couplings with networks from outside Keras 3: functions, `tf.Module`s and legacy tf_keras layers."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ tfd = tfp.distributions
 
 
 def function():
-    """Returns a plain function of two variables, which can be found only by a call."""
+    """Returns a plain function that uses two variables. Only a call of the function reveals them."""
     kernel, bias = tf.Variable(0.1 * tf.ones((2, 4))), tf.Variable(tf.zeros(4))
     return lambda kept: tf.tanh(kept @ kernel + bias)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where data-dependent initialisation comes by in TFP's compositions, and `Steps` of bijectors that are wrapped."""
+"""Tests of data-dependent initialization in TFP's compositions, and of `Steps` with wrapped bijectors."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def norms(thing):
     return [part for part in thing.submodules if isinstance(part, tfgb.ActNorm)]
 
 
-def is_normalised(norm, batch):
+def is_normalized(norm, batch):
     latents = np.reshape(norm.inverse(batch), (-1, norm.event_shape[-1]))
     np.testing.assert_allclose(latents.mean(axis=0), 0.0, atol=1e-4)
     np.testing.assert_allclose(latents.std(axis=0), 1.0, atol=1e-4)
@@ -41,30 +41,30 @@ WRAPPED = {
 
 
 @pytest.mark.parametrize("name", WRAPPED)
-def test_walks_to_flows_inside_other_distributions(name):
+def test_initialize_reaches_flows_inside_other_distributions(name):
     whole = WRAPPED[name]()
     batch = np.reshape(BATCH, (-1, *whole.batch_shape, *whole.event_shape)) if name != "nested" else BATCH
     tfp_glow.initialize(whole, batch)
     assert len(norms(whole)) == (2 if name in ("mixture", "nested") else 1)
     for norm in norms(whole):
-        is_normalised(norm, batch)
+        is_normalized(norm, batch)
 
 
-def test_flow_model_initialises_a_mixture():
+def test_flow_model_initializes_a_mixture():
     model = tfp_glow.FlowModel(WRAPPED["mixture"]())
     assert not model.is_initialized
     model.initialize(BATCH)
     assert model.is_initialized
     for norm in norms(model.distribution):
-        is_normalised(norm, BATCH)
+        is_normalized(norm, BATCH)
 
 
-def test_blocks_get_their_part():
+def test_initialize_passes_each_block_its_part():
     parts = [tfgb.ActNorm((1,)), tfb.Softplus(), tfgb.ActNorm((2,))]
     whole = tfb.Chain([tfb.Blockwise(parts, block_sizes=[1, 1, 2]), tfgb.ActNorm((4,))])
     latents = tfp_glow.initialize(whole, BATCH)
-    is_normalised(parts[0], BATCH[:, :1])
-    is_normalised(parts[2], BATCH[:, 2:])
+    is_normalized(parts[0], BATCH[:, :1])
+    is_normalized(parts[2], BATCH[:, 2:])
     np.testing.assert_allclose(latents, whole.inverse(tf.constant(BATCH)), atol=1e-4)
 
 
@@ -74,7 +74,7 @@ def test_blocks_get_their_part():
     lambda: tfd.TransformedDistribution(tfd.MultivariateNormalDiag(tf.zeros(4)), tfb.Invert(tfgb.ActNorm((4,)))),
     lambda: tfgb.Steps([tfb.Invert(tfgb.ActNorm((4,)))]),
 ], ids=["invert", "chain", "distribution", "steps"])
-def test_what_the_walk_does_not_reach_is_named(whole):
+def test_initialize_raises_if_it_cannot_reach_a_bijector(whole):
     whole = whole()
     with pytest.raises(ValueError, match="`flow` must have its data-dependent parameters .* could not be initialized"):
         tfp_glow.initialize(whole, BATCH)
@@ -83,7 +83,7 @@ def test_what_the_walk_does_not_reach_is_named(whole):
     tfp_glow.initialize(whole, BATCH)
 
 
-def test_what_has_nothing_to_set_is_no_matter():
+def test_initialize_accepts_unreachable_bijectors_without_data_dependence():
     inverted = tfb.Invert(tfgb.AffineCoupling((4,), MLP(4)))
     assert tfp_glow.initialize(inverted, BATCH).shape == (600, 4)
     inverted = tfb.Invert(tfgb.ActNorm((4,), data_dependent=False))
@@ -95,7 +95,7 @@ def autoregressive():
     return tfgb.MaskedAutoregressive((4,), MADE(4, (8,), "tanh"))
 
 
-def test_steps_find_shapes_in_what_is_wrapped():
+def test_steps_infer_shapes_from_wrapped_bijectors():
     reshape = tfb.Reshape(event_shape_in=[2, 2, 4], event_shape_out=[16])
     cases = [
         ([tfb.Invert(autoregressive())], (4,), (4,)),
@@ -115,7 +115,7 @@ def test_steps_find_shapes_in_what_is_wrapped():
         np.testing.assert_allclose(steps.inverse(tf.identity(y)), x, atol=1e-4)
 
 
-def test_networks_are_set_inside_a_chain():
+def test_networks_inside_a_chain_are_initialized():
     chain = tfb.Chain([tfb.Chain([tfgb.Squeeze((4, 4, 1)), tfb.Scale(3.0)]),
                        tfgb.AffineCoupling((2, 2, 4), ConvNet(4, 4))])
     whole = tfd.TransformedDistribution(tfd.Sample(tfd.Normal(0.0, 1.0), (2, 2, 4)), chain)

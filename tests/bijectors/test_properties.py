@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Property tests over random shapes, masks, seeds and dtypes: round trips, log-determinants by autodiff, compositions.
+"""Property tests with random shapes, masks, seeds and dtypes: round trips, log-determinants and compositions.
 
-The suite runs the same 25 examples of each property every time. To run 500 new examples:
+The suite always runs the same 25 examples of each property. Renaming a test changes them. To run 500 new examples:
 
-    HYPOTHESIS_PROFILE=thorough python -m pytest tests/test_properties.py
+    HYPOTHESIS_PROFILE=thorough python -m pytest tests/bijectors/test_properties.py
 """
 
 import dataclasses
@@ -49,7 +49,7 @@ def coupling(shape, mask_name, transform_name, dtype):
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """The arguments of a bijector; Hypothesis prints them when a test fails."""
+    """Constructor arguments of a bijector. Hypothesis prints them if a test fails."""
 
     kind: str
     shape: tuple
@@ -74,7 +74,7 @@ class Recipe:
 
 @st.composite
 def recipes(draw, dtypes=dtypes, shapes=None, squeeze=True):
-    """Draws a recipe of any kind that the shape allows; half of them are couplings."""
+    """Draws a recipe of any kind that the shape allows. About half of the recipes are couplings."""
     shape = draw(st.one_of(vectors, images) if shapes is None else shapes)
     others = sorted(SIMPLE)
     if squeeze and len(shape) == 3 and shape[0] % 2 == 0 and shape[1] % 2 == 0:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`Repeat` against the chain it stands for, in values and gradients, with either kind of backpropagation."""
+"""Compares `Repeat` with a chain of its steps: values, stored and reversible gradients, and initialization."""
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ SHAPE, NUM_STEPS = (4, 4, 2), 3
 
 
 def pair(make_step, backprop):
-    """A `Repeat` and the `Steps` of the same parameters, and the list of each one's trainables, step by step."""
+    """Returns a `Repeat`, `Steps` with the same parameters, and the list of the bijectors in `Steps`."""
     loop = tfgb.Repeat(make_step, NUM_STEPS, backprop=backprop)
     parts = [make_step() for _ in range(NUM_STEPS)]
     rng = np.random.RandomState(0)
@@ -47,7 +47,7 @@ MAKERS = {
 
 @pytest.mark.parametrize("backprop", ["stored", "reversible"])
 @pytest.mark.parametrize("name", MAKERS)
-def test_equal_to_the_unrolled_chain(name, backprop):
+def test_repeat_equals_the_unrolled_chain(name, backprop):
     loop, chain, parts = pair(MAKERS[name], backprop)
     y = tf.constant(np.random.RandomState(1).standard_normal((3, *SHAPE)))
     weight = np.random.RandomState(2).standard_normal((3, *SHAPE))
@@ -75,7 +75,7 @@ def test_equal_to_the_unrolled_chain(name, backprop):
     np.testing.assert_allclose(back_log_det, -log_det, atol=1e-10)
 
 
-def test_initialisation_goes_step_by_step():
+def test_initialization_proceeds_step_by_step():
     keras.utils.set_random_seed(1)
     loop = tfgb.Repeat(lambda: step(SHAPE, "float64"), NUM_STEPS)
     parts = [step(SHAPE, "float64") for _ in range(NUM_STEPS)]
@@ -106,12 +106,12 @@ def test_the_graph_does_not_grow_with_depth():
      "`make_step` must return a FlowBijector whose latent shape is its event shape"),
     (lambda: "step", 2, "stored", "`make_step` must return a FlowBijector"),
 ])
-def test_bad_arguments_are_named(make_step, num_steps, backprop, message):
+def test_wrong_arguments_raise(make_step, num_steps, backprop, message):
     with pytest.raises(ValueError, match=message):
         tfgb.Repeat(make_step, num_steps, backprop=backprop)
 
 
-def test_steps_of_different_structure_are_refused():
+def test_steps_of_different_structure_raise():
     sizes = iter((4, 5))
     with pytest.raises(ValueError, match="`make_step` must return the same structure every time"):
         tfgb.Repeat(lambda: tfgb.AffineCoupling((4,), keras.Sequential(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One network pass a direction, and a cache that is never out of date."""
+"""Tests that each pass evaluates a network once, and that the cache returns no outdated result."""
 
 import gc
 
@@ -40,7 +40,7 @@ def test_each_network_is_evaluated_exactly_once(how, wrap, what):
 @pytest.mark.parametrize("bijector", [
     lambda: tfgb.ActNorm((4,)), lambda: flow_of("steps")[0].bijector,
     lambda: tfgb.Repeat(lambda: tfgb.ActNorm((4,)), 2)], ids=["act_norm", "steps", "repeat"])
-def test_no_log_det_outlives_a_change_of_weights(bijector):
+def test_a_change_of_weights_invalidates_cached_log_dets(bijector):
     bijector = bijector()
     flow = tfd.TransformedDistribution(tfd.MultivariateNormalDiag(tf.zeros(4)), bijector)
     x = tf.random.normal((3, 4))
@@ -67,7 +67,7 @@ def test_no_log_det_outlives_a_change_of_weights(bijector):
     assert np.any(first != second)
 
 
-def test_an_eager_result_is_not_frozen_into_a_graph():
+def test_graphs_do_not_capture_cached_eager_results():
     bijector = tfgb.ActNorm((4,))
     y = tf.random.normal((3, 4))
     x = bijector.inverse(y)
@@ -78,7 +78,7 @@ def test_an_eager_result_is_not_frozen_into_a_graph():
     assert x is not None
 
 
-def test_a_tape_that_did_not_see_the_cached_pass_still_gets_gradients():
+def test_a_tape_records_gradients_after_a_cached_pass():
     flow, _ = flow_of("steps")
     sample = flow.sample(3)
     flow.log_prob(sample)
@@ -104,7 +104,7 @@ def test_the_cache_does_not_grow():
     assert len(storage) <= before
 
 
-def test_initialize_walks_chains_and_nested_distributions():
+def test_initialize_reaches_chains_and_nested_distributions():
     inner = tfd.TransformedDistribution(tfd.MultivariateNormalDiag(tf.zeros(3)), tfgb.ActNorm((3,)))
     flow = tfd.TransformedDistribution(inner, tfb.Chain([tfgb.ActNorm((3,)), tfb.Scale(3.0)]))
     batch = tf.random.normal((500, 3), mean=7.0, stddev=2.0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every constructor in TFP's own compositions, in graphs of unknown batch sizes too; and memory over many calls."""
+"""Tests every constructor in TFP's compositions, also in graphs of unknown batch size, and memory over many calls."""
 
 import gc
 import os
@@ -24,7 +24,7 @@ def events(shape, batch=(2,)):
 
 
 def cases(bijector):
-    """`tfb.JointMap` of a `tfb.Chain`, and `tfb.Invert`: each with its values and log-dets of both directions."""
+    """Returns the arguments of `check` for a `tfb.JointMap` with a `tfb.Chain`, and for a `tfb.Invert`."""
     chain = tfb.Chain([tfb.Shift(tf.constant(1.0, bijector.dtype)), bijector])
     y, rest = events(bijector.event_shape), events((3,)) ** 2 + 1.0
     x, log_det = bijector.inverse_and_log_det(y)
@@ -79,7 +79,7 @@ def test_blockwise(name):
 
 
 def scalar(bijector):
-    """A bijector over vectors of one number, as one over numbers."""
+    """Converts a bijector over vectors of size 1 into a bijector over scalars."""
     vector = tfb.Reshape(event_shape_out=[1], event_shape_in=[])
     return tfb.Chain([tfb.Invert(vector), bijector, vector])
 
@@ -91,7 +91,7 @@ def scalar(bijector):
     lambda: tfgb.MaskedAutoregressive((1,), MADE(1, (8,)))],
     ids=["act_norm", "batch_norm", "lu", "dense", "scale", "standardize", "affine_pixels", "logit_pixels", "maf"])
 def test_scalar_congruency(bijector):
-    """TFP's oracle: monotonic, and the log-det is the change of measure between intervals."""
+    """Runs TFP's test that a scalar bijector is monotonic and that its log-det is the change of interval lengths."""
     bijector = bijector()
     for variable in bijector.trainable_variables:
         variable.assign_add(0.3 * tf.ones_like(variable))
@@ -100,7 +100,7 @@ def test_scalar_congruency(bijector):
 
 
 @pytest.mark.slow
-def test_memory_stays_over_ten_thousand_calls():
+def test_memory_is_stable_over_ten_thousand_calls():
     bijector = tfgb.ActNorm((2,))
     flow = tfd.TransformedDistribution(tfd.MultivariateNormalDiag(tf.zeros(2)), bijector)
     y = tf.zeros((1, 2))
@@ -115,4 +115,4 @@ def test_memory_stays_over_ten_thousand_calls():
     memory, objects, entries = calls(1000)
     later_memory, later_objects, later_entries = calls(10_000)
     assert later_entries <= entries and later_objects < objects + 200
-    assert later_memory < memory + 2**22  # 10,000 calls: less than half a kilobyte for each.
+    assert later_memory < memory + 2**22  # Less than 420 bytes per call.

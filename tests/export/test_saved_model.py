@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The exported SavedModel, run without this package: by TensorFlow alone, by `saved_model_cli` and by the C API."""
+"""Runs the exported SavedModel without this package: with TensorFlow alone, `saved_model_cli` and the C API."""
 
 import importlib.util
 import json
@@ -19,12 +19,12 @@ import tfp_glow
 
 tfb, tfd = tfp.bijectors, tfp.distributions
 SIZES = (1, 7, 256)
-# The arguments of each program: a SavedModel, a `.npz` file of inputs with keys `label/signature/input`, and the `.npz`
-# file of outputs to write, with keys `label`.
+# Arguments of each program: the paths of a SavedModel, of a `.npz` file of inputs and of a `.npz` file for the outputs.
+# The keys of the inputs are `label/signature/input`. The keys of the outputs are `label`.
 TENSORFLOW_ALONE = """
 import sys
 for module in ("tfp_glow", "tensorflow_probability", "keras", "tf_keras"):
-    sys.modules[module] = None  # Its import fails, also inside TensorFlow, which tries to import Keras.
+    sys.modules[module] = None  # Makes each import fail. TensorFlow itself tries to import Keras.
 import numpy as np
 import tensorflow as tf
 path, calls, results = sys.argv[1:]
@@ -91,7 +91,7 @@ def inputs():
 
 @pytest.fixture(scope="module", params=[run_tensorflow_alone, run_saved_model_cli, run_c_api])
 def results(request, exported, inputs, tmp_path_factory):
-    """The outputs of one loader, by label."""
+    """The outputs of one loader. The keys are the labels of the calls."""
     seed, temperature = np.int32(3), np.float32(0.7)
     calls = {f"log_prob_{size}/log_prob/images": inputs["points"][:size] for size in SIZES}
     calls |= {f"{name}/{name}/images": inputs["points"][:7] for name in ("bits_per_dim", "encode")}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The example's client against the stand-in for TensorFlow Serving, which tests cannot start."""
+"""Tests of the example's client. A stand-in replaces TensorFlow Serving, which tests cannot start."""
 
 import ast
 import json
@@ -28,7 +28,7 @@ def client(server):
     return serving_client.Client(server.url, "tiny")
 
 
-def test_answers_equal_those_of_the_model(client, exported):
+def test_predictions_match_the_model(client, exported):
     model, _ = exported
     points = BINS + np.float32(0.25)
     assert client.is_available()
@@ -50,12 +50,12 @@ def test_answers_equal_those_of_the_model(client, exported):
     ("log_prob_uint8", {"images": (BINS + 0.5).tolist(), "seed": 0}, "400: Input 'images' must be of type uint8"),
     ("log_prob_uint8", {"images": (BINS + np.int32(200)).tolist(), "seed": 0}, "400: .*out of bounds for uint8"),
 ])
-def test_wrong_requests_raise_with_the_error_of_the_server(client, signature, inputs, message):
+def test_wrong_requests_raise_the_servers_error(client, signature, inputs, message):
     with pytest.raises(ValueError, match=message):
         client.predict(signature, **inputs)
 
 
-def test_unknown_models_and_paths(server):
+def test_unknown_models_and_paths_raise(server):
     with pytest.raises(ValueError, match="404: Servable not found"):
         serving_client.Client(server.url, "other").is_available()
     with pytest.raises(urllib.error.HTTPError, match="404"):

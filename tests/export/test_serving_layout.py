@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files for TensorFlow Serving: `model.config`, warm-up requests, and the trainer that writes both."""
+"""Tests of files for TensorFlow Serving: `model.config`, warm-up requests, and the trainer that writes both."""
 
 import itertools
 import shutil
@@ -22,24 +22,24 @@ from trainers.runs.run_directory import RunDirectory
 
 @pytest.fixture
 def version(exported, tmp_path):
-    """A copy of the SavedModel, as version 1 of a model."""
+    """The path of a copy of the SavedModel, as version 1 of a model."""
     return shutil.copytree(exported[1], tmp_path / "served" / "1")
 
 
 @pytest.fixture
 def without_serving_api(monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis.prediction_log_pb2", None)  # Its import fails.
+    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis.prediction_log_pb2", None)  # Makes the import fail.
 
 
 def model_in(path):
-    """The only model of a `model.config` file."""
+    """Returns the only model in the `model.config` file of the directory `path`."""
     config = text_format.Parse((path / MODEL_CONFIG_FILE).read_text(), ModelServerConfig())
     (model,) = config.model_config_list.config
     return model
 
 
 def requests_in(path):
-    """The warm-up requests of a SavedModel."""
+    """Returns the warm-up requests of the SavedModel in `path`."""
     logs = [PredictionLog.FromString(r.numpy()) for r in tf.data.TFRecordDataset(str(path / WARMUP_FILE))]
     assert {log.WhichOneof("log_type") for log in logs} == {"predict_log"}
     return [log.predict_log.request for log in logs]
@@ -104,7 +104,7 @@ def test_wrong_arguments_raise_and_write_nothing(version, call, message):
 
 @pytest.fixture
 def run(exported, tmp_path, monkeypatch):
-    """A run that has trained and is not saved yet."""
+    """The directory of a trained run whose model is not saved yet."""
     run = RunDirectory(tmp_path / "run")
     run.path.mkdir()
     write_json({"preset": "tiny", "epochs": 1}, run.path / "config.json")
@@ -127,12 +127,12 @@ def test_a_finished_run_is_ready_to_serve(exported, run, capsys):
     assert serving.main(["serving", f"--run_dir={run}", "--name=digits", "--base_path=/models/digits"]) == 0
     assert (model_in(run.saved_models).name, model_in(run.saved_models).base_path) == ("digits", "/models/digits")
     assert len(requests_in(newest)) == 9
-    finish(run, exported[0])  # A run that is continued writes a new version, and keeps the name and the place.
+    finish(run, exported[0])  # A continued run writes a new version and keeps the name and the base path.
     assert sorted(p.name for p in run.saved_models.iterdir()) == ["1", "2", MODEL_CONFIG_FILE]
     assert model_in(run.saved_models).name == "digits"
 
 
-def test_warmup_requests_can_come_later(exported, run, capsys, monkeypatch):
+def test_warmup_requests_can_be_added_later(exported, run, capsys, monkeypatch):
     command = ["serving", f"--run_dir={run}"]
     assert serving.main(command) == 1
     assert capsys.readouterr().err == (

@@ -2,8 +2,8 @@
 """Tests of the image architectures of the papers: layers, masks, latent shapes and parameter counts.
 
 The expected layers, masks, widths and shapes come from the papers and from their authors' code. The papers do not state
-parameter counts; later papers report 44 million for Glow on CIFAR-10. The tests compute the expected counts from the
-papers' descriptions, by formulas that do not use the library.
+parameter counts. Later papers report 44 million for Glow on CIFAR-10. The tests compute the expected counts from the
+papers' descriptions, with formulas that do not use the library.
 """
 
 import math
@@ -78,7 +78,7 @@ def test_glow_parameter_count(levels, steps, width, coupling):
     assert num_trained(distribution) == glow_size(3, levels, steps, width, coupling)
 
 
-# RealNVP: section 3.6 and figure 4 of the paper; masks and widths from the authors' code.
+# RealNVP: section 3.6 and figure 4 of the paper. The masks and widths are from the authors' code.
 
 BOARDS = ["checkerboard_reversed", "checkerboard", "checkerboard_reversed"]
 CHANNELS = ["channel", "channel_reversed", "channel"]
@@ -125,7 +125,7 @@ def test_realnvp_factors_out_a_checkerboard_of_the_image():
 def resnet_size(inputs, width, blocks, outputs, mask):
     """Returns the number of trainable parameters of RealNVP's network, computed from the paper's description.
 
-    The parameters are the offsets of the batch norms, kernel directions and scales, biases and the factor.
+    It counts the offsets of the batch norms, the kernel directions and scales, the biases and the factor.
     """
     skips = (blocks + 1) * (width**2 + 2 * width)
     block = 2 * width + 2 * 9 * width**2 + 2 * width
@@ -166,14 +166,14 @@ COUNTS = {
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_parameter_counts_for_the_papers_hyperparameters(name):
-    """The tests above compare the same formulas with small flows."""
+    """Compares each formula's result with the pinned number. The tests above compare the formulas with small flows."""
     computed, pinned = COUNTS[name]
     assert computed == pinned
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["glow_cifar10", "realnvp_cifar10", "realnvp_imagenet32", "realnvp_imagenet64"])
-def test_flows_with_the_papers_hyperparameters_have_these_parameter_counts(name):
+def test_flows_with_the_papers_hyperparameters_have_the_pinned_parameter_counts(name):
     side = 64 if name.endswith("64") else 32
     distribution = config_from_dict({**presets.get(name).flow, "image_shape": (side, side, 3)}).build()
     assert num_trained(distribution) == COUNTS[name][1]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wrong calls of the public constructors: each names the argument, the rule and the value received."""
+"""Tests of errors from public constructors: each names the argument, the requirement and the received value."""
 
 import keras
 import pytest
@@ -21,7 +21,7 @@ def normal():
     return tfd.MultivariateNormalDiag(tf.zeros(2))
 
 
-# (call, argument, part of the rule, value received as the message shows it)
+# (call, argument, part of the requirement, received value as the message shows it)
 WRONG = [
     # Bijectors.
     (lambda: tfgb.ActNorm((4, 4)), "shape", "(size,) or (height, width, channels)", "(4, 4)"),
@@ -146,7 +146,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("call", "argument", "rule", "received"), WRONG,
                          ids=[f"{argument}-{received}" for _, argument, _, received in WRONG])
-def test_a_wrong_argument_is_named_with_its_rule_and_value(call, argument, rule, received):
+def test_errors_name_the_argument_the_requirement_and_the_value(call, argument, rule, received):
     with pytest.raises((ValueError, TypeError)) as caught:
         call()
     message = str(caught.value)
@@ -154,6 +154,6 @@ def test_a_wrong_argument_is_named_with_its_rule_and_value(call, argument, rule,
 
 
 @pytest.mark.parametrize("build", [tfp_glow.maf, tfp_glow.iaf, tfp_glow.nice, tfp_glow.realnvp_vector, tfp_glow.glow])
-def test_an_argument_that_does_not_exist_is_named(build):
+def test_errors_name_unknown_arguments(build):
     with pytest.raises(TypeError, match="num_layerz"):
         build(4, num_layerz=2)

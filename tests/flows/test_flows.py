@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All flows: densities, training, sampling, saving, bad arguments. Their parts: test_architectures.py."""
+"""Tests of every flow: densities, training, sampling, saving and errors. test_architectures.py tests their layers."""
 
 import dataclasses
 import inspect
@@ -39,7 +39,7 @@ def test_density_gradients_and_round_trip(name):
 
 
 @every_flow
-def test_trains_three_steps_and_saves_whole(name, tmp_path):
+def test_trains_three_steps_and_saves_the_whole_model(name, tmp_path):
     distribution = SMALL_FLOWS[name](seed=3)
     model = tfp_glow.FlowModel(distribution)
     model.compile(keras.optimizers.Adam(1e-2))
@@ -59,14 +59,14 @@ def test_trains_three_steps_and_saves_whole(name, tmp_path):
 
 
 @every_flow
-def test_config_survives_json(name):
+def test_config_round_trips_through_json(name):
     config = config_of(SMALL_FLOWS[name](seed=3))
     assert config_from_dict(json.loads(json.dumps(config_to_dict(config)))) == config
 
 
 @pytest.mark.parametrize(("preset", "density", "sampling"), [("maf", 1, 6), ("iaf", 6, 1)])
-def test_which_direction_is_serial(preset, density, sampling, monkeypatch):
-    """Evaluations of a layer's network: one, or one for each of 5 elements and one for the log-det."""
+def test_number_of_network_evaluations_per_direction(preset, density, sampling, monkeypatch):
+    """The serial direction evaluates the network once per element (5) and once for the log-det. The other needs one."""
     distribution = moved(getattr(tfp_glow, preset)(5, num_layers=1, hidden_sizes=(8,), batch_norm=False))
     calls = []
     call = MADE.call
@@ -104,7 +104,7 @@ def test_made_is_autoregressive_and_fits_tfp(size):
     np.testing.assert_allclose(theirs.inverse_log_det_jacobian(x, 1), ours.inverse_log_det_jacobian(x), atol=1e-12)
 
 
-def test_standardisation_keeps_densities_in_the_datas_units():
+def test_standardization_keeps_densities_in_the_units_of_the_data():
     loc, scale = np.array([100.0, -3.0]), np.array([50.0, 0.1])
     plain, inside = (moved(tfp_glow.maf(2, 2, (8,), batch_norm=False, seed=1, dtype="float64", **k))
                      for k in ({}, {"loc": loc, "scale": scale}))
@@ -112,7 +112,7 @@ def test_standardisation_keeps_densities_in_the_datas_units():
     np.testing.assert_allclose(inside.log_prob(x * scale + loc), plain.log_prob(x) - np.sum(np.log(scale)))
 
 
-def test_realnvp_regularises_the_scales_in_nats():
+def test_realnvp_regularizes_the_scales_in_nats():
     model = tfp_glow.FlowModel(tfp_glow.realnvp(IMAGE, 1, 1, 4, l2=0.5))
     scales = [v for v in model.trainable_variables if v.path.endswith(("/scale", "/factor"))]
     expected = 0.5 * sum(np.sum(v.numpy()**2) for v in scales) / (math.prod(IMAGE) * math.log(2.0))
@@ -130,7 +130,7 @@ def test_logits_are_finite_on_the_closed_range_of_pixels(num_bits):
     np.testing.assert_allclose(pixels.forward(tf.identity(x)), [0.0, top / 2, top], atol=2e-6 * top)
 
 
-def test_shuffles_differ_between_steps_and_survive_checkpoints():
+def test_shuffles_differ_between_steps():
     flow = tfp_glow.glow((4, 4, 4), num_levels=1, num_steps=4, width=4, permutation="shuffle")
     orders = next(v for v in flow.bijector.keras_variables if "order" in v.name).numpy()
     assert len({tuple(order) for order in orders}) > 1
@@ -173,12 +173,12 @@ def test_shuffles_differ_between_steps_and_survive_checkpoints():
     (lambda: tfp_glow.networks.MLP(4, (8, -1)), "`hidden_sizes`"),
     (lambda: tfp_glow.networks.ResNet(4, 3, 1), "`out_channels` must be even; received 3"),
 ])
-def test_bad_arguments(build, message):
+def test_wrong_arguments_raise(build, message):
     with pytest.raises(ValueError, match=message):
         build()
 
 
-def test_defaults_are_those_of_the_papers():
+def test_defaults_match_the_papers():
     def defaults(flow, **required):
         return config_from_dict({"flow": flow, **required}).arguments
 
@@ -211,6 +211,6 @@ def test_shared_arguments_are_documented_and_in_the_signature():
     ({"flow": "glow"}, "must have the entries \\['image_shape'\\]"),
     ({"image_shape": (8, 8, 1)}, "`flow` must be one of .*; received None"),
 ])
-def test_wrong_configs_are_named(values, message):
+def test_wrong_configs_raise(values, message):
     with pytest.raises(ValueError, match=message):
         config_from_dict(values)

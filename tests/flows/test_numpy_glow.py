@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Comparison of Glow with a second implementation of the paper's formulas, in NumPy and float64.
 
-The flow lists the layers in this order: the steps of the first level with stacked weights, the prior of the first
-level, the steps of the second level, the prior of the top latents.
+The flow lists its layers in this order: the steps of the first level with stacked weights, the prior of the first
+level, the steps of the second level, and the prior of the top latents.
 """
 
 import numpy as np

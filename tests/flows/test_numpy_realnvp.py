@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Comparison of RealNVP with a second implementation of the paper's formulas, in NumPy and float64.
 
-The flow has `6 * scales - 2` couplings, each followed by a batch norm, in the order from image to latents.
+The flow has `6 * num_scales - 2` couplings in the order from image to latents. A batch norm follows each coupling.
 """
 
 import numpy as np
@@ -61,7 +61,7 @@ class Coupling:
         self.variance = statistics.variance.numpy() + 1e-4
 
     def mask_and_parameters(self, x, kind):
-        """Returns the mask of kept elements (1), and the shift and log-scale at all elements."""
+        """Returns the mask, which is 1 at kept elements, and the shift and log-scale of all elements."""
         if kind in (0, 1):
             kept = ((np.indices(x.shape[1:3]).sum(0) + kind) % 2 == 0)[..., np.newaxis] * 1.0
             shift, log_scale = resnet(self.network, x * kept, kept)
@@ -97,7 +97,7 @@ def test_realnvp(images):
         [layer for layer in layers if isinstance(layer, BatchStatistics)], strict=True)]
     kinds = [0, 1, 0, "first", "second", "first", 0, 1, 0, 1]
     assert len(couplings) == len(kinds)
-    # The two diagonal pixels of each block of four go on to the next scale.
+    # The two diagonal pixels of each 2x2 block enter the next scale.
     diagonal = [4 * c + k for k in (0, 3) for c in range(CHANNELS)]
     others = [4 * c + k for k in (1, 2) for c in range(CHANNELS)]
 

@@ -16,13 +16,13 @@ def num_trained(distribution):
     return sum(math.prod(v.shape) for v in distribution.trainable_variables)
 
 
-# NICE: section 5.1 of the paper, for vectors of the size of MNIST's images.
+# NICE: section 5.1 of the paper, for vectors with the size of MNIST's images.
 
 
 def nice_size(size, inputs, depth, width, couplings=4):
     """Returns the number of trainable parameters of NICE.
 
-    Each coupling has dense layers from `inputs` elements to `inputs` elements. The flow has one scale per element.
+    The dense layers of each coupling map `inputs` elements to `inputs` elements. The flow has one scale per element.
     """
     network = inputs * width + width + (depth - 1) * (width**2 + width) + width * inputs + inputs
     return couplings * network + size
@@ -30,7 +30,7 @@ def nice_size(size, inputs, depth, width, couplings=4):
 
 @pytest.mark.parametrize(("partition", "inputs", "count"), [("odd_even", 784, 22_295_920), ("halves", 392, 19_158_352)])
 def test_nice_for_mnist(partition, inputs, count):
-    """Four couplings, five layers of 1,000 units each. `odd_even` sets the changed half of the input to zero."""
+    """Checks four couplings with five layers of 1,000 units. `odd_even` sets the changed half of the input to zero."""
     distribution = tfp_glow.nice(784, partition=partition)
     _, *couplings, scale = distribution.bijector.bijectors
     kind = {"odd_even": "checkerboard", "halves": "channel"}[partition]
@@ -42,7 +42,7 @@ def test_nice_for_mnist(partition, inputs, count):
 
 
 def test_nice_for_cifar10():
-    """Four couplings, four layers of 2,000 units each."""
+    """Checks four couplings with four layers of 2,000 units."""
     assert nice_size(3072, 3072, 4, 2000) == 97_199_360
     small = tfp_glow.nice(30, hidden_sizes=(20,) * 4)
     assert num_trained(small) == nice_size(30, 30, 4, 20)
@@ -57,8 +57,8 @@ def test_only_the_scale_of_nice_changes_volume():
     assert isinstance(distribution.distribution.distribution, tfp.distributions.Logistic)
 
 
-# MAF and IAF: section 4 of the MAF paper; five networks with two hidden layers of 512 units each, for vectors of the
-# size of BSDS300's.
+# MAF and IAF: section 4 of the MAF paper. Five networks have two hidden layers of 512 units each. The vectors have the
+# size of BSDS300's patches.
 
 
 def made_size(size, *hidden):

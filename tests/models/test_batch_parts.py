@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`in_parts` against the same function on the whole batch."""
+"""Compares `in_parts` with the same function on the whole batch."""
 
 import os
 import threading
@@ -21,7 +21,7 @@ def flow(request):
     flow = tfp_glow.glow(SHAPE, num_levels=2, num_steps=2, width=4, seed=0, dtype="float64", backprop=request.param)
     tfp_glow.initialize(flow, IMAGES)
     rng = np.random.RandomState(1)
-    for variable in flow.trainable_variables:  # The outputs of coupling networks start at 0, and so do most gradients.
+    for variable in flow.trainable_variables:  # Coupling networks initially return 0, so most gradients are 0.
         variable.assign_add(0.05 * rng.standard_normal(variable.shape))
     return flow
 
@@ -38,7 +38,7 @@ def assert_close(received, expected):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
 
 
-def test_a_training_step_equals_that_of_the_whole_batch_and_is_traced_once(flow):
+def test_a_training_step_in_parts_equals_the_whole_batch_and_traces_once(flow):
     calls = []
 
     def function(x):
@@ -57,7 +57,7 @@ def stored():
     return flow
 
 
-def test_densities_and_samples_of_any_batch_size(stored):
+def test_densities_and_samples_for_any_batch_size(stored):
     signature = [tf.TensorSpec((None, *SHAPE), tf.float64)]
     there = tf.function(lambda x: in_parts(lambda x: (stored.bijector.inverse(x), stored.log_prob(x)), x, 2), signature)
     for size in (2, BATCH):
@@ -71,7 +71,7 @@ def test_densities_and_samples_of_any_batch_size(stored):
 
 
 @pytest.mark.slow
-def test_gradient_of_the_result(stored):
+def test_gradients_through_in_parts(stored):
     def gradients(log_prob, x):
         with tf.GradientTape() as tape:
             tape.watch(x)
@@ -103,7 +103,7 @@ def test_structures(wrap):
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
 def test_parts_run_in_parallel():
-    barrier = threading.Barrier(2, timeout=20.0)  # Each part waits for the other. In sequence the wait times out.
+    barrier = threading.Barrier(2, timeout=20.0)  # Each part waits for the other part. Sequential parts time out.
 
     def meet(x):
         barrier.wait()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Contexts of custom distributions, and error messages for wrong conditions."""
+"""Tests of contexts in custom distributions, and of error messages for wrong conditions."""
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ tfb, tfd = tfp.bijectors, tfp.distributions
 
 
 @pytest.fixture(scope="module")
-def labelled():
+def labeled():
     """A class-conditional Glow, initialized and compiled. Tests must not change it."""
     model = tfp_glow.FlowModel(small_glow(num_levels=1))
     model.initialize(IMAGES, LABELS)
@@ -113,9 +113,9 @@ def dataset(*parts):
     (lambda m: tfp_glow.FlowModel(COMPOSITIONS["steps"]()).sample(2, condition=[0.0, np.nan, 1.0]),
      "`condition` must be finite"),
 ])
-def test_wrong_conditions_raise(labelled, call, message):
+def test_wrong_conditions_raise(labeled, call, message):
     with pytest.raises(ValueError, match=message):
-        call(labelled)
+        call(labeled)
 
 
 def test_a_wrong_label_in_the_middle_of_training_raises():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Uniform and variational dequantization: bounds, training, saving and the command line."""
+"""Tests of uniform and variational dequantization: bounds, training, saving and the command line."""
 
 import contextlib
 import json
@@ -18,8 +18,8 @@ tfb, tfd = tfp.bijectors, tfp.distributions
 RNG = np.random.RandomState(0)
 SHAPE = (2, 2, 1)
 BITS = RNG.randint(0, 2, (256, *SHAPE)).astype("uint8")
-# Each of the two bins of a pixel has half of the mass, near the border between them. So an image costs 1 bit per
-# dimension, if the noise is near 1 on zeros and near 0 on ones.
+# Each of the two bins of a pixel has half of the probability mass, near the border between the bins. An image costs
+# 1 bit per dimension if the noise is near 1 for pixels of 0 and near 0 for pixels of 1.
 MIDDLE = tfd.Independent(tfd.Normal(tf.ones(SHAPE), 0.25), 3)
 
 
@@ -36,7 +36,7 @@ def disturbed(distribution, size=0.5):
 
 @pytest.fixture(scope="module")
 def trained():
-    """A model whose only variables are those of the dequantizer, trained."""
+    """A trained model in which only the dequantizer has variables. Tests must not change it."""
     model = tfp_glow.FlowModel(MIDDLE, dequantizer=small_dequantizer())
     model.compile(keras.optimizers.Adam(1e-2))
     model.fit(BITS, batch_size=64, epochs=60, verbose=0)
@@ -58,8 +58,8 @@ def test_the_dequantizer_starts_as_uniform_noise():
     assert np.isfinite(model.log_prob(BITS, noise=extremes)).all()
 
 
-def test_the_dequantizer_is_a_density_given_the_image():
-    """Its integral over the unit square is 1 for each image, and samples have the density that `log_prob` computes."""
+def test_the_dequantizer_is_a_conditional_density():
+    """For each image, the density integrates to 1. Sampling and `log_prob` return equal densities."""
     noise = disturbed(small_dequantizer((1, 2, 1), dtype="float64"), 0.3)
     ticks, step = np.linspace(-25.0, 25.0, 251, retstep=True)
     u = 1.0 / (1.0 + np.exp(-np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 1, 2, 1)))
@@ -77,7 +77,7 @@ def test_the_dequantizer_is_a_density_given_the_image():
     np.testing.assert_allclose(log_q, noise.log_prob(tf.identity(sample), **given), atol=1e-6)
     model = tfp_glow.FlowModel(tfd.Independent(tfd.Normal(tf.zeros((1, 2, 1), "float64"), 1.0), 3), dequantizer=noise)
     points, log_q = model.functions.dequantization(tf.constant(images), (0, 0))
-    assert log_q.shape == () and points is not images  # Floats are points.
+    assert log_q.shape == () and points is not images  # Float input receives no noise.
     points, log_q = model.functions.dequantization(tf.cast(images, "uint8"), (0, 0))
     np.testing.assert_allclose(log_q, noise.log_prob(points - images, **given), atol=1e-6)
 
@@ -107,7 +107,7 @@ def test_importance_weighting_tightens_the_bound(trained):
         assert means[1] < means[0] - (0.5 if model.dequantizer is None else 0.0)
 
 
-def test_importance_weighting_is_the_mean_over_draws(trained):
+def test_importance_weighting_averages_over_draws(trained):
     draws = []
     for k in range(3):
         points, log_q = trained.functions.dequantization(tf.constant(BITS[:5]), (7, k))
@@ -226,7 +226,7 @@ def test_wrong_arguments_raise(trained, call, message):
 # The command line.
 
 
-def test_a_run_with_variational_dequantization(tmp_path, monkeypatch, capsys):
+def test_train_and_evaluate_with_variational_dequantization(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TFP_GLOW_DATA_DIR", str(tmp_path / "cache"))
     run = tmp_path / "run"
     command = ["train", "--preset=digits_nice_smoke", "--data=digits", f"--output_dir={run}", "--epochs=1",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""FlowModel: training, initialisation, strategies, saving, densities and bad input."""
+"""Tests of `FlowModel`: training, initialization, strategies, saving, densities and wrong input."""
 
 import contextlib
 import math
@@ -48,7 +48,7 @@ def test_training_lowers_bits_per_dim_and_evaluate_is_deterministic(trained):
     assert 4.0 < first["bits_per_dim"] < 8.0
 
 
-def test_every_list_of_trainables_is_the_same_set(trained):
+def test_all_lists_of_trainable_variables_are_equal(trained):
     model, _ = trained
     keras_s = [id(v.value) for v in model.trainable_variables]
     tfp_s = [id(v) for v in model.distribution.trainable_variables]
@@ -68,12 +68,12 @@ def test_one_device_and_two_replicas_give_the_same_losses(trained):
 def test_reversible_backprop_and_xla_give_the_same_losses(trained):
     _, losses = trained
     np.testing.assert_allclose(fitted(backprop="reversible")[1], losses[:4], atol=1e-5)
-    xla = fitted(jit_compile=True)[1]  # XLA draws other noise from the same seed.
+    xla = fitted(jit_compile=True)[1]  # XLA draws different noise from the same seed.
     np.testing.assert_allclose(xla, losses[:4], atol=2e-2)
 
 
 @pytest.mark.parametrize("way", ["keras", "weights", "checkpoint"])
-def test_restored_models_are_equal_and_are_not_initialised_again(trained, way, tmp_path):
+def test_restored_models_are_equal_and_are_not_initialized_again(trained, way, tmp_path):
     model, _ = trained
     if way == "keras":
         model.save(tmp_path / "model.keras")
@@ -90,11 +90,11 @@ def test_restored_models_are_equal_and_are_not_initialised_again(trained, way, t
     np.testing.assert_array_equal(other.log_prob(POINTS), model.log_prob(POINTS))
     assert other.is_initialized
     other.compile(keras.optimizers.SGD(0.0))
-    other.fit(IMAGES // 2, batch_size=48, verbose=0)  # Would change the actnorms, were it to initialise.
+    other.fit(IMAGES // 2, batch_size=48, verbose=0)  # A second initialization would change the actnorms.
     np.testing.assert_array_equal(other.log_prob(POINTS), model.log_prob(POINTS))
 
 
-def test_initialisation_survives_constant_channels():
+def test_initialization_handles_constant_channels():
     model = tfp_glow.FlowModel(small_glow())
     images = IMAGES.astype("float32")
     images[:, :2] = 0.0
@@ -105,7 +105,7 @@ def test_initialisation_survives_constant_channels():
     assert np.all(np.isfinite(black.log_prob(np.zeros((3, 8, 8, 1), "float32"))))
 
 
-def test_densities_are_the_distributions(trained):
+def test_densities_match_the_distribution(trained):
     model, _ = trained
     log_prob = model.log_prob(POINTS)
     np.testing.assert_allclose(log_prob, model.distribution.log_prob(tf.constant(POINTS)), rtol=1e-5)
@@ -116,7 +116,7 @@ def test_densities_are_the_distributions(trained):
     assert model.log_prob(POINTS[:4].reshape(2, 2, 8, 8, 1)).shape == (2, 2)
 
 
-def test_encode_and_decode_are_exact_for_whole_numbers(trained):
+def test_encode_and_decode_are_exact_for_integers(trained):
     model, _ = trained
     latents = model.encode(IMAGES)
     assert latents.shape == (96, 64)
@@ -126,7 +126,7 @@ def test_encode_and_decode_are_exact_for_whole_numbers(trained):
     np.testing.assert_array_equal(model.reconstruct(IMAGES[0]), IMAGES[0])
 
 
-def test_samples_obey_seed_number_and_temperature(trained):
+def test_samples_follow_seed_number_and_temperature(trained):
     model, _ = trained
     first = model.sample(3, seed=1)
     assert first.shape == (3, 8, 8, 1) and first.dtype == tf.uint8
@@ -137,15 +137,15 @@ def test_samples_obey_seed_number_and_temperature(trained):
     np.testing.assert_array_equal(cold[0], model.decode(np.zeros(64, "float32")))
 
 
-def test_pixels_are_counted_in_bins_of_their_own():
-    """The density integrates to 1 over pixel units: an untrained flow of one bit against the closed form."""
+def test_densities_are_per_gray_level():
+    """The density is per unit of pixel values. The test compares an untrained 1-bit flow with the closed form."""
     model = tfp_glow.FlowModel(tfp_glow.glow((2, 2, 1), num_levels=1, num_steps=1, width=2, num_bits=1, scale="exp"))
     latents = model.encode(POINTS[:1, :2, :2] % 2)
     expected = -0.5 * np.sum(latents**2) - 2 * math.log(2 * math.pi) - 4 * math.log(2.0)
     assert float(model.log_prob(POINTS[:1, :2, :2] % 2)[0]) == pytest.approx(expected, rel=1e-5)
 
 
-def test_plain_variables_of_any_distribution_are_adopted(tmp_path):
+def test_plain_variables_of_any_distribution_are_trained_and_saved(tmp_path):
     def build():
         base = tfd.MultivariateNormalDiag(tf.Variable(tf.zeros(3)), tfp.util.TransformedVariable(tf.ones(3), tfb.Exp()))
         chain = tfb.Chain([tfp_glow.bijectors.ActNorm((3,)), tfb.Scale(tf.Variable([1.0, 2.0, 3.0]))])
@@ -190,6 +190,6 @@ def test_float64_flows_train():
     (lambda m: tfp_glow.FlowModel(tfd.Sample(tfd.Normal(0.0, 1.0), 3)).encode(np.zeros((1, 3))), "Latents"),
     (lambda m: tfp_glow.export_saved_model("model", "x"), "`model` must be a tfp_glow.FlowModel"),
 ])
-def test_bad_input_is_named(trained, call, message):
+def test_wrong_input_raises(trained, call, message):
     with pytest.raises(ValueError, match=message):
         call(trained[0])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flows as Keras expects them: one list of weights, all of them saved, and shown by `summary`."""
+"""Tests of flows in Keras: one list of weights, saving of all weights, `summary` and `training`."""
 
 import dataclasses
 import re
@@ -26,7 +26,7 @@ def normal(size):
 
 
 def trained_once(flow):
-    """The model of a flow; asserts that Keras trains what TFP lists, each variable once."""
+    """Returns the model of a flow. Asserts that Keras and TFP list the same trainable variables, each once."""
     model = tfp_glow.FlowModel(flow)
     keras_s = [id(v.value) for v in model.trainable_variables]
     tfp_s = [id(v) for v in flow.trainable_variables]
@@ -35,16 +35,16 @@ def trained_once(flow):
     return model
 
 
-# What is trained.
+# Training.
 
-SMOKE = {}  # A preset of each flow that the presets train, small.
+SMOKE = {}  # The name of one smoke preset per flow config.
 for _name, _preset in PRESETS.items():
     if _name.endswith("_smoke"):
         SMOKE.setdefault(tuple(sorted(_preset.flow.items())), _name)
 
 
 @pytest.mark.parametrize("name", SMOKE.values())
-def test_every_preset_trains_what_tfp_lists(name):
+def test_every_preset_trains_all_tfp_variables(name):
     flow = dict(PRESETS[name].flow)
     if flow["flow"] in ("glow", "pyramid", "realnvp"):
         shape = {"image_shape": (2 ** flow.get("num_levels", flow.get("num_scales")),) * 2 + (1,)}
@@ -57,7 +57,7 @@ def test_every_preset_trains_what_tfp_lists(name):
 @pytest.mark.parametrize("flow", [
     variational_posterior.flow_posterior, variational_posterior.mean_field_posterior,
     conditional_density.conditional_flow, mixture.mixture_of_two], ids=lambda make: make.__name__)
-def test_every_example_trains_what_tfp_lists(flow):
+def test_every_example_trains_all_tfp_variables(flow):
     trained_once(flow())
 
 
@@ -82,11 +82,11 @@ def test_a_bijector_used_twice_is_listed_once(flow):
     assert all(g is not None for g in tape.gradient(loss, part.trainable_variables))
 
 
-# What is saved.
+# Saving.
 
 
 class Listing(keras.layers.Layer):
-    """A user's network that keeps its layers in a plain list, and a list in it."""
+    """A custom network that stores its layers in nested plain lists."""
 
     def __init__(self, outputs, **kwargs):
         super().__init__(**kwargs)
@@ -148,20 +148,20 @@ def test_checkpoints_hold_no_variable_twice(tmp_path):
     assert len(saved) == len(model.variables) == len({id(v) for v in model.distribution.variables})
 
 
-# A user's own flows, saved whole.
+# Custom flows, saved as whole models.
 
 
 @register_config("of_the_tests")
 @dataclasses.dataclass(frozen=True)
 class OwnConfig:
-    """A composition with what no preset has."""
+    """Config of a custom composition that no preset uses."""
 
     size: int
     sizes: tuple = (6,)
     mixed: bool = False
 
     def build(self):
-        """A flow, or a mixture of two."""
+        """Builds one flow, or a mixture of two flows if `mixed` is True."""
         def flow(mask):
             coupling = tfgb.AffineCoupling((self.size,), MLP(self.size, self.sizes, "tanh"), mask)
             return tfd.TransformedDistribution(
@@ -187,7 +187,7 @@ def test_a_registered_composition_is_saved_whole(mixed, tmp_path):
     assert len(other.trainable_variables) == len(model.trainable_variables)
 
 
-def test_what_cannot_be_saved_says_so(tmp_path):
+def test_saving_an_unregistered_composition_raises(tmp_path):
     model = tfp_glow.FlowModel(listing())
     with pytest.raises(ValueError, match="can be saved whole only if .* Otherwise save the weights"):
         model.save(tmp_path / "model.keras")
@@ -200,7 +200,7 @@ def test_what_cannot_be_saved_says_so(tmp_path):
     assert (tmp_path / "model.keras").read_bytes() == before
 
 
-def test_wrong_configs_are_named():
+def test_wrong_configs_raise():
     with pytest.raises(ValueError, match="`name` must be a string; received <class"):
         register_config(OwnConfig)
     with pytest.raises(ValueError, match="`name` must be a name that no other flow has; received 'glow', which "
@@ -221,12 +221,12 @@ def test_wrong_configs_are_named():
         BuildsNothing().build()
 
 
-# What is shown, and what reaches networks.
+# Summaries, and `training` in networks.
 
 
 @pytest.mark.parametrize("name", ["glow", "realnvp", "maf", "networks_with_lists"])
 def test_summary_shows_layers_and_counts(name, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "160")  # Else what is no terminal has 80.
+    monkeypatch.setenv("COLUMNS", "160")  # The default is 80 columns if the output is not a terminal.
     model = tfp_glow.FlowModel(SAVED[name]())
     lines = []
     model.summary(print_fn=lines.append, line_length=120)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Class-conditional models: the flows' priors, what queries take, training, saving and the classifier."""
+"""Tests of class-conditional models: priors, labels in each method, training, saving and the classifier."""
 
 import contextlib
 import math
@@ -17,7 +17,7 @@ SHAPE = (4, 4, 1)
 
 
 def toy(number=96, seed=0):
-    """Images of two classes, dark and bright."""
+    """Returns images of two classes, dark and bright, and their labels."""
     rng = np.random.RandomState(seed)
     labels = rng.randint(0, 2, number)
     images = rng.normal(64 + 128 * labels[:, None, None, None], 12.0, (number, *SHAPE))
@@ -45,7 +45,7 @@ def fitted(build, labels=LABELS, epochs=1, strategy=None, learning_rate=1e-2, **
 
 
 def moved(flow, scale=0.3):
-    """The flow with weights off their start, so that zero-initialised layers count."""
+    """Moves the weights of a flow away from their initial values, so that zero-initialized layers matter."""
     rng = np.random.RandomState(0)
     for variable in flow.trainable_variables:
         variable.assign_add(scale * rng.standard_normal(variable.shape))
@@ -63,7 +63,7 @@ def log_normal(x, mean=0.0, log_scale=0.0):
 
 @pytest.fixture(scope="module")
 def trained():
-    """A class-conditional Glow with a classifier; tests leave it as it is."""
+    """A trained class-conditional Glow with a classifier. Tests must not change it."""
     keras.utils.set_random_seed(0)
     return fitted(small_glow, weight_y=0.1)[0]
 
@@ -71,8 +71,11 @@ def trained():
 # The flows.
 
 
-def test_class_prior_is_a_normal_distribution_for_each_class():
-    """At first that of no classes; then one with the mean and scale that its parameters say, by hand."""
+def test_each_class_has_a_normal_prior():
+    """Before training, the prior equals the prior of a flow without classes.
+
+    With other parameters, the density matches a normal distribution with the mean and scale of the label's class.
+    """
     plain, flow = small_glow(None, dtype="float64"), small_glow(dtype="float64")
     (prior,) = (part for part in flow.submodules if isinstance(part, tfgb.ConditionalAffine))
     x, one_hot = POINTS.astype("float64"), tf.one_hot(LABELS[:6], 2, dtype="float64")
@@ -88,17 +91,17 @@ def test_class_prior_is_a_normal_distribution_for_each_class():
     np.testing.assert_allclose(flow.log_prob(x, bijector_kwargs={"context": one_hot}), expected, rtol=1e-10)
 
 
-def test_parameter_counts_by_hand():
+def test_parameter_counts_match_formulas():
     assert num_trained(small_glow(3)) == num_trained(small_glow(None)) + (3 + 1) * 2 * 8
     plain, flow = (tfp_glow.realnvp(SHAPE, 2, 1, 4, num_classes=k) for k in (None, 3))
-    widths = [4] * 3 + [8] * 3 + [8] * 4  # A label adds three inputs to norm and, twice, to the first convolution.
+    widths = [4] * 3 + [8] * 3 + [8] * 4  # Three label inputs enter the norm, and twice the first convolution.
     assert num_trained(flow) == num_trained(plain) + sum(3 + 9 * 2 * 3 * width for width in widths)
 
 
 @pytest.mark.parametrize("build", [
     small_glow, lambda **k: small_glow(backprop="reversible", **k),
     lambda **k: tfp_glow.realnvp(SHAPE, 2, 1, 4, num_classes=2, **k)], ids=["glow", "glow_reversible", "realnvp"])
-def test_density_is_of_the_label_and_has_all_gradients(build):
+def test_density_depends_on_the_label_and_has_all_gradients(build):
     flow = moved(build(dtype="float64"))
     x, size = tf.constant(POINTS[:2], tf.float64), math.prod(SHAPE)
     given = {"context": tf.one_hot([0, 1], 2, dtype="float64")}
@@ -118,8 +121,8 @@ def test_density_is_of_the_label_and_has_all_gradients(build):
 # The model.
 
 
-def test_labels_tell_more_than_no_labels():
-    """Of two well-separated classes a conditional flow of one step learns in no time what costs another a bit."""
+def test_labels_lower_bits_per_dim():
+    """Trains one-step flows on two well-separated classes, with and without labels."""
     small = {"num_levels": 1, "learn_top": True}
     conditional, _ = fitted(lambda: small_glow(**small), epochs=8, learning_rate=0.03)
     plain, _ = fitted(lambda: small_glow(None, **small), epochs=8, learning_rate=0.03)
@@ -130,7 +133,7 @@ def test_labels_tell_more_than_no_labels():
     assert samples[::2].mean() + 64 < samples[1::2].mean()
 
 
-def test_the_contract_of_what_is_given(trained):
+def test_methods_and_functions_agree_for_labels(trained):
     labels = LABELS[:6]
     assert trained.condition_spec == tf.TensorSpec((None,), tf.int32, "labels")
     functions, seed = trained.functions, tf.constant(3)
@@ -171,7 +174,7 @@ def test_restored_models_are_equal(trained, tmp_path):
         assert each.is_initialized
 
 
-def test_initialize_takes_labels():
+def test_initialize_accepts_labels():
     model = tfp_glow.FlowModel(tfp_glow.realnvp(SHAPE, 1, 1, 4, num_classes=2))
     model.initialize(IMAGES, LABELS)
     assert model.is_initialized and np.all(np.isfinite(model.log_prob(IMAGES, condition=LABELS)))
@@ -191,7 +194,7 @@ def test_replicas_and_reversible_backprop_give_the_same_losses():
 # The classifier.
 
 
-def test_the_classifiers_loss_and_accuracy_are_those_of_its_logits(trained):
+def test_classifier_loss_and_accuracy_match_the_logits(trained):
     log_prob, logits = trained((POINTS, LABELS[:6]))
     result = trained.evaluate(POINTS, LABELS[:6], verbose=0, return_dict=True)
     nats = np.log(np.exp(logits).sum(axis=1)) - np.take_along_axis(logits.numpy(), LABELS[:6, None], 1)[:, 0]
@@ -202,10 +205,10 @@ def test_the_classifiers_loss_and_accuracy_are_those_of_its_logits(trained):
     fresh = tfp_glow.FlowModel(small_glow(), weight_y=0.1)
     fresh.compile()
     result = fresh.evaluate(POINTS, LABELS[:6], verbose=0, return_dict=True)
-    assert result["loss"] - result["bits_per_dim"] == pytest.approx(0.1 * math.log2(2), rel=1e-3)  # Zero-initialised.
+    assert result["loss"] - result["bits_per_dim"] == pytest.approx(0.1 * math.log2(2), rel=1e-3)  # Zero-initialized.
 
 
-def test_logits_do_not_depend_on_the_label_given():
+def test_logits_do_not_depend_on_the_label():
     model = tfp_glow.FlowModel(moved(small_glow()), weight_y=0.1)
     model.classifier.set_weights([np.random.RandomState(0).standard_normal(v.shape) for v in model.classifier.weights])
     (log_prob, logits), (other, same) = (model((POINTS, np.full(6, label))) for label in (0, 1))
@@ -213,7 +216,7 @@ def test_logits_do_not_depend_on_the_label_given():
     np.testing.assert_allclose(logits, same, atol=1e-4)
 
 
-def test_the_classifier_evaluates_no_network_again(monkeypatch):
+def test_the_classifier_adds_no_network_evaluation(monkeypatch):
     count, call = tf.Variable(0), ConvNet.call
 
     def counting(self, inputs):
@@ -228,7 +231,7 @@ def test_the_classifier_evaluates_no_network_again(monkeypatch):
     count.assign(0)
     before = [v.numpy() for v in model.trainable_variables]
     model.fit(IMAGES, LABELS, batch_size=96, epochs=3, verbose=0)
-    assert int(count) == 3 * 4  # Two levels of two steps.
+    assert int(count) == 3 * 4  # Two levels with two steps each.
     assert all(np.any(v.numpy() != b) for v, b in zip(model.trainable_variables, before, strict=True))
     count.assign(0)
     model((POINTS, LABELS[:6]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trained models that come with the package."""
+"""Tests of the trained models in the package."""
 
 import json
 import pathlib
@@ -21,7 +21,7 @@ def model():
     return tfp_glow.load_pretrained(NAME)
 
 
-def test_its_run_directory_is_small_and_complete():
+def test_run_directory_is_small_and_complete():
     run = RunDirectory(pretrained.directory(NAME))
     assert sum(path.stat().st_size for path in run.path.rglob("*")) <= 8e6
     assert run.is_finished() and run.config()["preset"] == NAME
@@ -31,7 +31,7 @@ def test_its_run_directory_is_small_and_complete():
     assert run.result()["val_bits_per_dim"] == pytest.approx(best) and best < 3.14
 
 
-def test_its_samples_are_reconstructed_and_likelier_at_lower_temperature(model):
+def test_samples_are_reconstructed_and_likelier_at_lower_temperature(model):
     images = model.sample(64, seed=0)
     assert images.shape == (64, 28, 28, 1) and images.dtype == "uint8"
     np.testing.assert_array_equal(model.reconstruct(images), images)
@@ -39,7 +39,7 @@ def test_its_samples_are_reconstructed_and_likelier_at_lower_temperature(model):
     assert 4.0 > bits[0] > bits[1] > bits[2] > 1.0
 
 
-def test_trainers_accept_its_run_directory(tmp_path, capsys):
+def test_trainers_accept_the_run_directory(tmp_path, capsys):
     assert sample.main(["sample", f"--run_dir={pretrained.directory(NAME)}", "--num=4", "--seed=1",
                         f"--out={tmp_path / 'grid.png'}"]) == 0
     assert (tmp_path / "grid.png").exists() and NAME in capsys.readouterr().out
@@ -47,7 +47,7 @@ def test_trainers_accept_its_run_directory(tmp_path, capsys):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not DEBIAN.exists(), reason="needs Debian's package dataset-fashion-mnist")
-def test_its_bits_per_dim_on_all_test_images(capsys):
+def test_bits_per_dim_on_all_test_images(capsys):
     assert evaluate.main(["evaluate", f"--run_dir={pretrained.directory(NAME)}", f"--data=idx:{DEBIAN}",
                           "--baseline=false"]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])

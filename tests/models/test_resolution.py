@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`at_resolution`: an image flow with the same weights at another resolution."""
+"""Tests of `at_resolution`, which copies an image flow to another resolution with the same weights."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ FLOWS = {
 def model(request):
     model = tfp_glow.FlowModel(FLOWS[request.param]())
     model.initialize(IMAGES)
-    for index, variable in enumerate(model.trainable_variables):  # A parameter at 0 would hide that it was lost.
+    for index, variable in enumerate(model.trainable_variables):  # A lost parameter would still be 0.
         variable.assign_add(0.01 * np.random.RandomState(index).standard_normal(variable.shape).astype("float32"))
     return model
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mixtures of logistics as an elementwise transform, and the pyramid made of them."""
+"""Tests of the elementwise transform `LogisticMixture` and of `tfp_glow.pyramid`, which uses it."""
 
 import math
 
@@ -17,7 +17,7 @@ from trainers import presets
 
 @pytest.fixture(scope="module")
 def flow():
-    """Three levels' worth of everything, with weights moved off their start."""
+    """A pyramid of two levels and a top, with weights away from their initial values."""
     flow = tfp_glow.pyramid((8, 8, 2), num_levels=2, width=(6, 8), num_blocks=1, num_components=2, top_sizes=(8,),
                             num_bits=4, seed=0)
     rng = np.random.RandomState(0)
@@ -33,7 +33,10 @@ def images(number, num_bits=4, shape=(8, 8, 2)):
 
 
 def reference(y, raw, size, num_bits):
-    """The same in plain float64: distribution function of the mixture, cut at the ends, and a uniform share of 1e-4."""
+    """Returns the latent of `y` and the log-determinant of the inverse, computed with NumPy in float64.
+
+    The CDF of the mixture is set to 0 and 1 at the ends of the range. A uniform distribution has weight 1e-4.
+    """
     logits, mean, log_scale = np.split(np.asarray(raw, "float64"), 3, axis=-1)
     weights = np.exp(logits) / np.exp(logits).sum()
     levels = 2**num_bits
@@ -52,7 +55,7 @@ def reference(y, raw, size, num_bits):
 
 
 @pytest.mark.parametrize("num_bits", [1, 3, 8])
-def test_agrees_with_float64_in_numpy(num_bits):
+def test_matches_numpy_in_float64(num_bits):
     mixture, rng = tfgb.LogisticMixture(3, num_bits), np.random.RandomState(0)
     for y in rng.random(8) * 2**num_bits:
         raw = rng.standard_normal(9)
@@ -62,7 +65,7 @@ def test_agrees_with_float64_in_numpy(num_bits):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_probabilities_of_all_levels_sum_to_one_however_sharp_the_mixture(dtype):
+def test_probabilities_of_all_gray_levels_sum_to_one(dtype):
     mixture = tfgb.LogisticMixture(2, 8)
     y = tf.reshape(tf.range(256, dtype=dtype), (256, 1)) + 0.5
     for raw in ([0.0] * 6, [5.0, -5.0, -3.0, 3.0, -20.0, -20.0], [0.0, 0.0, -90.0, 90.0, 9.0, -9.0]):
@@ -72,27 +75,27 @@ def test_probabilities_of_all_levels_sum_to_one_however_sharp_the_mixture(dtype)
         assert np.all(np.isfinite(x)) and np.all(np.diff(x[:, 0]) > 0.0)
 
 
-def test_both_ends_of_the_range_are_finite_and_beyond_is_not():
+def test_results_are_finite_at_both_ends_of_the_range_and_nan_outside():
     mixture = tfgb.LogisticMixture(2, 8)
     x, log_det = mixture.inverse(tf.constant([0.0, 255.99998, -1.0, 257.0]), tf.zeros(24))
     assert np.all(np.isfinite(x[:2])) and np.all(np.isfinite(log_det[:2])) and np.all(np.isnan(x[2:]))
 
 
-def test_white_rounded_up_to_the_end_is_white():
+def test_the_upper_end_of_the_range_counts_as_white():
     mixture = tfgb.LogisticMixture(2, 8)
     x, log_det = mixture.inverse(tf.constant([255.5, 256.0]), tf.zeros(12))
     log_prob = log_det - 0.5 * tf.square(x)
     np.testing.assert_allclose(log_prob[0], log_prob[1], rtol=1e-5)
 
 
-def test_what_noise_was_added_within_levels_does_not_change_densities(flow):
+def test_noise_within_gray_levels_does_not_change_densities(flow):
     y = images(3)
     other = tf.floor(y) + tf.random.stateless_uniform(y.shape, (1, 2))
     np.testing.assert_allclose(flow.log_prob(y), flow.log_prob(other), rtol=1e-5)
     assert np.any(np.abs(flow.bijector.inverse(y) - flow.bijector.inverse(other)) > 0.1)
 
 
-def test_pyramid_goes_back_and_forth(flow):
+def test_pyramid_round_trip(flow):
     y = images(3)
     latents = flow.bijector.inverse(y)
     np.testing.assert_allclose(flow.bijector.forward(tf.identity(latents)), y, atol=1e-3)
@@ -102,25 +105,25 @@ def test_pyramid_goes_back_and_forth(flow):
     assert np.all(samples >= 0.0) and np.all(samples < 16.0)
 
 
-def test_a_pixel_depends_on_those_before_it_only(flow):
-    """Changing the last group changes no other latents; changing the first pixel of a block changes what follows."""
+def test_pixels_depend_only_on_earlier_pixels(flow):
+    """Changing the last value of a block changes one latent. Changing the first value changes later latents too."""
     y = images(1).numpy()
     latents = flow.bijector.inverse(y).numpy()
     last = y.copy()
-    last[0, 1, 0, 1] = (last[0, 1, 0, 1] + 5.0) % 16.0  # row 1, column 0 of a block, in its last channel
+    last[0, 1, 0, 1] = (last[0, 1, 0, 1] + 5.0) % 16.0  # Row 1 and column 0 of a block, last channel.
     assert np.sum(flow.bijector.inverse(last).numpy() != latents) == 1
     first = y.copy()
     first[0, 0, 0, 0] = (first[0, 0, 0, 0] + 5.0) % 16.0
     assert np.sum(flow.bijector.inverse(first).numpy() != latents) > 20
 
 
-def test_latents_of_samples_are_those_they_were_made_of(flow):
+def test_inverse_returns_the_latents_of_samples(flow):
     z = tf.random.stateless_normal((4, 128), (3, 4))
     np.testing.assert_allclose(flow.bijector.inverse(flow.bijector.forward(z)), z, atol=5e-2)
 
 
-def test_learns():
-    """The probability of a pattern that is always the same goes to 1."""
+def test_training_learns_a_constant_image():
+    """After training on copies of one image, the bits per dimension of this image are near 0."""
     flow = tfp_glow.pyramid((4, 4, 1), num_levels=1, width=8, num_blocks=1, num_components=2, top_sizes=(8,),
                             num_bits=2, seed=0)
     model = tfp_glow.FlowModel(flow)
@@ -132,7 +135,7 @@ def test_learns():
     assert model.bits_per_dim(x[:4]).numpy().mean() < 0.2 < 1.0 < before
 
 
-def test_refusals():
+def test_wrong_arguments_raise():
     mixture = tfgb.LogisticMixture()
     with pytest.raises(ValueError, match="num_components.*received 0"):
         tfgb.LogisticMixture(0)
@@ -158,9 +161,10 @@ def test_refusals():
             tfp_glow.pyramid(**{"image_shape": (8, 8, 1), **wrong})
 
 
-def test_pyramid_of_the_best_preset_has_these_parameters():
-    """Counted by hand: for a network that sees `k` channels, its convolutions, its places and its output."""
+def test_parameter_count_of_the_best_preset():
+    """Compares the number of trainable parameters with a formula."""
     def network(k, width, side, blocks=3):
+        """Counts the convolutions, position embedding and output layer of a network with `k` input channels."""
         return (9 * 2 * k * width + width + side**2 * width + blocks * (9 * width**2 + width + width**2 + width)
                 + 15 * width + 15)
 
