@@ -214,3 +214,21 @@ def test_shared_arguments_are_documented_and_in_the_signature():
 def test_wrong_configs_raise(values, message):
     with pytest.raises(ValueError, match=message):
         config_from_dict(values)
+
+
+N = np.int64
+
+
+@pytest.mark.parametrize("build", [
+    lambda: tfp_glow.glow((N(4), N(4), N(1)), N(1), N(1), N(4), num_bits=np.uint8(5), seed=N(1), num_classes=N(2)),
+    lambda: tfp_glow.realnvp((N(4), N(4), N(1)), N(1), N(1), N(4), num_bits=N(5), batch_norm=np.bool_(False)),
+    lambda: tfp_glow.realnvp_vector(N(3), N(2), [N(4)], batch_norm=np.bool_(True)),
+    lambda: tfp_glow.nice(N(3), N(2), (N(4),), loc=np.float32(1.0), scale=np.arange(1.0, 4.0)),
+    lambda: tfp_glow.iaf(N(3), N(1), [N(4)], act_norm=np.bool_(True)),
+    lambda: tfp_glow.pyramid((4, 4, 1), N(1), [N(4)], N(1), num_components=N(2), top_sizes=[N(4)], second_kernel=N(3)),
+    lambda: tfp_glow.dequantizer((4, 4, 1), N(1), N(4), num_bits=N(5)),
+], ids=["glow", "realnvp", "realnvp_vector", "nice", "iaf", "pyramid", "dequantizer"])
+def test_numpy_numbers_are_accepted_and_saved_as_plain_data(build):
+    config = config_of(build())
+    assert config_from_dict(json.loads(json.dumps(config_to_dict(config)))) == config
+    config.build()
