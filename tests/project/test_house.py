@@ -61,7 +61,7 @@ SET_BY_DECORATORS = {"_cache", "_get_parameterization", "_is_permutation", "_abc
 NAMED_TUPLE = {"_asdict", "_replace"}  # public in spite of the underscore
 SPDX = "# SPDX-License-Identifier: Apache-2.0"
 MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:work|root|home|Users)/[\w.]|\b[A-Z]:\\\\?Users\b")
-UNTRACKED = {"runs", "dist", "build", "__pycache__"}
+UNTRACKED = {ROOT / name for name in ("runs", "dist", "build")}
 # Distributions whose module has another name.
 MODULES = {"absl-py": "absl", "pillow": "PIL", "scikit-learn": "sklearn",
            "tensorflow-serving-api": "tensorflow_serving"}
@@ -355,7 +355,8 @@ def project_files(directory):
     """The files git would track, without asking git: no hidden, built or written ones, no environments."""
     for path in sorted(directory.iterdir()):
         hidden = path.name.startswith(".") and path.name not in (".ci", ".github", ".gitignore")
-        made = path.name in UNTRACKED or path.suffix == ".egg-info" or (path / "pyvenv.cfg").exists()
+        made = path in UNTRACKED or path.name == "__pycache__" or path.suffix == ".egg-info" or (
+            path / "pyvenv.cfg").exists()
         if not hidden and not made:
             yield from project_files(path) if path.is_dir() else [path]
 
