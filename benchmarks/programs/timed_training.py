@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks import harness
 from benchmarks.programs.system import System
 
-PAUSE = 3.0  # seconds, many times a step of any system
+PAUSE = 3.0  # seconds; much longer than one step of any program
 WARMUP = 0.01  # share of the minutes
 MAX_NOT_FINITE = 50  # steps in a row
 EVALUATION_BATCH = 250
