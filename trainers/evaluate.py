@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from trainers import _command_line
+from . import _command_line
 
 
 def flag_values() -> flags.FlagValues:
@@ -53,10 +53,10 @@ def program(options: flags.FlagValues) -> None:
     """
     import tensorflow as tf
 
-    from trainers import data as data_lib
-    from trainers.evaluation import histogram_baseline, scores
-    from trainers.runs import class_labels, trained_models
-    from trainers.runs.run_directory import RunDirectory
+    from . import data as data_lib
+    from .evaluation import histogram_baseline, scores
+    from .runs import class_labels, trained_models
+    from .runs.run_directory import RunDirectory
 
     run = RunDirectory(options.run_dir)
     config = run.config()

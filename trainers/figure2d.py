@@ -13,7 +13,7 @@ from typing import cast
 
 from absl import flags
 
-from trainers import _command_line
+from . import _command_line
 
 
 def flag_values() -> flags.FlagValues:
@@ -35,12 +35,12 @@ def program(options: flags.FlagValues) -> None:
     Raises:
       ValueError: if the run directory holds no trained flow of vectors of two numbers.
     """
-    from trainers import data as data_lib
-    from trainers.evaluation import scores
-    from trainers.reporting import plane_figure, png_files
-    from trainers.runs import trained_models
-    from trainers.runs.configuration import event_shape
-    from trainers.runs.run_directory import RunDirectory
+    from . import data as data_lib
+    from .evaluation import scores
+    from .reporting import plane_figure, png_files
+    from .runs import trained_models
+    from .runs.configuration import event_shape
+    from .runs.run_directory import RunDirectory
 
     run = RunDirectory(options.run_dir)
     config = run.config()

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from trainers import _command_line
+from . import _command_line
 
 
 def flag_values() -> flags.FlagValues:
@@ -44,11 +44,11 @@ def program(options: flags.FlagValues) -> None:
       ValueError: if the run directory holds no trained flow of images; if the data is not of the kind on which the flow
         was trained; if it has no class or attribute of the given name; or if the test split has too few images.
     """
-    from trainers import data as data_lib
-    from trainers.evaluation import latent_paths, scores
-    from trainers.reporting import png_files
-    from trainers.runs import trained_models
-    from trainers.runs.run_directory import RunDirectory
+    from . import data as data_lib
+    from .evaluation import latent_paths, scores
+    from .reporting import png_files
+    from .runs import trained_models
+    from .runs.run_directory import RunDirectory
 
     run = RunDirectory(options.run_dir)
     config = run.config()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from trainers import _command_line
+from . import _command_line
 
 
 def flag_values() -> flags.FlagValues:
@@ -33,9 +33,9 @@ def program(options: flags.FlagValues) -> None:
       ValueError: if the run directory holds no trained flow, or the data is not of the kind on which the flow was
         trained.
     """
-    from trainers import data as data_lib
-    from trainers.reporting import run_report
-    from trainers.runs.run_directory import RunDirectory
+    from . import data as data_lib
+    from .reporting import run_report
+    from .runs.run_directory import RunDirectory
 
     run = RunDirectory(options.run_dir)
     config = run.config()  # raises an error for a wrong directory before the data is loaded, which can take long

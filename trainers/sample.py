@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from trainers import _command_line
+from . import _command_line
 
 
 def flag_values() -> flags.FlagValues:
@@ -44,9 +44,10 @@ def program(options: flags.FlagValues) -> None:
         images cannot be enlarged.
     """
     import tfp_glow
-    from trainers.reporting import png_files
-    from trainers.runs import class_labels, trained_models
-    from trainers.runs.run_directory import RunDirectory
+
+    from .reporting import png_files
+    from .runs import class_labels, trained_models
+    from .runs.run_directory import RunDirectory
 
     run = RunDirectory(options.run_dir)
     config = run.config()

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from trainers import _command_line
+from . import _command_line
 
 
 def flag_values() -> flags.FlagValues:
@@ -43,7 +43,8 @@ def program(options: flags.FlagValues) -> None:
     """
     import tfp_glow
     from tfp_glow.export.serving_layout import WARMUP_FILE
-    from trainers.runs.run_directory import RunDirectory
+
+    from .runs.run_directory import RunDirectory
 
     run = RunDirectory(options.run_dir)
     config = run.config()

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from trainers import _command_line
-from trainers.presets import PRESETS, get
+from . import _command_line
+from .presets import PRESETS, get
 
 
 def flag_values() -> flags.FlagValues:
@@ -78,13 +78,13 @@ def program(options: flags.FlagValues) -> None:
         preset cannot be trained on the data; or if too many consecutive steps are skipped.
       OSError: if the disk is full.
     """
-    from trainers import data as data_lib
-    from trainers.callbacks import tensorboard_events
-    from trainers.distribute import strategies, workers
-    from trainers.reporting import run_report
-    from trainers.runs.atomic_files import room_in
-    from trainers.runs.configuration import configure
-    from trainers.training import training_loop
+    from . import data as data_lib
+    from .callbacks import tensorboard_events
+    from .distribute import strategies, workers
+    from .reporting import run_report
+    from .runs.atomic_files import room_in
+    from .runs.configuration import configure
+    from .training import training_loop
 
     preset = get(options.preset, batch_size=options.batch_size, epochs=options.epochs,
                  learning_rate=options.learning_rate, clip_norm=options.clip_norm, ema_momentum=options.ema_momentum,

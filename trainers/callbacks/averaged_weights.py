@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from trainers.optimization.averaged_weights import averaged_weights
+from ..optimization.averaged_weights import averaged_weights
 
 
 class ValidateWithAveragedWeights(keras.callbacks.Callback):

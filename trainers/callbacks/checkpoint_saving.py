@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from trainers.runs.checkpoints import Checkpoints, restore_metrics
+from ..runs.checkpoints import Checkpoints, restore_metrics
 
 
 class SaveCheckpoint(keras.callbacks.Callback):

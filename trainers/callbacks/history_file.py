@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from trainers.runs.run_directory import RunDirectory
+from ..runs.run_directory import RunDirectory
 
 _REQUIRED = ("loss", "bits_per_dim", "val_bits_per_dim")
 _CLASSIFIER = ("accuracy", "val_accuracy")

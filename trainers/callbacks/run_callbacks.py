@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 import keras
 
-from trainers.callbacks.averaged_weights import ValidateWithAveragedWeights
-from trainers.callbacks.checkpoint_saving import SaveCheckpoint
-from trainers.callbacks.history_file import HistoryFile
-from trainers.callbacks.progress_metrics import ProgressMetrics
-from trainers.callbacks.sample_pictures import SamplePictures
-from trainers.callbacks.skipped_steps import StopAfterSkippedSteps
-from trainers.runs.checkpoints import Checkpoints
-from trainers.runs.run_directory import RunDirectory
+from ..runs.checkpoints import Checkpoints
+from ..runs.run_directory import RunDirectory
+from .averaged_weights import ValidateWithAveragedWeights
+from .checkpoint_saving import SaveCheckpoint
+from .history_file import HistoryFile
+from .progress_metrics import ProgressMetrics
+from .sample_pictures import SamplePictures
+from .skipped_steps import StopAfterSkippedSteps
 
 
 def run_callbacks(

@@ -5,10 +5,10 @@ from typing import Any
 
 import keras
 
-from trainers.optimization.averaged_weights import averaged_weights
-from trainers.reporting import png_files
-from trainers.runs import class_labels
-from trainers.runs.run_directory import RunDirectory
+from ..optimization.averaged_weights import averaged_weights
+from ..reporting import png_files
+from ..runs import class_labels
+from ..runs.run_directory import RunDirectory
 
 
 class SamplePictures(keras.callbacks.Callback):

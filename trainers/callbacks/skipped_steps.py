@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from trainers.runs.checkpoints import Checkpoints
+from ..runs.checkpoints import Checkpoints
 
 
 class StopAfterSkippedSteps(keras.callbacks.Callback):

@@ -29,9 +29,9 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
-from trainers.evaluation.level_statistics import decompose_by_level
-from trainers.optimization.averaged_weights import averaged_weights
-from trainers.runs.run_directory import RunDirectory
+from ..evaluation.level_statistics import decompose_by_level
+from ..optimization.averaged_weights import averaged_weights
+from ..runs.run_directory import RunDirectory
 
 _MAX_HISTOGRAM_VALUES = 100_000
 

@@ -6,8 +6,8 @@ import pathlib
 
 import numpy as np
 
-from trainers.data import prepared_sets
-from trainers.data.vector_data import VectorData
+from . import prepared_sets
+from .vector_data import VectorData
 
 _MIN_ROWS = 4  # Two for train, one for validation and one for test.
 

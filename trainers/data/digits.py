@@ -3,10 +3,10 @@
 
 import sklearn.datasets
 
-from trainers.data import prepared_sets
-from trainers.data.crop_and_resize import ORIGINAL_SIZE, CropAndResize
-from trainers.data.image_data import ImageData
-from trainers.data.tfds_builders import image_data_from_builder
+from . import prepared_sets
+from .crop_and_resize import ORIGINAL_SIZE, CropAndResize
+from .image_data import ImageData
+from .tfds_builders import image_data_from_builder
 
 _NUM_TRAIN = 1500
 

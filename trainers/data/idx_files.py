@@ -9,10 +9,10 @@ import zlib
 
 import numpy as np
 
-from trainers.data import prepared_sets
-from trainers.data.crop_and_resize import ORIGINAL_SIZE, CropAndResize
-from trainers.data.image_data import ImageData
-from trainers.data.tfds_builders import image_data_from_builder
+from . import prepared_sets
+from .crop_and_resize import ORIGINAL_SIZE, CropAndResize
+from .image_data import ImageData
+from .tfds_builders import image_data_from_builder
 
 _PREFIXES = {"train": "train", "test": "t10k"}
 

@@ -11,10 +11,10 @@ import PIL.Image
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from trainers.data import prepared_sets
-from trainers.data.crop_and_resize import ORIGINAL_SIZE, CropAndResize
-from trainers.data.image_data import ImageData
-from trainers.data.tfds_builders import image_data_from_builder
+from . import prepared_sets
+from .crop_and_resize import ORIGINAL_SIZE, CropAndResize
+from .image_data import ImageData
+from .tfds_builders import image_data_from_builder
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")  # The endings that ImageFolder reads.
 _GRAY_MODES = ("1", "L", "LA")

@@ -5,8 +5,8 @@ import math
 
 import tensorflow as tf
 
-from trainers.data.image_data import ImageData
-from trainers.data.vector_data import VectorData
+from .image_data import ImageData
+from .vector_data import VectorData
 
 _BUFFER_BYTES = 2**28  # Size of the shuffle buffer; a decoded split up to this size is shuffled completely.
 

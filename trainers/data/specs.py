@@ -4,10 +4,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from trainers.data import array_file, digits, idx_files, image_folder, tfds_catalog, toy_densities
-from trainers.data.crop_and_resize import CropAndResize
-from trainers.data.image_data import ImageData
-from trainers.data.vector_data import VectorData
+from . import array_file, digits, idx_files, image_folder, tfds_catalog, toy_densities
+from .crop_and_resize import CropAndResize
+from .image_data import ImageData
+from .vector_data import VectorData
 
 _IMAGE_LOADERS: dict[str, Callable[[str, str | None, CropAndResize], ImageData]] = {
     "idx": idx_files.load, "folder": image_folder.load}

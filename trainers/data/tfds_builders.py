@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from trainers.data.crop_and_resize import ORIGINAL_SIZE, CropAndResize
-from trainers.data.image_data import SPLITS, ImageData
+from .crop_and_resize import ORIGINAL_SIZE, CropAndResize
+from .image_data import SPLITS, ImageData
 
 _OTHER_NAMES = {"val": "validation", "valid": "validation", "dev": "validation"}
 _CACHE_BYTES = 2**30  # Decoded splits up to this size stay in memory.

@@ -7,9 +7,9 @@ import urllib.request
 
 import tensorflow_datasets as tfds
 
-from trainers.data.crop_and_resize import ORIGINAL_SIZE, CropAndResize
-from trainers.data.image_data import ImageData
-from trainers.data.tfds_builders import image_data_from_builder
+from .crop_and_resize import ORIGINAL_SIZE, CropAndResize
+from .image_data import ImageData
+from .tfds_builders import image_data_from_builder
 
 
 def load(

@@ -3,8 +3,8 @@
 
 import numpy as np
 
-from trainers.data.plane_densities import DENSITIES
-from trainers.data.vector_data import VectorData
+from .plane_densities import DENSITIES
+from .vector_data import VectorData
 
 NUM_EXAMPLES = {"train": 100_000, "validation": 10_000, "test": 50_000}
 

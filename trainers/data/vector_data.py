@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 
-from trainers.data.image_data import SPLITS
+from .image_data import SPLITS
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 
 import tensorflow as tf
 
-from trainers.distribute import workers
+from . import workers
 
 NAMES = ("auto", "none", "mirrored", "multi_worker")
 

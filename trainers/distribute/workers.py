@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainers.runs.run_directory import RunDirectory
+from ..runs.run_directory import RunDirectory
 
 _JOBS = ("chief", "worker")
 _EXAMPLE = '{"cluster": {"worker": ["host:port", "host:port"]}, "task": {"type": "worker", "index": 0}}'

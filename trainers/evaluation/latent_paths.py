@@ -7,7 +7,8 @@ import numpy as np
 
 import tfp_glow
 from tfp_glow._types import TensorLike
-from trainers.runs.class_labels import condition_for
+
+from ..runs.class_labels import condition_for
 
 
 def interpolate(model: tfp_glow.FlowModel, first: TensorLike, second: TensorLike, num_steps: int,

@@ -10,9 +10,10 @@ import tensorflow as tf
 
 import tfp_glow
 from tfp_glow._types import TensorLike
-from trainers import data as data_lib
-from trainers.runs import class_labels
-from trainers.runs.configuration import event_shape
+
+from .. import data as data_lib
+from ..runs import class_labels
+from ..runs.configuration import event_shape
 
 
 def bits_per_dim(model: tfp_glow.FlowModel, batches: Iterable[Any], seed: int = 0,

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from trainers.optimization.nonfinite_steps import SkippingOptimizer
+from .nonfinite_steps import SkippingOptimizer
 
 
 class _SkippingAdam(SkippingOptimizer, keras.optimizers.Adam):

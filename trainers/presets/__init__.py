@@ -4,11 +4,11 @@
 import dataclasses
 from typing import Any
 
-from trainers.presets.preset import Preset
-from trainers.presets.published import GLOW, REALNVP
-from trainers.presets.small import DIGITS, FASHION_MNIST
-from trainers.presets.smoke import smoke_preset
-from trainers.presets.toy import TOY
+from .preset import Preset
+from .published import GLOW, REALNVP
+from .small import DIGITS, FASHION_MNIST
+from .smoke import smoke_preset
+from .toy import TOY
 
 __all__ = ["PRESETS", "Preset", "get"]
 

@@ -11,7 +11,7 @@ References:
 
 from typing import Any
 
-from trainers.presets.preset import Preset
+from .preset import Preset
 
 # For LSUN, both papers scale the shorter side of an image to 96 pixels and then cut out a 64x64 square at random. The
 # side of the square is two thirds of the shorter side of the image. LSUN images have a shorter side of 256 pixels, and

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from trainers.presets.preset import Preset
+from .preset import Preset
 
 # The digits have only 1,350 training images. Without pixel noise, the bits per dimension of the validation split rise
 # after about 30 epochs. A smaller network reduces this overfitting less than the noise does. All presets of the digits

@@ -4,7 +4,7 @@
 import dataclasses
 from typing import Any
 
-from trainers.presets.preset import Preset
+from .preset import Preset
 
 # Arguments that make each flow small. A flow has a split only if it has at least two levels or scales. A RealNVP of
 # more than two scales gets one scale, because tracing takes time for each coupling. The presets of a RealNVP with two

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from trainers.presets.preset import Preset
+from .preset import Preset
 
 # The networks have their default activation, ReLU. A flow over two variables must separate clusters, and networks with
 # ReLU do this better than networks with smooth activations.

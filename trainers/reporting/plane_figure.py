@@ -9,7 +9,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 import tfp_glow
-from trainers.reporting.charts import drop_overflow
+
+from .charts import drop_overflow
 
 DATA_COLOR, SAMPLES_COLOR = "tab:red", "tab:blue"
 

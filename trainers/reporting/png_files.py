@@ -11,8 +11,9 @@ import PIL.Image
 from matplotlib.figure import Figure
 
 from tfp_glow._types import TensorLike
-from trainers.reporting import charts
-from trainers.runs.atomic_files import replacing
+
+from ..runs.atomic_files import replacing
+from . import charts
 
 _MIN_SIDE = 512  # Grids whose longer side has fewer pixels are enlarged to about this number of pixels.
 _BORDER_GRAY = 90

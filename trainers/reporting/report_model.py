@@ -9,10 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 import tfp_glow
-from trainers import data as data_lib
-from trainers.evaluation.level_statistics import decompose_by_level
-from trainers.runs import class_labels
-from trainers.runs.run_directory import RunDirectory
+
+from .. import data as data_lib
+from ..evaluation.level_statistics import decompose_by_level
+from ..runs import class_labels
+from ..runs.run_directory import RunDirectory
 
 _MAX_EXAMPLES, _BATCH_SIZE = 1000, 100
 

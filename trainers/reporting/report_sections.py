@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from trainers.evaluation import latent_paths, nearest_neighbors
-from trainers.reporting import charts, plane_figure, png_files
-from trainers.reporting.report_model import ReportedModel
-from trainers.runs import class_labels
+from ..evaluation import latent_paths, nearest_neighbors
+from ..runs import class_labels
+from . import charts, plane_figure, png_files
+from .report_model import ReportedModel
 
 _TEMPERATURES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _NUM_SAMPLES = 36  # Per temperature, rounded down to full rows.

@@ -6,14 +6,14 @@ import pathlib
 
 import jinja2
 
-from trainers.data import ImageData, VectorData
-from trainers.evaluation import scores
-from trainers.reporting.png_files import png_bytes
-from trainers.reporting.report_model import ReportedModel
-from trainers.reporting.report_sections import all_sections
-from trainers.runs import trained_models
-from trainers.runs.atomic_files import replacing
-from trainers.runs.run_directory import RunDirectory
+from ..data import ImageData, VectorData
+from ..evaluation import scores
+from ..runs import trained_models
+from ..runs.atomic_files import replacing
+from ..runs.run_directory import RunDirectory
+from .png_files import png_bytes
+from .report_model import ReportedModel
+from .report_sections import all_sections
 
 
 def write(run: RunDirectory, data: ImageData | VectorData) -> pathlib.Path:
@@ -37,7 +37,7 @@ def write(run: RunDirectory, data: ImageData | VectorData) -> pathlib.Path:
     config = run.config()
     scores.check_data(config, data, run)
     sections = all_sections(ReportedModel(run, *trained_models.load(run), data))
-    templates = jinja2.Environment(loader=jinja2.PackageLoader("trainers.reporting", "."), autoescape=True,
+    templates = jinja2.Environment(loader=jinja2.PackageLoader(__package__, "."), autoescape=True,
                                    trim_blocks=True,
                                    keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
     templates.filters["png_base64"] = lambda picture: base64.b64encode(png_bytes(picture)).decode("ascii")

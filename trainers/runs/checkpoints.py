@@ -22,7 +22,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from trainers.runs.atomic_files import replacing, reserve, write_json
+from .atomic_files import replacing, reserve, write_json
 
 
 class Checkpoints:

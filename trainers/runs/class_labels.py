@@ -9,7 +9,8 @@ import numpy as np
 
 import tfp_glow
 from tfp_glow._types import TensorLike
-from trainers.data import ImageData, VectorData
+
+from ..data import ImageData, VectorData
 
 
 def is_class_conditional(config: Mapping[str, Any]) -> bool:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfp_glow.flows import config_from_dict, config_to_dict
-from trainers import data as data_lib
-from trainers.data import ImageData, VectorData
-from trainers.presets import Preset
+
+from .. import data as data_lib
+from ..data import ImageData, VectorData
+from ..presets import Preset
 
 _IMAGE_FLOWS = ("glow", "pyramid", "realnvp")
 # Fields of a preset that are not in the entry `training` of the configuration, because other entries hold them or

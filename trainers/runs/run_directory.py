@@ -27,7 +27,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from trainers.runs.atomic_files import replacing, sync_directory, write_json
+from .atomic_files import replacing, sync_directory, write_json
 
 try:
     import fcntl

@@ -10,10 +10,11 @@ import keras
 
 import tfp_glow
 from tfp_glow.flows import config_from_dict
-from trainers.optimization.optimizers import make_optimizer
-from trainers.runs.atomic_files import replacing, sync_tree
-from trainers.runs.checkpoints import Checkpoints
-from trainers.runs.run_directory import RunDirectory
+
+from ..optimization.optimizers import make_optimizer
+from .atomic_files import replacing, sync_tree
+from .checkpoints import Checkpoints
+from .run_directory import RunDirectory
 
 
 def build(

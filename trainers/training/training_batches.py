@@ -6,9 +6,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainers import data as data_lib
-from trainers.data import ImageData, VectorData
-from trainers.runs import class_labels
+from .. import data as data_lib
+from ..data import ImageData, VectorData
+from ..runs import class_labels
 
 
 def training_batches(config: Mapping[str, Any], data: ImageData | VectorData, step: int) -> tf.data.Dataset:

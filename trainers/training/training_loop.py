@@ -13,21 +13,21 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainers import data as data_lib
-from trainers.callbacks.averaged_weights import KeepTrainingWeights
-from trainers.callbacks.checkpoint_saving import SaveCheckpointWithinEpoch
-from trainers.callbacks.data_wait import DataWait
-from trainers.callbacks.progress_bar import ProgressBar
-from trainers.callbacks.run_callbacks import run_callbacks
-from trainers.callbacks.tensorboard_events import TensorBoardEvents
-from trainers.data import ImageData, VectorData
-from trainers.distribute import strategies, workers
-from trainers.optimization.nonfinite_steps import SkippingFlowModel
-from trainers.reporting import charts, png_files
-from trainers.runs import trained_models
-from trainers.runs.checkpoints import Checkpoints
-from trainers.runs.run_directory import RunDirectory
-from trainers.training.training_batches import first_batch, training_batches, validation_batch
+from .. import data as data_lib
+from ..callbacks.averaged_weights import KeepTrainingWeights
+from ..callbacks.checkpoint_saving import SaveCheckpointWithinEpoch
+from ..callbacks.data_wait import DataWait
+from ..callbacks.progress_bar import ProgressBar
+from ..callbacks.run_callbacks import run_callbacks
+from ..callbacks.tensorboard_events import TensorBoardEvents
+from ..data import ImageData, VectorData
+from ..distribute import strategies, workers
+from ..optimization.nonfinite_steps import SkippingFlowModel
+from ..reporting import charts, png_files
+from ..runs import trained_models
+from ..runs.checkpoints import Checkpoints
+from ..runs.run_directory import RunDirectory
+from .training_batches import first_batch, training_batches, validation_batch
 
 
 def build_model(config: Mapping[str, Any], scope: tf.distribute.Strategy) -> SkippingFlowModel:
