@@ -4,20 +4,38 @@
 Tested with TensorFlow 2.21.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.eager.record import could_possibly_record, should_record_backprop, stop_recording
+from tensorflow.python.eager.record import could_possibly_record, stop_recording
+from tensorflow.python.ops.gradients_util import PossibleTapeGradientTypes
 
-__all__ = ["could_possibly_record", "should_record_backprop", "stop_recording", "untracked"]
+__all__ = ["could_possibly_record", "derivative_order", "stop_recording", "untracked"]
 
 PRIVATE_APIS = {
     "tensorflow.python.eager.record":
-        "The pass cache must find out whether a gradient tape records a tensor; `tf.GradientTape` has no public way.",
+        "The pass cache must find out whether a gradient tape or a forward accumulator is active.",
+    "tensorflow.python.ops.gradients_util":
+        "The pass cache must find out which tensors the active gradient tapes and forward accumulators record; "
+        "`tf.GradientTape` and `tf.autodiff.ForwardAccumulator` have no public way.",
     "tf.Module._no_dependency":
         "Keeps tuples and lists of a bijector as they are. Otherwise TensorFlow wraps them and adds their elements to "
         "checkpoints a second time. TFP's bijectors use it, too.",
 }
+
+
+def derivative_order(tensors: Sequence[tf.Tensor]) -> int:
+    """Returns the order of the derivatives of any of `tensors` that active tapes and accumulators can compute.
+
+    Args:
+      tensors: a sequence of tensors, which may include handles of variables.
+
+    Returns:
+      0 if no active `tf.GradientTape` or `tf.autodiff.ForwardAccumulator` records one of the tensors. 1 if exactly one
+      does, and it is not persistent. Otherwise 2.
+    """
+    return PossibleTapeGradientTypes(list(tensors))
 
 
 def untracked(module: tf.Module, value: Any) -> Any:

@@ -10,7 +10,10 @@ tensor. But TFP's cache never drops an entry that is out of date.
 * A variable of the bijector has changed, or a variable or array among the keyword arguments of the pass has changed.
   Eager mode compares values. A graph checks for new operations that can write to one of the variables.
 * The pass was computed in another graph, or eagerly and is now needed in a graph, where it would become a constant.
-* A gradient tape is active that did not record the pass. Gradients would then silently be `None`.
+* A gradient tape or forward accumulator is active that did not record the pass. Derivatives would then silently be
+  `None` or 0.
+* Several tapes or accumulators, or a persistent tape, recorded the pass. TensorFlow does not show whether all active
+  ones did.
 """
 
 from typing import Any
@@ -19,7 +22,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow._compat_tensorflow import could_possibly_record, should_record_backprop, stop_recording
+from tfp_glow._compat_tensorflow import could_possibly_record, derivative_order, stop_recording
 from tfp_glow._compat_tfp import StampedCache
 
 _READ_OPS = frozenset({"ReadVariableOp", "VariableShape", "ResourceGather", "ResourceGatherNd", "VarIsInitializedOp"})
@@ -37,10 +40,9 @@ class PassCache(StampedCache):
             return False
         if not could_possibly_record():
             return True
-        results = [attributes["ildj"], *(() if output is None else tf.nest.flatten(output))]
+        order = derivative_order([attributes["ildj"], *(() if output is None else tf.nest.flatten(output))])
         sources = [s for s in tf.nest.flatten(source) if isinstance(s, tf.Tensor)]
-        would_be_recorded = should_record_backprop(sources) or stamp.has_trainables
-        return should_record_backprop(results) or not would_be_recorded
+        return order < 2 and derivative_order([*sources, *stamp.trainable_tensors()]) <= order
 
 
 class _Stamp:
@@ -52,7 +54,6 @@ class _Stamp:
         self._arrays = [(v, v.copy()) for v in given if isinstance(v, np.ndarray)]
         self._graph = _current_graph()
         self._state = self._read()
-        self.has_trainables = any(v.trainable for v in self._variables)
 
     def still_holds(self) -> bool:
         if self._graph is not _current_graph() or any(np.any(now != then) for now, then in self._arrays):
@@ -60,6 +61,12 @@ class _Stamp:
         if self._graph is not None:
             return self._state == self._read()
         return all(bool(tf.reduce_all(old == new)) for old, new in zip(self._state, self._read(), strict=True))
+
+    def trainable_tensors(self) -> list[tf.Tensor]:
+        """Returns tensors of which a tape or accumulator records at least one if a new pass would be recorded."""
+        trainables = [v for v in self._variables if v.trainable]
+        # A tape that records all variables which are read starts to do so at the first reading.
+        return [*(v.read_value() for v in trainables[:1]), *(c.handle for c in _components(trainables))]
 
     def _read(self) -> Any:
         if self._graph is None:  # Reading copies nothing: the tensors share the buffers.
@@ -72,9 +79,13 @@ def _current_graph() -> tf.Graph | None:
     return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
 
 
+def _components(variables: list[Any]) -> list[Any]:
+    """Returns the variables, with each variable of a strategy replaced by its copies on the devices."""
+    return [c for v in variables for c in getattr(v, "values", (v,))]
+
+
 def _num_possible_writes(graph: tf.Graph, variables: list[Any]) -> int:
     """Counts the operations of `graph` that can change one of `variables`."""
-    components = [c for v in variables for c in getattr(v, "values", (v,))]
-    handles = {id(c.handle) for c in components}
+    handles = {id(c.handle) for c in _components(variables)}
     inside = [placeholder for outer, placeholder in getattr(graph, "captures", ()) if id(outer) in handles]
     return sum(op.type not in _READ_OPS for handle in inside for op in handle.consumers())

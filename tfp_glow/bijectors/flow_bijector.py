@@ -87,6 +87,12 @@ class FlowBijector(tfb.Bijector):
         show_variables(self, [variable])
         return variable
 
+    def _add_indices(self, name: str, indices: Any) -> keras.Variable:
+        """Creates a parameter of this bijector that holds indices. It is an int64 variable and is not trained."""
+        variable = self._own_layer.add_indices(name, indices)
+        show_variables(self, [variable])
+        return variable
+
     def _add_network(self, network: keras.Layer) -> keras.Layer:
         """Registers a built Keras layer whose variables are parameters of this bijector."""
         self._layers.append(network)
@@ -271,16 +277,12 @@ class FlowBijector(tfb.Bijector):
         return x, {"ildj": log_det}
 
     def _forward_log_det_jacobian(self, x: tf.Tensor, **conditions: Any) -> tf.Tensor:
-        y = cache_of(self).forward(x, **conditions)  # Kept, because the cache drops a pass whose result is deleted.
-        log_det = -cache_of(self).forward_attributes(x, **conditions)["ildj"]
-        del y
-        return log_det
+        cached = cache_of(self).forward_attributes(x, **conditions)
+        return -cached["ildj"] if cached else self.forward_and_log_det(x, **conditions)[1]
 
     def _inverse_log_det_jacobian(self, y: tf.Tensor, **conditions: Any) -> tf.Tensor:
-        x = cache_of(self).inverse(y, **conditions)
-        log_det = cache_of(self).inverse_attributes(y, **conditions)["ildj"]
-        del x
-        return log_det
+        cached = cache_of(self).inverse_attributes(y, **conditions)
+        return cached["ildj"] if cached else self.inverse_and_log_det(y, **conditions)[1]
 
     def _forward_event_shape(self, shape: tf.TensorShape) -> tf.TensorShape:
         return self._replace_event_shape("input_shape", shape, self.latent_shape, self.event_shape)
