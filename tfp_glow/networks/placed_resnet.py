@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfp_glow._checks import check_activation, check_int, check_number
 from tfp_glow._tracking import set_layer_attributes
 from tfp_glow._types import PolicyLike, SeedLike, Shape
+from tfp_glow.networks._container import Container
 from tfp_glow.networks._seeds import as_seed_generator
 
 
@@ -72,9 +73,11 @@ class PlacedResNet(keras.Layer):
         self.activation = check_activation("activation", activation)
         self._he_normal = keras.initializers.HeNormal(seed=as_seed_generator(seed))
         self.conv_in = self._conv(self.width, 3, "conv_in")
-        self.blocks = [(self._conv(self.width, 3, f"conv_{index}_0"),
-                        self._conv(self.width, self.second_kernel, f"conv_{index}_1", kernel_initializer="zeros"))
-                       for index in range(self.num_blocks)]
+        self.blocks = [
+            Container(
+                conv2d=self._conv(self.width, 3, f"conv_{index}_0"),
+                conv2d_1=self._conv(self.width, self.second_kernel, f"conv_{index}_1", kernel_initializer="zeros"))
+            for index in range(self.num_blocks)]
         set_layer_attributes(self, [layer for block in self.blocks for layer in block])
         self.conv_out = keras.layers.Conv2D(self.out_channels, 1, kernel_initializer="zeros",
                                             dtype=self.variable_dtype, name="conv_out")

@@ -12,6 +12,7 @@ from keras import ops
 from tfp_glow._checks import check_bool, check_int, check_number
 from tfp_glow._tracking import set_layer_attributes
 from tfp_glow._types import PolicyLike, SeedLike, Shape
+from tfp_glow.networks._container import Container
 from tfp_glow.networks._context import Inputs, InputShape, concatenate_context, shape_with_context
 from tfp_glow.networks._seeds import as_seed_generator
 from tfp_glow.networks.scaled_tanh import ScaledTanh
@@ -96,10 +97,13 @@ class ResNet(keras.Layer):
         self.conv_in = self._conv(self.width, 3, "conv_in", use_scale=False)
         self.skips = [self._conv(self.width, 1, f"skip_{index}") for index in range(self.num_blocks + 1)]
         self.blocks = [
-            (self._norm(f"norm_{index}_0"),
-             self._conv(self.width, 3, f"conv_{index}_0", use_scale=False, use_bias=not self.batch_norm),
-             self._norm(f"norm_{index}_1"),
-             self._conv(self.width, 3, f"conv_{index}_1")) for index in range(self.num_blocks)]
+            Container(
+                batch_normalization=self._norm(f"norm_{index}_0"),
+                weight_norm_conv2d=self._conv(
+                    self.width, 3, f"conv_{index}_0", use_scale=False, use_bias=not self.batch_norm),
+                batch_normalization_1=self._norm(f"norm_{index}_1"),
+                weight_norm_conv2d_1=self._conv(self.width, 3, f"conv_{index}_1"))
+            for index in range(self.num_blocks)]
         self.norm_out = self._norm("norm_out")
         self.conv_out = self._conv(self.out_channels, 1, "conv_out")
         set_layer_attributes(self, [*self.skips, *(layer for block in self.blocks for layer in block)])
