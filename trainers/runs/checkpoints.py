@@ -205,5 +205,8 @@ def _record_hash(record: dict[str, Any]) -> str:
 
 
 def _file_hash(path: pathlib.Path) -> str:
+    digest = hashlib.sha256()  # `hashlib.file_digest` is new in Python 3.11
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
