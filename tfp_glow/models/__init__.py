@@ -3,8 +3,8 @@
 
 from tfp_glow.models import pretrained
 from tfp_glow.models.batch_parts import in_parts
+from tfp_glow.models.copies import at_resolution, with_network_dtype
 from tfp_glow.models.flow_model import FlowModel
 from tfp_glow.models.pretrained import load_pretrained
-from tfp_glow.models.resolution import at_resolution
 
-__all__ = ["FlowModel", "at_resolution", "in_parts", "load_pretrained", "pretrained"]
+__all__ = ["FlowModel", "at_resolution", "in_parts", "load_pretrained", "pretrained", "with_network_dtype"]

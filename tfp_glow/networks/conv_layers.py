@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`NormalizedConv2D` and `ZeroConv2D`: the convolutions of Glow's coupling network."""
 
+import math
 from typing import Any
 
 import keras
@@ -9,6 +10,10 @@ from keras import ops
 
 from tfp_glow._checks import check_int
 from tfp_glow._types import Shape
+
+# With a scale of 1, a Glow of width 512 diverges in its first steps of Adamax at 1e-3. In 300 steps at width 96 and K=8
+# on CIFAR-10, 128 gave lower losses than a scale of 1 at first, and about equal losses later. 32 was slower than both.
+_FAN_IN_OF_SCALE_1 = 128
 
 
 class _Conv2D(keras.Layer):
@@ -24,8 +29,12 @@ class _Conv2D(keras.Layer):
     def build(self, input_shape: Shape) -> None:
         shape = (self.kernel_size, self.kernel_size, input_shape[-1], self.filters)
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer=self._kernel_initializer)
-        self.log_scale = self.add_weight(name="log_scale", shape=(self.filters,), initializer="zeros")
+        log_scale = keras.initializers.Constant(self._initial_log_scale(math.prod(shape[:-1])))
+        self.log_scale = self.add_weight(name="log_scale", shape=(self.filters,), initializer=log_scale)
         self.shift = self.add_weight(name="shift", shape=(self.filters,), initializer="zeros")
+
+    def _initial_log_scale(self, fan_in: int) -> float:
+        return 0.0
 
     def _convolve(self, inputs: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
         """Computes `(conv(inputs, kernel) + shift) * scale`, where `scale` has the shape `[filters]`."""
@@ -120,7 +129,11 @@ class ZeroConv2D(_Conv2D):
     """Convolves an image with a kernel that starts at zero: `(conv(x, kernel) + shift) * exp(3 * log_scale)`.
 
     The convolution has stride 1 and zero padding. `shift` and `log_scale` are learned, with one value per output
-    channel. All parameters start at zero, so the initial output is zero.
+    channel. The kernel and `shift` start at zero, so the initial output is zero.
+
+    `log_scale` starts at zero, or at `-log(fan_in / 128) / 3` if the `fan_in = kernel_size**2 * channels` inputs of an
+    output value are more than 128. Optimizers such as Adam change each weight by about the learning rate in their
+    first step. With this initial scale, that step changes the output by about the same amount at any width.
 
     Args:
       filters: number of output channels, an int of at least 1.
@@ -149,6 +162,9 @@ class ZeroConv2D(_Conv2D):
     def __init__(self, filters: int, kernel_size: int = 3,
                  kernel_initializer: keras.Initializer | str | dict = "zeros", **kwargs: Any) -> None:
         super().__init__(filters, kernel_size, kernel_initializer, **kwargs)
+
+    def _initial_log_scale(self, fan_in: int) -> float:
+        return -math.log(max(1.0, fan_in / _FAN_IN_OF_SCALE_1)) / 3.0
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return self._convolve(inputs, ops.exp(3.0 * self.log_scale))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of `at_resolution`, which copies an image flow to another resolution with the same weights."""
+"""Tests of copies of a model at another resolution or with networks of another dtype."""
 
 import numpy as np
 import pytest
@@ -50,3 +50,30 @@ def test_a_larger_copy_samples_scores_and_inverts(model):
 def test_wrong_arguments_raise(arguments, error):
     with pytest.raises(ValueError, match=error):
         tfp_glow.at_resolution(*arguments)
+
+
+@pytest.mark.parametrize("flow", [
+    lambda dtype: tfp_glow.glow((8, 8, 1), num_levels=2, num_steps=4, width=16, seed=1, network_dtype=dtype),
+    lambda dtype: tfp_glow.realnvp((8, 8, 1), num_scales=2, num_blocks=1, width=8, seed=1, network_dtype=dtype)],
+    ids=["glow", "realnvp"])
+def test_float32_networks_with_weights_of_bfloat16_networks(flow):
+    model = tfp_glow.FlowModel(flow("mixed_bfloat16"))
+    model.initialize(IMAGES)
+    for index, variable in enumerate(model.trainable_variables):
+        variable.assign_add(0.03 * np.random.RandomState(index).standard_normal(variable.shape).astype("float32"))
+    copy = tfp_glow.with_network_dtype(model, "float32")
+    np.testing.assert_array_equal(copy.reconstruct(IMAGES), IMAGES)
+    difference = copy.bits_per_dim(IMAGES) - model.bits_per_dim(IMAGES)
+    assert 0 < np.max(np.abs(difference)) < 0.1
+    np.testing.assert_array_equal(  # The networks themselves changed, not only the name of their dtype.
+        copy.log_prob(IMAGES), tfp_glow.with_network_dtype(copy, "float32").log_prob(IMAGES))
+
+
+@pytest.mark.parametrize("arguments, error", [
+    (("nothing", "float32"), "`model` must be a tfp_glow.FlowModel; received str"),
+    ((tfp_glow.FlowModel(FLOWS["glow"]()), None), "`network_dtype` must be a dtype.*; received None"),
+    ((tfp_glow.FlowModel(FLOWS["glow"]()), "bits"), "`network_dtype`"),
+])
+def test_wrong_network_dtypes_raise(arguments, error):
+    with pytest.raises(ValueError, match=error):
+        tfp_glow.with_network_dtype(*arguments)
