@@ -5,8 +5,7 @@
 
 saved_model/ contains one SavedModel per version, such as saved_model/1/, and the file model.config. `trainers.train`
 writes model.config for a server on the same machine, with the name of the preset as the name of the model. This program
-replaces that file. It also adds warm-up requests to the newest version, if that version has none. To write warm-up
-requests, install the package tensorflow-serving-api (`pip install 'tfp_glow[serving]'`).
+replaces that file. It also adds warm-up requests to the newest version, if that version has none.
 """
 
 import sys
@@ -38,8 +37,7 @@ def program(options: flags.FlagValues) -> None:
       options: the parsed flags of this program.
 
     Raises:
-      ValueError: if the run is not finished; if a flag has an invalid value; or if tensorflow-serving-api is required
-        and not installed.
+      ValueError: if the run is not finished, or if a flag has an invalid value.
     """
     import tfp_glow
     from tfp_glow.export.serving_layout import WARMUP_FILE
@@ -53,10 +51,7 @@ def program(options: flags.FlagValues) -> None:
         raise ValueError(f"run_dir: {run} is not finished and has no saved_model/ yet; finish it with trainers.train")
     newest = run.saved_models / str(result["saved_model"])
     if options.warmup and not (newest / WARMUP_FILE).exists():
-        try:
-            tfp_glow.write_warmup_requests(newest, options.batch_size)
-        except ImportError as error:
-            raise ValueError(f"{error}, or pass --nowarmup") from error
+        tfp_glow.write_warmup_requests(newest, options.batch_size)
     path = tfp_glow.write_model_config(
         run.saved_models, options.name or config["preset"], options.base_path, overwrite=True)
     warm = "with" if (newest / WARMUP_FILE).exists() else "without"

@@ -3,7 +3,6 @@
 
 import itertools
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 import tfp_glow
+from tfp_glow.export import serving_layout
 from tfp_glow.export.serving_layout import MODEL_CONFIG_FILE, WARMUP_FILE
 from trainers import serving
 from trainers.runs import trained_models
@@ -26,11 +26,6 @@ def version(exported, tmp_path):
     return shutil.copytree(exported[1], tmp_path / "served" / "1")
 
 
-@pytest.fixture
-def without_serving_api(monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis.prediction_log_pb2", None)  # Makes the import fail.
-
-
 def model_in(path):
     """Returns the only model in the `model.config` file of the directory `path`."""
     config = text_format.Parse((path / MODEL_CONFIG_FILE).read_text(), ModelServerConfig())
@@ -40,7 +35,9 @@ def model_in(path):
 
 def requests_in(path):
     """Returns the warm-up requests of the SavedModel in `path`."""
-    logs = [PredictionLog.FromString(r.numpy()) for r in tf.data.TFRecordDataset(str(path / WARMUP_FILE))]
+    records = [r.numpy() for r in tf.data.TFRecordDataset(str(path / WARMUP_FILE))]
+    logs = [PredictionLog.FromString(record) for record in records]
+    assert [log.SerializeToString(deterministic=True) for log in logs] == records
     assert {log.WhichOneof("log_type") for log in logs} == {"predict_log"}
     return [log.predict_log.request for log in logs]
 
@@ -62,10 +59,15 @@ def test_the_model_answers_every_warmup_request(exported, version):
         tfp_glow.write_warmup_requests(version)
 
 
-def test_warmup_requests_require_the_serving_api(version, without_serving_api):
-    with pytest.raises(ImportError, match=r"pip install 'tfp_glow\[serving\]'"):
-        tfp_glow.write_warmup_requests(version)
-    assert not (version / WARMUP_FILE).parent.exists()
+def test_long_fields_and_empty_inputs_are_encoded():
+    tensor = tf.make_tensor_proto(np.arange(10_000.0))
+    log = PredictionLog()
+    log.predict_log.request.model_spec.signature_name = "n" * 130
+    log.predict_log.request.inputs["y"].CopyFrom(tensor)
+    log.predict_log.request.inputs["x"].CopyFrom(tf.make_tensor_proto(1))
+    inputs = {key: value.SerializeToString() for key, value in log.predict_log.request.inputs.items()}
+    assert serving_layout._prediction_log("n" * 130, inputs) == log.SerializeToString(deterministic=True)
+    assert PredictionLog.FromString(serving_layout._prediction_log("f", {})).predict_log.request.inputs == {}
 
 
 def test_model_config(version):
@@ -132,20 +134,16 @@ def test_a_finished_run_is_ready_to_serve(exported, run, capsys):
     assert model_in(run.saved_models).name == "digits"
 
 
-def test_warmup_requests_can_be_added_later(exported, run, capsys, monkeypatch):
+def test_warmup_requests_can_be_added_later(exported, run, capsys):
     command = ["serving", f"--run_dir={run}"]
     assert serving.main(command) == 1
     assert capsys.readouterr().err == (
         f"error: run_dir: {run} is not finished and has no saved_model/ yet; finish it with trainers.train\n")
     newest = run.saved_models / "1"
-    with monkeypatch.context() as patch:
-        patch.setitem(sys.modules, "tensorflow_serving.apis.prediction_log_pb2", None)
-        finish(run, exported[0])
-        assert "without warm-up requests for TensorFlow Serving" in capsys.readouterr().out
-        assert serving.main(command) == 1
-        assert capsys.readouterr().err.endswith("pip install 'tfp_glow[serving]', or pass --nowarmup\n")
-        assert serving.main([*command, "--nowarmup", "--name=other"]) == 0
-        assert f"{newest}: without warm-up requests" in capsys.readouterr().out
+    finish(run, exported[0])
+    shutil.rmtree((newest / WARMUP_FILE).parent)
+    assert serving.main([*command, "--nowarmup", "--name=other"]) == 0
+    assert f"{newest}: without warm-up requests" in capsys.readouterr().out
     assert not (newest / WARMUP_FILE).exists() and model_in(run.saved_models).name == "other"
     assert serving.main([*command, "--batch_size=1", "--batch_size=32"]) == 0
     assert f"{newest}: with warm-up requests" in capsys.readouterr().out

@@ -5,7 +5,7 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,6 @@ def write_warmup_requests(path: str | os.PathLike[str], batch_sizes: Sequence[in
       The path of the written file, as a string.
 
     Raises:
-      ImportError: if `tensorflow-serving-api` is not installed (`pip install 'tfp_glow[serving]'`).
       ValueError: if `path` is not the directory of a SavedModel, or already has warm-up requests.
       ValueError: if `batch_sizes` is not a list or tuple of one or more ints of at least 1.
       ValueError: if the file would hold more than 1,000 requests, the limit of TensorFlow Serving.
@@ -105,11 +104,6 @@ def write_warmup_requests(path: str | os.PathLike[str], batch_sizes: Sequence[in
     >>> tfp_glow.write_warmup_requests(path, batch_sizes=(1, 32))
     'warmed/1/assets.extra/tf_serving_warmup_requests'
     """
-    try:
-        from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
-    except ImportError as error:
-        raise ImportError("`write_warmup_requests` requires the package tensorflow-serving-api: "
-                          "pip install 'tfp_glow[serving]'") from error
     path = pathlib.Path(check_path("path", path))
     if not isinstance(batch_sizes, (list, tuple)) or not batch_sizes:
         raise ValueError("Argument `batch_sizes` must be a list of one or more positive integers; "
@@ -127,11 +121,9 @@ def write_warmup_requests(path: str | os.PathLike[str], batch_sizes: Sequence[in
     logs = []
     for size in batch_sizes:
         for name, signature in sorted(signatures.items()):
-            log = PredictionLog()
-            log.predict_log.request.model_spec.signature_name = name
-            for key, info in signature.inputs.items():
-                log.predict_log.request.inputs[key].CopyFrom(tf.make_tensor_proto(_warmup_input(key, info, size)))
-            logs.append(log.SerializeToString(deterministic=True))
+            inputs = {key: tf.make_tensor_proto(_warmup_input(key, info, size)).SerializeToString(deterministic=True)
+                      for key, info in signature.inputs.items()}
+            logs.append(_prediction_log(name, inputs))
     (path / WARMUP_FILE).parent.mkdir(exist_ok=True)
 
     def write(temporary):
@@ -141,6 +133,32 @@ def write_warmup_requests(path: str | os.PathLike[str], batch_sizes: Sequence[in
 
     _write_atomically(path / WARMUP_FILE, write)
     return str(path / WARMUP_FILE)
+
+
+def _prediction_log(signature_name: str, inputs: Mapping[str, bytes]) -> bytes:
+    """Returns the bytes of a `PredictionLog` message that holds one `PredictRequest`.
+
+    TensorFlow Serving defines the messages in `prediction_log.proto`, `predict.proto` and `model.proto`. The package
+    tensorflow-serving-api has classes for them, but it requires TensorFlow of at least its own version. This function
+    works with any version.
+
+    Args:
+      signature_name: name of the signature.
+      inputs: dict from the names of the inputs to the bytes of `TensorProto` messages.
+    """
+    request = _field(1, _field(3, signature_name.encode()))  # model_spec, and in it signature_name
+    for key, tensor in sorted(inputs.items()):
+        request += _field(2, _field(1, key.encode()) + _field(2, tensor))  # an entry of the map `inputs`
+    return _field(6, _field(1, request))  # predict_log, and in it request
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """Returns the bytes of a field that is a string or a message: its tag, its length as a varint, and its content."""
+    length, varint = len(content), bytearray()
+    while length > 127:
+        varint.append(length % 128 + 128)
+        length //= 128
+    return bytes([number * 8 + 2, *varint, length]) + content
 
 
 def _warmup_input(name: str, info: Any, batch_size: int) -> np.ndarray:
