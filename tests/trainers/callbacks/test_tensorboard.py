@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TensorBoard events, log-determinants per level, and the progress bar."""
+"""TensorBoard events and log-determinants per level."""
 
 import importlib.util
-import io
 
 import keras
 import numpy as np
@@ -13,7 +12,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import tfp_glow
 from tfp_glow import bijectors as tfgb
 from trainers import train
-from trainers.callbacks.progress_bar import ProgressBar, format_logs
 from trainers.callbacks.tensorboard_events import TensorBoardEvents, _write_histograms
 from trainers.evaluation import level_statistics
 from trainers.optimization.averaged_weights import averaged_weights
@@ -141,50 +139,3 @@ def test_levels_reject_bad_arguments():
         multiscale.inverse_by_level(tf.zeros((2, 4, 4, 3)))
     with pytest.raises(ValueError, match="`context` must be left out"):
         multiscale.inverse_by_level(tf.zeros((2, 4, 4, 1)), context=tf.zeros((2, 1)))
-
-
-# The progress bar.
-
-
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def run_bar(bar, epochs, steps, first=0):
-    bar.on_train_begin()
-    for epoch in range(first, epochs):
-        bar.on_epoch_begin(epoch)
-        logs = {"loss": 9.0, "bits_per_dim": 2.5, "learning_rate": 5e-4, "images_per_second": 1234.5,
-                "skipped_steps": 3}
-        for step in range(steps):
-            bar.on_train_batch_end(step, dict(logs))
-        bar.on_epoch_end(epoch, {**logs, "val_bits_per_dim": 2.25, "seconds": 1.0})
-    bar.close()
-
-
-def test_lines_without_a_terminal(monkeypatch):
-    monkeypatch.setattr("sys.stdout", out := io.StringIO())
-    run_bar(ProgressBar(10, 3, done=24, live=False), 10, 3, first=8)
-    first, second = out.getvalue().splitlines()
-    assert first.startswith("epoch  9/10: 2.5000 bits/dim, validation 2.2500, 1,234 images/s, learning rate 0.0005, "
-                            "3 skipped, 0.0 s, 00:00 left")
-    assert second.startswith("epoch 10/10: ") and not second.endswith("left")
-
-
-def test_bar_on_a_terminal(monkeypatch):
-    monkeypatch.setattr("sys.stdout", out := Terminal())
-    bar = ProgressBar(10, 200, done=1600, unit="vectors", live=True)
-    run_bar(bar, 10, 200, first=8)
-    bar.close()  # a second call has no effect
-    shown = out.getvalue().replace("\r", "\n").splitlines()
-    bars = [line for line in shown if "%|" in line]
-    assert bars[0].startswith(" 80%|") and any("epoch 9/10" in line for line in bars)
-    assert any("left, 2.5000 bits/dim, 1,234 vectors/s, learning rate 0.0005, 3 skipped" in line for line in bars)
-    assert sum(line.startswith("epoch ") for line in shown) == 2
-
-
-def test_format_omits_missing_logs():
-    assert format_logs({"loss": 1.0, "val_loss": 2.0, "seconds": 3.0}, "images") == ""
-    assert format_logs({"bits_per_dim": np.float32(2.0), "learning_rate": 1.5e-5}, "images") == (
-        "2.0000 bits/dim, learning rate 1.5e-05")
