@@ -8,7 +8,10 @@ from collections.abc import Callable, Sequence
 from absl import flags
 from absl import logging as absl_logging
 
+from ._command_names import with_command_names
+
 flags.disclaim_key_flags()  # `--help` lists the shared flags with the flags of the program
+_OURS = ("tfp_glow", "trainers")
 _HELP_FLAGS = frozenset({"--help", "-help", "-h", "--helpshort", "--helpfull"})
 
 
@@ -69,8 +72,9 @@ def run(program: Callable[[flags.FlagValues], None], values: flags.FlagValues, a
         description: str) -> int:
     """Parses the flags, runs the program and returns the exit code.
 
-    A `ValueError`, an `OSError`, an error in the flags and each warning is printed to stderr as one line. Other errors
-    are raised. With `--help`, the function prints the description and the flags and does not run the program.
+    A `ValueError`, an `OSError`, a missing package, an error in the flags and each warning is printed to stderr as one
+    line. Other errors are raised. With `--help`, the function prints the description and the flags and does not run the
+    program.
 
     Args:
       program: function that is called with the parsed flags. It should import TensorFlow in its body, so that `--help`
@@ -86,7 +90,7 @@ def run(program: Callable[[flags.FlagValues], None], values: flags.FlagValues, a
     arguments = list(sys.argv if argv is None else argv)
     if _HELP_FLAGS & set(arguments[1:]):
         _, _, flags_help = values.get_help(include_special_flags=False).strip().partition("\n")  # omits the file name
-        print(f"{description.strip()}\n\n{flags_help}")
+        print(with_command_names(f"{description.strip()}\n\n{flags_help}"))
         return 0
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _print_line("warning", message)
@@ -96,6 +100,11 @@ def run(program: Callable[[flags.FlagValues], None], values: flags.FlagValues, a
                 raise ValueError(f"unexpected argument {rest[0]!r}; write each option as --name=value")
             _quiet_python_logs()
             program(values)
+        except ModuleNotFoundError as error:
+            if (error.name or "").split(".")[0] in ("", *_OURS):
+                raise
+            _print_line("error", f"the package {error.name} is not installed; pip install 'tfp_glow[train]'")
+            return 1
         except (ValueError, OSError, flags.Error) as error:
             _print_line("error", error)
             return 1
@@ -106,7 +115,7 @@ def run(program: Callable[[flags.FlagValues], None], values: flags.FlagValues, a
 
 
 def _print_line(kind: str, message: object) -> None:
-    print(f"{kind}: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"{kind}: {with_command_names(' '.join(str(message).split()))}", file=sys.stderr)
 
 
 def _quiet_python_logs() -> None:
