@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The private APIs of Keras that this package and its trainers use, each with its reason.
 
-Tested with Keras 3.15.
+`tfp_glow._versions` checks that they exist.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-__all__ = ["BuiltModel", "GradientSumOptimizer", "WrappedVariable"]
+__all__ = ["BuiltModel", "GradientSumOptimizer", "IndexVariable", "MovingAverageOptimizer", "WrappedVariable",
+           "start_moving_average"]
 
 PRIVATE_APIS = {
     "keras.Model._maybe_symbolic_build":
@@ -19,10 +20,16 @@ PRIVATE_APIS = {
     "keras.Variable._initialize": "Assigns the `tf.Variable` that a Keras variable holds.",
     "keras.Variable._initialize_with_initializer":
         "Creates the `tf.Variable` that a Keras variable holds; overridden to use an existing one.",
+    "keras.Variable._serialize_to_tensors":
+        "Checkpoints of TensorFlow store indices as int32, as earlier versions did.",
+    "keras.Variable._restore_from_tensors": "Assigns indices that a checkpoint of TensorFlow stored.",
+    "keras.Variable._trackable_children": "Shows whether a checkpoint or a SavedModel is written.",
+    "keras.Variable._copy_trackable_to_cpu": "Copies indices for a checkpoint that is written asynchronously.",
     "keras.Optimizer._all_reduce_sum_gradients": "Sums gradients over replicas; Keras does so only after clipping.",
+    "keras.Optimizer._model_variables_moving_average": "The moving average of the weights.",
     "keras.Optimizer._trainable_variables": "The variables that the optimizer was built for.",
     "keras.Optimizer._update_model_variables_moving_average":
-        "Starts the moving average of the weights in a step that is skipped.",
+        "Starts the moving average of the weights in a step that is skipped; overridden for a momentum that grows.",
 }
 
 
@@ -54,20 +61,65 @@ class WrappedVariable(keras.Variable):
         self._initialize(self._existing)
 
 
-class GradientSumOptimizer:
-    """Optimizer mixin that lets a subclass sum gradients over replicas before the optimizer clips them.
+class IndexVariable(keras.Variable):
+    """An int64 Keras variable of indices, which TensorFlow's checkpoints store as int32.
 
-    A Keras optimizer clips the gradients of each replica and then sums them over replicas. With this mixin
-    `Optimizer.apply` does not sum gradients. The method `apply` of the subclass calls `sum_over_replicas` and passes
-    the sums to `super().apply`.
+    TensorFlow keeps int32 variables on the CPU, where XLA on a GPU cannot read them. It keeps int64 variables on the
+    GPU. Checkpoints hold int32 because the variables of earlier versions were int32, and a checkpoint restores values
+    of its own dtype only. A SavedModel holds int64, because its variable is a plain `tf.Variable`.
+
+    Args:
+      initializer: the initial value, a Keras initializer. Values must be below 2**31.
+      **kwargs: further arguments of `keras.Variable`, except `dtype`.
+    """
+
+    def __init__(self, initializer: Any, **kwargs: Any):
+        self._in_saved_model = False
+        super().__init__(initializer, dtype="int64", **kwargs)
+
+    def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> Any:
+        # Both kinds of files call this method once before they call `_serialize_to_tensors`.
+        self._in_saved_model = save_type == "savedmodel"
+        return super()._trackable_children(save_type, **kwargs)
+
+    def _serialize_to_tensors(self) -> dict[str, Any]:
+        in_saved_model, self._in_saved_model = self._in_saved_model, False
+        if in_saved_model:
+            return super()._serialize_to_tensors()
+        return {"VARIABLE_VALUE": tf.cast(self.value, tf.int32)}
+
+    def _restore_from_tensors(self, restored_tensors: Mapping[str, tf.Tensor]) -> Any:
+        return super()._restore_from_tensors(
+            {key: tf.cast(value, tf.int64) for key, value in restored_tensors.items()})
+
+    def _copy_trackable_to_cpu(self, object_map: Any) -> None:
+        super()._copy_trackable_to_cpu(object_map)
+        object_map[self] = tf.Variable(tf.cast(object_map[self], tf.int32))
+
+
+class GradientSumOptimizer:
+    """Optimizer mixin that sums gradients over replicas before the optimizer clips them.
+
+    A Keras optimizer clips the gradients of each replica and then sums them over replicas. With this mixin,
+    `global_clipnorm` bounds the norm of the gradient of the whole batch, for any number of replicas.
 
     List the mixin before the Keras class: `class MyAdam(GradientSumOptimizer, keras.optimizers.Adam)`.
     """
 
     _trainable_variables: Any
-    _update_model_variables_moving_average: Any
 
-    def sum_over_replicas(self, grads: Iterable[tf.Tensor], variables: Sequence[Any]) -> list[tf.Tensor]:
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
+        """Sums the gradients over all replicas and updates the variables with the sums.
+
+        Args:
+          grads: gradients of the loss of this replica, one per variable, not clipped.
+          trainable_variables: the variables to update, in the order of `grads`. Default None: the variables that
+            `build` received.
+        """
+        variables = list(self._trainable_variables if trainable_variables is None else trainable_variables)
+        self.apply_sums(self.sum_over_replicas(grads, variables), variables)
+
+    def sum_over_replicas(self, grads: Iterable[Any], variables: Sequence[Any]) -> list[Any]:
         """Sums each gradient over all replicas.
 
         Args:
@@ -80,16 +132,47 @@ class GradientSumOptimizer:
         summed = super()._all_reduce_sum_gradients(list(zip(grads, variables, strict=True)))  # type: ignore[misc]
         return [grad for grad, _ in summed]
 
-    def optimized_variables(self) -> list[Any]:
-        """Returns the variables that the optimizer updates: those that its method `build` received."""
-        return list(self._trainable_variables)
+    def apply_sums(self, grads: Sequence[Any], variables: Sequence[Any]) -> None:
+        """Clips the sums of gradients and updates the variables with them.
 
-    def start_moving_average(self) -> None:
-        """Sets the moving average of each weight to the weight.
-
-        Call it only while `iterations` is 0. In later steps it would be a usual update of the moving average.
+        Args:
+          grads: the gradients that `sum_over_replicas` returned, one per variable.
+          variables: the variables to update, in the order of `grads`.
         """
-        self._update_model_variables_moving_average(self._trainable_variables)
+        super().apply(grads, variables)  # type: ignore[misc]
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
         return grads_and_vars
+
+
+class MovingAverageOptimizer:
+    """Optimizer mixin whose moving average of the weights has a momentum that depends on the step.
+
+    A subclass defines the method `moving_average_momentum`. List the mixin before the Keras class.
+    """
+
+    use_ema: bool
+    _model_variables_moving_average: Any
+
+    def moving_average_momentum(self) -> Any:
+        """Returns the momentum of this step, a float32 scalar in [0, 1]."""
+        raise NotImplementedError
+
+    def _update_model_variables_moving_average(self, trainable_variables: Any) -> None:
+        if not self.use_ema:
+            return
+        momentum = self.moving_average_momentum()
+        for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
+            factor = tf.cast(momentum, variable.dtype)
+            average.assign(factor * average + (1 - factor) * variable)
+
+
+def start_moving_average(optimizer: keras.optimizers.Optimizer) -> None:
+    """Sets the moving average of each weight to the weight.
+
+    Call it only while `optimizer.iterations` is 0. In later steps it would be a usual update of the moving average.
+
+    Args:
+      optimizer: a Keras optimizer that keeps a moving average, built.
+    """
+    optimizer._update_model_variables_moving_average(optimizer._trainable_variables)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Optimizers with learning rate schedules, averaged weights, and steps that are skipped if they are not finite."""
+"""Optimizers with learning rate schedules, and averaged weights."""

@@ -1,27 +1,57 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make_optimizer`: the optimizer of a preset with its learning rate schedule."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
-from .nonfinite_steps import SkippingOptimizer
+from tfp_glow._compat_keras import GradientSumOptimizer, MovingAverageOptimizer
 
 
-class _SkippingAdam(SkippingOptimizer, keras.optimizers.Adam):
+class RunOptimizer(GradientSumOptimizer, MovingAverageOptimizer, keras.optimizers.Optimizer):
+    """Optimizer mixin of a run: counts skipped steps, clips sums over replicas and averages the weights.
+
+    List the mixin before a Keras optimizer: `class RunAdam(RunOptimizer, keras.optimizers.Adam)`.
+
+    The momentum of the moving average of the weights grows: in step `t`, counted from 0, it is
+    `min(ema_momentum, (1 + t) / (10 + t))`, and 0 in step 0. The average of a short run then covers about the last
+    tenth of its steps, and not its initial weights.
+
+    Attributes:
+      skipped_steps: number of skipped steps since the run began, an int64 variable that is saved with the optimizer.
+        `tfp_glow.FlowModel` counts in it the steps whose loss or gradient is not finite.
+    """
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Creates the variables of the Keras optimizer, then the variable `skipped_steps`.
+
+        Args:
+          variables: the variables that the optimizer updates.
+        """
+        super().build(variables)
+        self.skipped_steps = self.add_variable((), dtype="int64", name="skipped")
+
+    def moving_average_momentum(self) -> tf.Tensor:
+        """Returns the momentum of the moving average in this step, a float32 scalar."""
+        step = tf.cast(self.iterations, tf.float32)
+        return tf.where(step > 0.0, tf.minimum(self.ema_momentum, (1.0 + step) / (10.0 + step)), 0.0)
+
+
+class _RunAdam(RunOptimizer, keras.optimizers.Adam):
     pass
 
 
-class _SkippingAdamax(SkippingOptimizer, keras.optimizers.Adamax):
+class _RunAdamax(RunOptimizer, keras.optimizers.Adamax):
     pass
 
 
-_CLASSES = {"adam": _SkippingAdam, "adamax": _SkippingAdamax}
+_CLASSES = {"adam": _RunAdam, "adamax": _RunAdamax}
 
 
-def make_optimizer(training: Mapping[str, Any], epochs: int, steps_per_epoch: int) -> SkippingOptimizer:
-    """Creates the Adam or Adamax optimizer of a preset. It skips steps whose loss or gradient is not finite.
+def make_optimizer(training: Mapping[str, Any], epochs: int, steps_per_epoch: int) -> RunOptimizer:
+    """Creates the Adam or Adamax optimizer of a preset.
 
     The learning rate is a function of the number of the step. It grows linearly from 0 to `learning_rate` during the
     warm-up. Then it is constant, or decays to 0 along a cosine until the last step.
@@ -33,7 +63,7 @@ def make_optimizer(training: Mapping[str, Any], epochs: int, steps_per_epoch: in
       steps_per_epoch: int, number of steps per epoch, at least 1.
 
     Returns:
-      A Keras optimizer that is also a `SkippingOptimizer`.
+      A Keras optimizer that is also a `RunOptimizer`.
     """
     rate, warmup = training["learning_rate"], training["warmup_epochs"] * steps_per_epoch
     # With alpha=1.0, the cosine decay starts and ends at the same value: it is constant.

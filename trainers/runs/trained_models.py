@@ -17,17 +17,14 @@ from .checkpoints import Checkpoints
 from .run_directory import RunDirectory
 
 
-def build(
-    config: Mapping[str, Any], model_class: type[tfp_glow.FlowModel] = tfp_glow.FlowModel,
-) -> tfp_glow.FlowModel:
+def build(config: Mapping[str, Any]) -> tfp_glow.FlowModel:
     """Builds the model of a run, with initial weights.
 
     Args:
       config: configuration of the run, a dict, as `trainers.runs.configuration.configure` returns.
-      model_class: class of the result, a subclass of `tfp_glow.FlowModel`. Default: `tfp_glow.FlowModel`.
 
     Returns:
-      An instance of `model_class`, not compiled.
+      A `tfp_glow.FlowModel`, not compiled.
 
     Raises:
       ValueError: if an argument of the flow in `config` has an invalid value.
@@ -35,8 +32,8 @@ def build(
     flow, dequantizer = (
         arguments and config_from_dict({**arguments, "seed": config["seed"]}).build()
         for arguments in (config["flow"], config.get("dequantizer")))
-    return model_class(flow, num_bits=config["num_bits"], seed=config["seed"], dequantizer=dequantizer,
-                       weight_y=config["training"].get("weight_y", 0.0))
+    return tfp_glow.FlowModel(flow, num_bits=config["num_bits"], seed=config["seed"], dequantizer=dequantizer,
+                              weight_y=config["training"].get("weight_y", 0.0))
 
 
 def compile_model(model: tfp_glow.FlowModel, config: Mapping[str, Any], jit_compile: bool = False) -> None:
@@ -113,7 +110,7 @@ def save(model: tfp_glow.FlowModel, config: Mapping[str, Any], run: RunDirectory
     The model is written as `model.keras`, and as a SavedModel in `saved_model/VERSION/`. `VERSION` is 1 when the run
     finishes for the first time. It grows by 1 each time the run finishes again with more epochs. TensorFlow Serving can
     serve the SavedModel: `saved_model/model.config` gives the model the name of the preset, and the SavedModel has
-    warm-up requests if the package `tensorflow-serving-api` is installed.
+    warm-up requests.
 
     `result.json` is written last. Its entries are
 
@@ -138,10 +135,7 @@ def save(model: tfp_glow.FlowModel, config: Mapping[str, Any], run: RunDirectory
         shutil.rmtree(leftover, ignore_errors=True)
     run.saved_models.mkdir(exist_ok=True)
     tfp_glow.export_saved_model(final, temporary)
-    try:
-        tfp_glow.write_warmup_requests(temporary)
-    except ImportError as error:
-        print(f"{path}: exported without warm-up requests for TensorFlow Serving: {error}", flush=True)
+    tfp_glow.write_warmup_requests(temporary)
     sync_tree(temporary)
     os.replace(temporary, path)
     if not (run.saved_models / "model.config").exists():

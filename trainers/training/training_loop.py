@@ -8,10 +8,14 @@ is killed and resumed therefore ends with the weights of an uninterrupted run, b
 
 import contextlib
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
+
+import tfp_glow
+from tfp_glow.models.nonfinite_steps import SkippedStepsWarning
 
 from .. import data as data_lib
 from ..callbacks.averaged_weights import KeepTrainingWeights
@@ -22,7 +26,6 @@ from ..callbacks.run_callbacks import run_callbacks
 from ..callbacks.tensorboard_events import TensorBoardEvents
 from ..data import ImageData, VectorData
 from ..distribute import strategies, workers
-from ..optimization.nonfinite_steps import SkippingFlowModel
 from ..reporting import charts, png_files
 from ..runs import trained_models
 from ..runs.checkpoints import Checkpoints
@@ -30,7 +33,7 @@ from ..runs.run_directory import RunDirectory
 from .training_batches import first_batch, training_batches, validation_batch
 
 
-def build_model(config: Mapping[str, Any], scope: tf.distribute.Strategy) -> SkippingFlowModel:
+def build_model(config: Mapping[str, Any], scope: tf.distribute.Strategy) -> tfp_glow.FlowModel:
     """Builds the model of a run under a distribution strategy.
 
     The weights have their random initial values; the data-dependent initialization is not done yet.
@@ -42,13 +45,13 @@ def build_model(config: Mapping[str, Any], scope: tf.distribute.Strategy) -> Ski
       scope: the distribution strategy, a `tf.distribute.Strategy`.
 
     Returns:
-      A `SkippingFlowModel`, not compiled.
+      A `tfp_glow.FlowModel`, not compiled.
 
     Raises:
       ValueError: if an argument of the flow in `config` has an invalid value.
     """
     with scope.scope():
-        return trained_models.build(config, SkippingFlowModel)
+        return trained_models.build(config)
 
 
 def train(
@@ -56,7 +59,7 @@ def train(
     config: Mapping[str, Any],
     data: ImageData | VectorData,
     scope: tf.distribute.Strategy,
-    model: SkippingFlowModel,
+    model: tfp_glow.FlowModel,
     jit_compile: bool = False,
     verbose: int = 1,
     checkpoint_minutes: float | None = None,
@@ -132,7 +135,9 @@ def train(
                 *([bar] if verbose else [])])
 
     unit = "images" if config["num_levels"] else "vectors"
-    with contextlib.closing(ProgressBar(epochs, steps, done * steps + step, unit, live=verbose == 1)) as bar:
+    with (warnings.catch_warnings(),
+          contextlib.closing(ProgressBar(epochs, steps, done * steps + step, unit, live=verbose == 1)) as bar):
+        warnings.simplefilter("ignore", SkippedStepsWarning)  # The bar and the lines show the number.
         if step:  # In one call of `fit`, all epochs have the same length. The rest of an epoch is a separate call.
             fit(done, step, done + 1, record)
             done += 1
