@@ -16,9 +16,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from tfp_glow._compat_keras import WrappedVariable
+from tfp_glow._compat_keras import IndexVariable, WrappedVariable
 from tfp_glow._compat_tensorflow import untracked
 
 T = TypeVar("T")
@@ -62,6 +63,22 @@ class ParameterLayer(keras.layers.Layer):
           The new Keras variable.
         """
         variable = self.add_weight(name=name, autocast=False, **kwargs)
+        setattr(self, name, variable)
+        return variable
+
+    def add_indices(self, name: str, indices: np.ndarray) -> keras.Variable:
+        """Creates an `IndexVariable` that is not trained, and sets it as an attribute of the layer.
+
+        Args:
+          name: name of the variable and of the attribute.
+          indices: the initial value, an array of ints.
+
+        Returns:
+          The new Keras variable.
+        """
+        with keras.name_scope(self.name, caller=self):
+            variable = IndexVariable(lambda shape, dtype: tf.constant(indices, dtype), shape=np.shape(indices),
+                                     trainable=False, autocast=False, name=name)
         setattr(self, name, variable)
         return variable
 

@@ -11,7 +11,6 @@ import tensorflow as tf
 from tfp_glow._checks import check_shape
 from tfp_glow._compat_tfp import permutation
 from tfp_glow._types import DTypeLike, SeedLike, ShapeLike
-from tfp_glow.bijectors._stacking import constant_initializer
 from tfp_glow.bijectors.flow_bijector import FlowBijector
 
 
@@ -50,8 +49,7 @@ class Permute(FlowBijector):
             raise ValueError(f"Argument `order` must be a permutation of range({shape[-1]}); received {order!r}.")
         super().__init__(shape, dtype=dtype, is_constant_jacobian=True, validate_args=validate_args,
                          parameters=parameters, name=name)
-        self.order = self._add_parameter("order", shape[-1:], constant_initializer(np.asarray(order, "int32")),
-                                         trainable=False, dtype="int32")
+        self.order = self._add_indices("order", np.asarray(order, "int64"))
 
     def _inverse_and_log_det(self, y: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.gather(y, self._read(self.order), axis=-1), tf.zeros([], self.dtype)

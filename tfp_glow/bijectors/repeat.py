@@ -30,9 +30,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfp_glow._checks import check_choice, check_int
+from tfp_glow._compat_keras import IndexVariable
 from tfp_glow._compat_tensorflow import untracked
 from tfp_glow._tracking import Hidden, ParameterLayer
 from tfp_glow._types import Shape
@@ -89,13 +91,19 @@ class Repeat(FlowBijector):
         self._num_steps, self._backprop = num_steps, backprop
         self._template = Hidden(template)
         self._stacks = untracked(self, [
-            self._add_parameter(f"{variable.name}_{index}", value.shape, constant_initializer(value),
-                                variable.trainable, variable.dtype, variable.regularizer)
+            self._add_stack(f"{variable.name}_{index}", variable, value)
             for index, (variable, value) in enumerate(zip(template.keras_variables, values, strict=True))])
         self._step = Hidden(template._prepared())
         self._maps = Hidden(_prepared_maps(self._step.value))
         of_maps = {id(v) for channel_map in self._maps.value for v in channel_map.keras_variables}
         self._direct = Hidden([v for v in self._step.value.keras_variables if id(v) not in of_maps])
+
+    def _add_stack(self, name: str, variable: keras.Variable, values: np.ndarray) -> keras.Variable:
+        """Creates the parameter that holds the values of a variable of the template in all steps."""
+        if isinstance(variable, IndexVariable):
+            return self._add_indices(name, values)
+        return self._add_parameter(name, values.shape, constant_initializer(values), variable.trainable,
+                                   variable.dtype, variable.regularizer)
 
     @property
     def num_steps(self) -> int:
