@@ -4,9 +4,11 @@
 Callers use the returned value: a NumPy integer, float or bool is returned as an int, a float or a bool of Python.
 """
 
+import contextlib
 import numbers
 import os
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import keras
@@ -14,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 MAX_NUM_BITS = 16
+_ASSERTION = re.compile(r"assertion failed: \[tfp_glow: ([^\]]*)\]((?: \[[^\]]*\])*)")
 
 
 def check_int(argument: str, value: Any, minimum: int = 1) -> int:
@@ -180,3 +183,69 @@ def check_finite(argument: str, value: Any) -> None:
         return
     if not finite:
         raise ValueError(f"Argument `{argument}` must be finite; received NaN or infinity.")
+
+
+def ending_in(subject: str, value: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
+    """Returns a tensor whose shape ends in given sizes.
+
+    Args:
+      subject: the first words of the error message, such as "Argument `x`".
+      value: a tensor. Its rank and its sizes may be unknown until the graph runs.
+      shape: the sizes of its last axes, a tuple of ints.
+
+    Returns:
+      The same values. The last axes have static sizes if the rank is known.
+
+    Raises:
+      ValueError: if the static shape of `value` does not end in `shape`.
+      tf.errors.InvalidArgumentError: when the graph runs, if the shape does not end in `shape`.
+    """
+    rank, static = len(shape), value.shape
+    message = f"{subject} must have a shape that ends in {shape}; received shape"
+    if static.rank is not None and (static.rank < rank or not static[static.rank - rank:].is_compatible_with(shape)):
+        raise ValueError(f"{message} {tuple(static)}.")
+    if static.rank is not None and static[static.rank - rank:].is_fully_defined():
+        return value
+    sizes = tf.concat([tf.fill([rank], -1), tf.shape(value)], axis=0)[-rank:]
+    value = require(tf.reduce_all(tf.equal(sizes, shape)), value, message, tf.shape(value))
+    return value if static.rank is None else tf.ensure_shape(value, static[:static.rank - rank].concatenate(shape))
+
+
+def require(condition: tf.Tensor, value: tf.Tensor, message: str, *details: Any) -> tf.Tensor:
+    """Returns a value if a condition holds.
+
+    Args:
+      condition: a boolean scalar.
+      value: a tensor.
+      message: the rule, without the character `]`. It completes with `details`.
+      *details: strings, scalars and vectors that complete the message.
+
+    Returns:
+      `value`. Inside a graph, it depends on an assertion.
+
+    Raises:
+      ValueError: in eager mode, if the condition does not hold.
+    """
+    if tf.executing_eagerly():
+        if not bool(condition):
+            raise ValueError(_sentence([message, *(tf.convert_to_tensor(detail).numpy() for detail in details)]))
+        return value
+    with tf.control_dependencies([tf.debugging.Assert(condition, [f"tfp_glow: {message}", *details], summarize=8)]):
+        return tf.identity(value)
+
+
+@contextlib.contextmanager
+def clear_errors() -> Iterator[None]:
+    """Returns a context manager that raises a `ValueError` of one line if an assertion of `require` fails inside it."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        failed = _ASSERTION.search(str(error.message))
+        if failed is None:
+            raise
+        raise ValueError(_sentence([failed[1], *re.findall(r"\[([^\]]*)\]", failed[2])])) from None
+
+
+def _sentence(parts: list[Any]) -> str:
+    text = " ".join(part.decode() if isinstance(part, bytes) else str(part) for part in parts)
+    return f"{text[0].upper()}{text[1:]}."

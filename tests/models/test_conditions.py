@@ -91,7 +91,7 @@ def dataset(*parts):
     (lambda m: m.fit(IMAGES), "`y` must be integer labels.*received None"),
     (lambda m: m.fit(IMAGES, LABELS + 1), r"`y` must be integer labels in \[0, 2\); received 2"),
     (lambda m: m.fit(IMAGES, LABELS.astype("float32")), "`y` must be integer labels.*dtype float32"),
-    (lambda m: m.fit(IMAGES, LABELS[:, None]), r"`y` must hold integer labels.*received shape \(96, 1\)"),
+    (lambda m: m.fit(IMAGES, np.eye(2, dtype=int)[LABELS]), r"`y` must hold integer labels.*received shape \(96, 2\)"),
     (lambda m: m.fit(dataset(IMAGES)), "`y` must hold integer labels.*received None"),
     (lambda m: m.fit(dataset(IMAGES, {"class": LABELS})), "`y` must hold integer labels.*received {'class'"),
     (lambda m: m.fit(dataset(IMAGES, LABELS / 2)), "`y` must hold integer labels.*dtype float64"),

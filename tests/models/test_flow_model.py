@@ -184,7 +184,7 @@ def test_float64_flows_train():
     (lambda m: m.fit(np.full((2, 8, 8, 1), np.nan, "float32")), "`x` must be finite"),
     (lambda m: m.encode(np.zeros((8, 8))), "`x` must have a shape"),
     (lambda m: m.decode(np.zeros((3, 63), "float32")), r"`latents` must have a shape that ends in \(64,\)"),
-    (lambda m: m.sample(0), "`n` must be an integer of at least 1; received 0"),
+    (lambda m: m.sample(-1), "`n` must be an integer of at least 0; received -1"),
     (lambda m: m.sample(1, temperature=-1.0), "`temperature` must not be negative; received -1.0"),
     (lambda m: m.sample(1, seed=1.5), "`seed` must be an integer"),
     (lambda m: tfp_glow.FlowModel(tfd.Sample(tfd.Normal(0.0, 1.0), 3)).encode(np.zeros((1, 3))), "Latents"),

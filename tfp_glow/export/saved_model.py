@@ -36,6 +36,12 @@ def export_saved_model(model: FlowModel, path: str | os.PathLike[str]) -> str:
     * `encode`, `encode_uint8` and `decode` exist only if the distribution is a `tfd.TransformedDistribution`.
     * If `model.condition_spec` is not None, each signature has one additional input: `labels`, int32 `[batch]`, or
       `context`, `[batch, *context_shape]`. A batch of size 1 holds one condition for all events.
+    * A batch may be empty, and `number` may be 0.
+
+    The signatures answer a request with an error in these cases: integers outside `[0, 2**num_bits)`; a negative or
+    infinite temperature, or NaN; and events from `decode` or `sample` that are not finite. For a model with pixel
+    units, also if the floats of a request are no constant and all of them are whole numbers, lie in [0, 1] or [-1, 1],
+    or look standardized. If such floats are meant, build the model with `check_values=False`.
 
     Args:
       model: a `tfp_glow.FlowModel`.
@@ -73,6 +79,7 @@ def export_saved_model(model: FlowModel, path: str | os.PathLike[str]) -> str:
 def _signatures(model: FlowModel) -> dict[str, tf.types.experimental.PolymorphicFunction]:
     """Returns a dict of the signatures by name."""
     functions, dtype = model.functions, model.distribution.dtype
+    pixel_units = functions.checks.pixel_units
     condition = [] if model.condition_spec is None else [model.condition_spec]
     points = tf.TensorSpec((None, *model.event_shape), dtype, "images")
     number, seed = (tf.TensorSpec((), tf.int32, name) for name in ("number", "seed"))
@@ -84,13 +91,14 @@ def _signatures(model: FlowModel) -> dict[str, tf.types.experimental.Polymorphic
                            autograph=False)
 
     signatures = {
-        "log_prob": signature("log_prob", [points], lambda x, *c: functions.log_prob(x, no_seed, *c)),
-        "bits_per_dim": signature("bits_per_dim", [points], lambda x, *c: functions.bits_per_dim(x, no_seed, *c)),
+        "log_prob": signature("log_prob", [points], lambda x, *c: functions.log_prob(pixel_units(x), no_seed, *c)),
+        "bits_per_dim": signature(
+            "bits_per_dim", [points], lambda x, *c: functions.bits_per_dim(pixel_units(x), no_seed, *c)),
         "sample": signature("images", [number, temperature, seed], functions.sample),
     }
     if functions.has_latents:
         latents = tf.TensorSpec((None, *model.latent_shape), dtype, "latents")
-        signatures["encode"] = signature("latents", [points], functions.encode)
+        signatures["encode"] = signature("latents", [points], lambda x, *c: functions.encode(pixel_units(x), *c))
         signatures["decode"] = signature("images", [latents], functions.decode)
     if model.num_bits is not None:
         integer = tf.uint8 if model.num_bits <= 8 else tf.uint16

@@ -2,6 +2,7 @@
 """`Condition`: checks labels and contexts, and converts them to keyword arguments of a distribution."""
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,10 +10,11 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_glow._checks import check_finite
+from tfp_glow._checks import check_finite, require
 from tfp_glow._types import Shape, TensorLike
 from tfp_glow.bijectors._context import context_keywords, context_shape_of
 from tfp_glow.flows import config_of
+from tfp_glow.models.value_checks import per_event
 
 _OUT_OF_RANGE = "labels out of range"
 
@@ -71,7 +73,9 @@ class Condition:
         labels = tf.cast(condition, tf.int32)
         in_range = tf.reduce_all((labels >= 0) & (labels < self.num_classes))
         with tf.control_dependencies([tf.debugging.Assert(in_range, [_OUT_OF_RANGE, labels])]):
-            return tf.one_hot(labels, self.num_classes, dtype=self._distribution.dtype)
+            one_hot = tf.one_hot(labels, self.num_classes, dtype=self._distribution.dtype)
+        # XLA ignores assertions. Without NaN, a label out of range would be a class that no training has seen.
+        return one_hot + tf.where(in_range, tf.zeros([], one_hot.dtype), tf.constant(math.nan, one_hot.dtype))
 
     def keywords(self, *condition: tf.Tensor) -> dict[str, Any]:
         """Returns the keyword arguments that pass conditions to methods of the distribution, such as `log_prob`.
@@ -86,12 +90,12 @@ class Condition:
 
     # Checks.
 
-    def of_batch(self, condition: TensorLike | None, batch: Shape) -> tuple[tf.Tensor, ...]:
+    def of_batch(self, condition: TensorLike | None, batch: Shape | tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Checks the conditions of a batch of events and broadcasts them to the batch.
 
         Args:
           condition: labels or contexts, whose batch shape broadcasts to `batch`. It must be None if `spec` is None.
-          batch: static batch shape of the events, a tuple of ints.
+          batch: batch shape of the events, a tuple of ints, or a tensor if it is unknown until the graph runs.
 
         Returns:
           The tuple `(conditions,)`. The tensor `conditions` holds one condition per event, on one batch axis. If `spec`
@@ -110,11 +114,12 @@ class Condition:
             return ()
         tensor = self._check("condition", condition)
         rank, event = tensor.shape.rank - (self.spec.shape.rank - 1), self.spec.shape[1:]
-        try:
-            fits = tf.broadcast_static_shape(tensor.shape[:rank], tf.TensorShape(batch)) == batch
-        except ValueError:
-            fits = False
-        if not fits:
+        if isinstance(batch, tf.Tensor):
+            whole = tf.broadcast_to(tensor, tf.concat([batch, tf.constant(tuple(event), tf.int32)], axis=0))
+            return (tf.reshape(whole, (-1, *event)),)
+        if self.num_classes is not None and tensor.shape == (*batch, 1) and not _broadcasts(tensor.shape, batch):
+            tensor, rank = tensor[..., 0], rank - 1  # Labels of shape `[n, 1]`, as Keras accepts them.
+        if not _broadcasts(tensor.shape[:rank], batch):
             raise ValueError("Argument `condition` must have a batch shape that broadcasts to that of the events, "
                              f"{batch}; received {_describe(tensor)}.")
         whole = tf.broadcast_to(tensor, tf.constant((*batch, *event), tf.int32))
@@ -146,10 +151,23 @@ class Condition:
           y: a tensor of conditions, or the `tf.TensorSpec` of one.
           argument: name of the argument that holds the conditions, for the error message.
         """
+        shapes = [self.spec.shape, *([tf.TensorShape([None, 1])] if self.num_classes is not None else [])]
         if y is None or not hasattr(y, "shape") or not self._has_valid_dtype(y) or not (
-                y.shape.is_compatible_with(self.spec.shape)):
+                any(shape.is_compatible_with(y.shape) for shape in shapes)):
             raise ValueError(f"Argument `{argument}` must hold {self._requirement}, one per event of the data; "
                              f"received {_describe(y)}.")
+
+    def of_step(self, y: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+        """Returns the conditions of one training step: labels `[batch]` or contexts `[batch, *context_shape]`.
+
+        Args:
+          y: conditions that `check_step` accepts. Labels may have the shape `[batch, 1]`.
+          number: number of events in the batch, a scalar.
+        """
+        if self.num_classes is not None:
+            return per_event("labels", y, number)
+        return require(tf.equal(tf.shape(y)[0], number), y, "there must be one context per event; received contexts:",
+                       tf.shape(y)[0], "for events:", number)
 
     @contextlib.contextmanager
     def named_errors(self) -> Iterator[None]:
@@ -189,6 +207,13 @@ class Condition:
             if len(wrong):
                 raise ValueError(f"Argument `{argument}` must be {self._requirement}; received {wrong[0]}.")
         return tf.cast(tensor, self.spec.dtype)
+
+
+def _broadcasts(shape: tf.TensorShape, batch: Shape) -> bool:
+    try:
+        return tf.broadcast_static_shape(shape, tf.TensorShape(batch)) == batch
+    except ValueError:
+        return False
 
 
 def _describe(value: Any) -> str:

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """`FlowModel`: a Keras model that trains a distribution by maximum likelihood."""
 
+import math
+import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +12,16 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from tfp_glow._checks import check_finite, check_int, check_num_bits, check_number
+from tfp_glow._checks import (
+    check_bool,
+    check_finite,
+    check_int,
+    check_num_bits,
+    check_number,
+    check_path,
+    clear_errors,
+    ending_in,
+)
 from tfp_glow._compat_keras import BuiltModel
 from tfp_glow._tracking import Hidden, VariableList, WrappedVariables
 from tfp_glow._types import Shape, TensorLike
@@ -17,21 +29,30 @@ from tfp_glow.bijectors import FlowBijector, Pixels, initialize
 from tfp_glow.flows import config_from_dict, config_of, config_to_dict
 from tfp_glow.models.classifier import LatentClassifier
 from tfp_glow.models.dequantization import Dequantization
-from tfp_glow.models.graph_functions import GraphFunctions
-from tfp_glow.models.quantization import first_batch
+from tfp_glow.models.graph_functions import GraphFunctions, allow_no_events
+from tfp_glow.models.nonfinite_steps import SkippedStepsWarning, StepGuard
+from tfp_glow.models.strategy_scope import check_scope, metrics_in_scope
+from tfp_glow.models.training_data import TrainingData, arguments_of, batch_of, set_directions
+from tfp_glow.models.value_checks import EventChecks, per_event, tensor_of
+
+_DIRECTIONS = {"bits_per_dim": "min", "accuracy": "max"}
 
 
 @keras.saving.register_keras_serializable("tfp_glow")
 class FlowModel(BuiltModel):
     """Trains a `tfd.Distribution` by maximum likelihood and computes its densities, latents and samples.
 
-    `compile`, `fit` and `evaluate` work as in Keras. They accept arrays, or a `tf.data.Dataset` of batches of events or
-    of pairs `(events, conditions)`. Conditions are integer labels for a flow with `num_classes`, and contexts for other
-    distributions whose bijectors have a `context_shape`. A distribution without `num_classes` and without
-    `context_shape` ignores them.
+    `compile`, `fit` and `evaluate` work as in Keras. They accept arrays, or a `tf.data.Dataset`, a
+    `keras.utils.PyDataset` or a generator of batches of events or of pairs `(events, conditions)`. Conditions are
+    integer labels for a flow with `num_classes`, and contexts for other distributions whose bijectors have a
+    `context_shape`. A distribution without `num_classes` and without `context_shape` ignores them.
 
     **Integers and floats.** Integer input is treated as quantized: each value is a bin of width 1, and each step adds
     new noise in [0, 1) to it. Float input gets no noise.
+
+    **Domain.** An image model has pixel units `[0, 2**num_bits)`. Integers outside this domain raise an error. Floats
+    that do not look like pixel units cause a warning, once per model: floats that are all whole numbers, floats in
+    [0, 1] or [-1, 1], and standardized floats.
 
     **Loss.** The loss is the mean of `-log p(x) / (D log 2)`, where `D` is the number of values of an event `x`. These
     are bits per dimension. Regularization losses of the weights are added, and with `weight_y` the cross-entropy of a
@@ -58,11 +79,12 @@ class FlowModel(BuiltModel):
         metric `accuracy`, the fraction in [0, 1] of correctly classified events. 0 (the default) means no classifier.
       dequantizer: the distribution `q(u | x)` of the noise on integers, such as `tfp_glow.dequantizer(...)` returns.
         None (the default) means uniform noise.
+      check_values: False turns the warnings about floats that do not look like pixel units off. Default: True.
 
     Raises:
       ValueError: if `distribution` is not a `tfd.Distribution` over one tensor, or has a batch shape or no static event
         shape.
-      ValueError: if `num_bits`, `seed` or `weight_y` is not as described above.
+      ValueError: if `num_bits`, `seed`, `weight_y` or `check_values` is not as described above.
       ValueError: if `dequantizer` does not transform uniform noise by a `FlowBijector`, or has other shapes or another
         dtype than `distribution`.
 
@@ -77,21 +99,30 @@ class FlowModel(BuiltModel):
     """
 
     def __init__(self, distribution: tfd.Distribution, num_bits: int | str | None = "auto", seed: int = 0,
-                 name: str = "flow_model", weight_y: float = 0.0, dequantizer: tfd.Distribution | None = None):
+                 name: str = "flow_model", weight_y: float = 0.0, dequantizer: tfd.Distribution | None = None,
+                 check_values: bool = True):
         _check_distribution(distribution)
         super().__init__(name=name, dtype=distribution.dtype.name)
         self._hidden = Hidden((distribution, dequantizer))
         self._seed = check_int("seed", seed, minimum=0)
         self._weight_y = check_number("weight_y", weight_y, "not be negative", lambda value: value >= 0.0)
-        if num_bits == "auto":
-            num_bits = next((m.num_bits for m in distribution.submodules if isinstance(m, Pixels)), None)
+        pixel_bits = next((m.num_bits for m in distribution.submodules if isinstance(m, Pixels)), None)
+        num_bits = pixel_bits if num_bits == "auto" else num_bits
         self._num_bits = None if num_bits is None else check_num_bits(num_bits)
-        self._functions = GraphFunctions(distribution, self._num_bits, Dequantization(distribution, dequantizer))
+        domain = min((bits for bits in (pixel_bits, self._num_bits) if bits is not None), default=None)
+        self._checks = EventChecks(
+            self.event_shape, distribution.dtype, domain, warn=check_bool("check_values", check_values))
+        self._functions = GraphFunctions(
+            distribution, self._num_bits, Dequantization(distribution, dequantizer), self._checks)
         self._collect_variables()
         self._bits_metric = keras.metrics.Mean(name="bits_per_dim")
         self.classifier = LatentClassifier(distribution) if weight_y else None
         if weight_y:
             self._accuracy_metric = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        self._guard: StepGuard | None = None
+        self._reported_steps = 0
+        self._has_compiled_metrics = False
+        self._may_lack_initialization = True
         self.built = True
 
     def _collect_variables(self) -> None:
@@ -185,16 +216,16 @@ class FlowModel(BuiltModel):
           A float tensor of the batch shape of `x`.
 
         Raises:
-          ValueError: if `x` has a shape that does not end in `event_shape`, or is not finite.
+          ValueError: if `x` has a shape that does not end in `event_shape`, is not finite, or holds integers outside
+            of `[0, 2**num_bits)`.
           ValueError: if `condition` is required and None, is not required and given, or has a wrong type or shape.
           ValueError: if `noise` is not finite or not of the shape of `x`, or is given for floats `x`.
         """
-        x, rank = self._checked("x", x), len(self.event_shape)
+        x, rank = self._events("x", x), len(self.event_shape)
         if noise is None:
-            seed = tf.constant(seed, tf.int32)
-            return self._over_batch(self.functions.log_prob, x, rank, seed, condition=condition)
+            return self._over_batch(self.functions.log_prob, x, rank, _seed(seed), condition=condition)
         noise = self._checked("noise", noise)
-        if x.dtype.is_floating or noise.shape != x.shape:
+        if x.dtype.is_floating or not noise.shape.is_compatible_with(x.shape):
             raise ValueError("Argument `noise` must have the shape of `x`, and `x` must be integers; received noise of "
                              f"shape {noise.shape} for `x` of shape {x.shape} and dtype {x.dtype.name}.")
         noise = tf.reshape(noise, (-1, *self.event_shape))
@@ -214,8 +245,8 @@ class FlowModel(BuiltModel):
         Raises:
           ValueError: if `log_prob(x, seed, condition)` raises it.
         """
-        return self._over_batch(self.functions.bits_per_dim, self._checked("x", x), len(self.event_shape),
-                                tf.constant(seed, tf.int32), condition=condition)
+        return self._over_batch(self.functions.bits_per_dim, self._events("x", x), len(self.event_shape), _seed(seed),
+                                condition=condition)
 
     def importance_weighted_bits(self, x: TensorLike, num_samples: int = 50, seed: int = 0,
                                  condition: TensorLike | None = None) -> tf.Tensor:
@@ -244,13 +275,12 @@ class FlowModel(BuiltModel):
         References:
           Burda, Grosse and Salakhutdinov, *Importance weighted autoencoders*, 2016, section 3.
         """
-        x = self._checked("x", x)
+        x = self._events("x", x)
         if x.dtype.is_floating:
             raise ValueError(f"Argument `x` must be integers, because noise is added; received {x.dtype.name}.")
         number = tf.constant(check_int("num_samples", num_samples), tf.int32)
         return self.functions.to_bits(self._over_batch(
-            self.functions.importance_weighted, x, len(self.event_shape), number, tf.constant(seed, tf.int32),
-            condition=condition))
+            self.functions.importance_weighted, x, len(self.event_shape), number, _seed(seed), condition=condition))
 
     def encode(self, x: TensorLike, condition: TensorLike | None = None) -> tf.Tensor:
         """Computes the latents of events by the `inverse` pass of the flow.
@@ -265,12 +295,13 @@ class FlowModel(BuiltModel):
           `(height * width * channels,)`.
 
         Raises:
-          ValueError: if `x` has a shape that does not end in `event_shape`, or is not finite.
+          ValueError: if `x` has a shape that does not end in `event_shape`, is not finite, or holds integers outside
+            of `[0, 2**num_bits)`.
           ValueError: if `condition` is required and None, is not required and given, or has a wrong type or shape.
           ValueError: if the distribution is not a `tfd.TransformedDistribution`.
         """
         _ = self.latent_shape
-        return self._over_batch(self.functions.encode, self._checked("x", x), len(self.event_shape),
+        return self._over_batch(self.functions.encode, self._events("x", x), len(self.event_shape),
                                 condition=condition)
 
     def decode(self, latents: TensorLike, condition: TensorLike | None = None) -> tf.Tensor:
@@ -286,6 +317,7 @@ class FlowModel(BuiltModel):
 
         Raises:
           ValueError: if `latents` has a shape that does not end in `latent_shape`, or is not finite.
+          ValueError: if an event is not finite, because the flow overflowed.
           ValueError: if `condition` is required and None, is not required and given, or has a wrong type or shape.
           ValueError: if the distribution is not a `tfd.TransformedDistribution`.
         """
@@ -305,17 +337,21 @@ class FlowModel(BuiltModel):
 
         Raises:
           ValueError: if `encode(x, condition)` raises it.
+          ValueError: if the latents or the result are not finite, because the flow overflowed.
         """
-        return self.decode(self.encode(x, condition), condition)
+        latents = self.encode(x, condition)
+        if tf.executing_eagerly() and not bool(tf.reduce_all(tf.math.is_finite(latents))):
+            raise ValueError("The inverse pass of the flow gave latents that are not finite, because it overflowed.")
+        return self.decode(latents, condition)
 
     def sample(self, n: int = 1, temperature: float = 1.0, seed: int | None = None,
                condition: TensorLike | None = None) -> tf.Tensor:
         """Draws events.
 
         Args:
-          n: number of events, an int of at least 1. Default: 1.
-          temperature: factor on the deviation of latents from their mean, a number of at least 0. Below 1, samples are
-            likelier and less diverse. Default: 1.
+          n: number of events, an int of at least 0. Default: 1.
+          temperature: factor on the deviation of latents from their mean, a finite number of at least 0. Below 1,
+            samples are likelier and less diverse. Default: 1.
           seed: an int of at least 0, for reproducible samples. None (the default) draws a seed from NumPy's global
             generator.
           condition: one label or context for all samples, or `n` of them. Required if `condition_spec` is not None,
@@ -329,24 +365,34 @@ class FlowModel(BuiltModel):
           ValueError: if `n`, `temperature` or `seed` is not as described above.
           ValueError: if `condition` is required and None, is not required and given, or has a wrong type or shape.
           ValueError: if `temperature` is not 1 and the distribution is not a `tfd.TransformedDistribution`.
+          ValueError: if a sample is not finite, because the flow overflowed.
         """
-        n = check_int("n", n)
+        n = check_int("n", n, minimum=0)
+        temperature = check_number("temperature", temperature, "be finite",
+                                   lambda value: abs(value) <= self.distribution.dtype.max)
         temperature = check_number("temperature", temperature, "not be negative", lambda value: value >= 0.0)
         if temperature != 1.0:
             _ = self.latent_shape
         seed = int(np.random.randint(2**31 - 1)) if seed is None else check_int("seed", seed, minimum=0)
         condition = self.functions.condition.of_batch(condition, (n,))
-        return self.functions.sample(
-            tf.constant(n), tf.constant(temperature, self.distribution.dtype), tf.constant(seed), *condition)
+        with clear_errors():
+            return self.functions.sample(
+                tf.constant(n), tf.constant(temperature, self.distribution.dtype), _seed(seed), *condition)
+
+    def _events(self, argument: str, value: TensorLike) -> tf.Tensor:
+        """Returns events as a tensor, after the checks of `EventChecks`."""
+        value = ending_in(f"Argument `{argument}`", tensor_of(argument, value), self.event_shape)
+        self._checks.dtype(argument, value)
+        if tf.executing_eagerly():
+            self._checks.values(argument, value)
+        return tf.cast(value, self.distribution.dtype) if value.dtype.is_floating else value
 
     def _checked(self, argument: str, value: TensorLike, shape: Shape | None = None) -> tf.Tensor:
         shape = self.event_shape if shape is None else shape
-        value = tf.convert_to_tensor(value)
-        rank = len(shape)
-        if value.shape.rank is None or value.shape.rank < rank or tuple(value.shape[-rank:] if rank else ()) != shape:
-            raise ValueError(f"Argument `{argument}` must have a shape that ends in {shape}; received {value.shape}.")
-        if value.dtype.is_floating:
-            value = tf.cast(value, self.distribution.dtype)
+        value = ending_in(f"Argument `{argument}`", tensor_of(argument, value), shape)
+        if not (value.dtype.is_floating or value.dtype.is_integer):
+            raise ValueError(f"Argument `{argument}` must hold numbers; received {value.dtype.name}.")
+        value = tf.cast(value, self.distribution.dtype)
         if tf.executing_eagerly():
             check_finite(argument, value)
         return value
@@ -355,24 +401,64 @@ class FlowModel(BuiltModel):
                     condition: TensorLike | None = None) -> tf.Tensor:
         """Calls a function of one batch axis on a value of any batch shape, whose events have the given rank."""
         split = value.shape.rank - rank
-        condition = self.functions.condition.of_batch(condition, tuple(value.shape[:split]))
-        result = function(tf.reshape(value, (-1, *value.shape[split:])), *arguments, *condition)
-        return tf.reshape(result, (*value.shape[:split], *result.shape[1:]))
+        static = value.shape[:split]
+        batch = tuple(static) if static.is_fully_defined() else tf.shape(value)[:split]
+        condition = self.functions.condition.of_batch(condition, batch)
+        with clear_errors():
+            result = function(tf.reshape(value, (-1, *value.shape[split:])), *arguments, *condition)
+        if not isinstance(batch, tf.Tensor):
+            return tf.reshape(result, (*batch, *result.shape[1:]))
+        result = tf.reshape(result, tf.concat([batch, tf.constant(result.shape[1:].as_list(), tf.int32)], axis=0))
+        return tf.ensure_shape(result, static.concatenate(result.shape[split:]))
 
     # Training.
 
-    def compile(self, optimizer: Any = "adamax", *, jit_compile: bool = False, **kwargs: Any) -> None:
+    def compile(self, optimizer: Any = "adamax", *, jit_compile: bool = False, skip_nonfinite: bool = True,
+                **kwargs: Any) -> None:
         """Configures training as Keras's `compile` does. The loss is built in, so do not pass `loss`.
 
         Args:
           optimizer: a Keras optimizer or its name. Default: `"adamax"`.
           jit_compile: True compiles training and evaluation steps with XLA. Default: False, because TensorFlow's
             kernels are faster on CPUs.
-          **kwargs: further arguments of Keras's `compile`.
+          skip_nonfinite: True (the default) skips each training step whose loss or gradient is not finite, so that the
+            step does not destroy the weights. A skipped step changes only `optimizer.iterations` and `skipped_steps`.
+            False updates the weights in any case, as Keras does.
+          **kwargs: further arguments of Keras's `compile`. Metrics compare the log-densities with the conditions.
+
+        Raises:
+          ValueError: if `loss` is given.
+          ValueError: if the model, the optimizer or a metric was built outside of the scope of the distribution
+            strategy.
         """
+        for argument in ("loss", "loss_weights"):
+            if kwargs.get(argument) is not None:
+                raise ValueError(f"Argument `{argument}` must be left out, because the loss is built in; received "
+                                 f"{kwargs[argument]!r}.")
+        strategy = self.distribute_strategy
+        check_scope(strategy, "model", self.variables)
+        check_scope(strategy, "optimizer", getattr(optimizer, "variables", ()))
+        for argument in ("metrics", "weighted_metrics"):
+            kwargs[argument] = metrics_in_scope(strategy, argument, kwargs.get(argument))
+        self._has_compiled_metrics = bool(kwargs["metrics"] or kwargs["weighted_metrics"])
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
         with self.distribute_strategy.scope():
             self.optimizer.build(self.trainable_variables)
+            self._guard = StepGuard(self.optimizer) if skip_nonfinite else None
+        self._reported_steps = self.skipped_steps
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Returns the arguments of `compile`, a dict of plain data. Keras calls it when it saves the model."""
+        config = super().get_compile_config()
+        return {**config, "skip_nonfinite": False} if config and self._guard is None else config
+
+    @property
+    def skipped_steps(self) -> int:
+        """Number of training steps that were skipped since `compile`, because the loss or gradient was not finite.
+
+        An optimizer that has an integer variable `skipped_steps` holds the number. It is then saved with the optimizer.
+        """
+        return 0 if self._guard is None else int(self._guard.skipped_steps.numpy())
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
         """Compiles the model with the arguments of an earlier `compile`. Keras calls it when it loads a model.
@@ -386,15 +472,18 @@ class FlowModel(BuiltModel):
         """Sets the data-dependent parameters from a batch of events. Parameters that are already set stay unchanged.
 
         Args:
-          batch: events, floats or integers, `[batch, *event_shape]`.
+          batch: events, floats or integers, `[batch, *event_shape]`, at least one.
           condition: labels `[batch]` or contexts `[batch, *context_shape]`. Required if `condition_spec` is not None,
             otherwise None (the default).
 
         Raises:
-          ValueError: if `batch` has a shape that does not end in `event_shape`, or is not finite.
+          ValueError: if `batch` has another shape, is not finite, or holds integers outside of `[0, 2**num_bits)`.
           ValueError: if `condition` is required and None, is not required and given, or has a wrong type or shape.
         """
-        batch = self._checked("batch", batch)
+        batch = self._events("batch", batch)
+        self._checks.spec("batch", batch, "Add a batch axis, as in `x[np.newaxis]`.")
+        if not len(batch):
+            raise ValueError("Argument `batch` must hold at least one event; received 0.")
         given = self.functions.condition.of_batch(condition, (len(batch),))
         context = {"context": self.functions.condition.context(*given)} if given else {}
         points = self.functions.points(batch, (2 * self._seed, 0))
@@ -407,41 +496,86 @@ class FlowModel(BuiltModel):
         If data-dependent parameters are not set, the method first sets them from the first batch of `x`.
 
         Args:
-          x: an array or tensor of events, `[num_events, *event_shape]`, or a `tf.data.Dataset` of batches of events or
-            of pairs `(events, conditions)`. Conditions are labels or contexts.
-          y: an array or tensor of conditions. Required if `x` is an array or tensor and `condition_spec` is not None.
+          x: an array, a tensor or a list of events, `[num_events, *event_shape]`. Or batches of events, or of tuples
+            `(events, conditions)` or `(events, conditions, sample_weight)`: a `tf.data.Dataset`, a
+            `keras.utils.PyDataset` or a generator. Conditions are labels or contexts.
+          y: an array or tensor of conditions. Required if `x` holds all events and `condition_spec` is not None.
           *args: further arguments of Keras's `fit`.
-          **kwargs: further arguments of Keras's `fit`.
+          **kwargs: further arguments of Keras's `fit`. Callbacks may monitor `bits_per_dim` (lower is better) and
+            `accuracy` without an argument `mode`.
 
         Returns:
           A `keras.callbacks.History`, with one value of each metric per epoch.
 
         Raises:
-          ValueError: if `x` is an array or tensor that is not finite.
-          ValueError: if `condition_spec` is not None, and `y`, the dataset or `validation_data` lacks conditions or has
+          ValueError: if `x` or `validation_data` has no events, or events of another shape or dtype, that are not
+            finite, or that are integers outside of `[0, 2**num_bits)`.
+          ValueError: if `condition_spec` is not None, and `y`, the batches or `validation_data` lack conditions or have
             conditions of another type, shape or range.
-          ValueError: if data-dependent parameters are not set, and `x` is not an array, a tensor or a
-            `tf.data.Dataset`.
+          ValueError: if the model was built outside of the scope of the distribution strategy.
         """
-        check_finite("x", x)
-        condition, validation = self.functions.condition, kwargs.get("validation_data")
-        condition.check_data(x, y)
-        if validation is not None:
-            condition.check_data(*(validation[:2] if isinstance(validation, (tuple, list)) else [validation]),
-                                 argument="validation_data")
-        if not self.is_initialized:
-            events, labels = first_batch(x, y)
-            self.initialize(events, None if condition.spec is None else labels)
-        with condition.named_errors():
-            return super().fit(x, y, *args, **kwargs)
+        given = arguments_of(super().fit, x, y, *args, **kwargs)
+        data = self._checked_data("x", given.pop("x"), given.pop("y", None), given.pop("sample_weight", None))
+        if given.get("class_weight") is not None and data.is_array and data.y is None:
+            raise ValueError("Argument `class_weight` requires the classes of the events, argument `y`.")
+        if given.get("validation_data") is not None:
+            given["validation_data"] = self._checked_data(
+                "validation_data", *keras.utils.unpack_x_y_sample_weight(given["validation_data"])).as_tuple()
+        data = self._first_batch_checked(data, initialize=True)
+        set_directions(given.get("callbacks"), _DIRECTIONS)
+        self._reported_steps = self.skipped_steps
+        with self.functions.condition.named_errors(), clear_errors():
+            history = super().fit(data.x, data.y, sample_weight=data.sample_weight, **given)
+        self._report_skipped_steps()
+        return history
+
+    def _checked_data(self, argument: str, x: Any, y: Any = None, sample_weight: Any = None,
+                      allow_empty: bool = False) -> TrainingData:
+        """Checks the data of `fit` or `evaluate`, as far as this is possible before the first batch."""
+        check_scope(self.distribute_strategy, "model", self.variables)
+        data = TrainingData.of(x, y, sample_weight, argument)
+        data.check(self._checks, self.functions.condition, argument)
+        if data.is_empty and not allow_empty:
+            raise ValueError(f"Argument `{argument}` must hold at least one event; received 0.")
+        if self._has_compiled_metrics and data.is_array and y is None:
+            raise ValueError("Argument `y` must be given, because `compile` received metrics, which compare `y` with "
+                             "the log-densities; received None.")
+        return data
+
+    def _first_batch_checked(self, data: TrainingData, initialize: bool = False) -> TrainingData:
+        """Checks the values of the first batch of a dataset, and sets the data-dependent parameters if required.
+
+        A dataset of integers is not read, because reading a dataset may change the order of its next batches.
+        """
+        initialize = initialize and not self.is_initialized
+        if not initialize and not (self._checks.can_warn and data.may_hold_float_batches):
+            return data
+        events, condition, data = data.first_batch(self._checks)
+        if not data.is_array:
+            self._checks.values("x", events)
+        if initialize:
+            self.initialize(events, None if self.condition_spec is None else condition)
+        return data
+
+    def reset_metrics(self) -> None:
+        """Resets all metrics, as Keras does before each epoch. Warns of the steps that the last epoch skipped."""
+        self._report_skipped_steps()
+        super().reset_metrics()
+
+    def _report_skipped_steps(self) -> None:
+        number = self.skipped_steps - self._reported_steps
+        if number > 0:
+            self._reported_steps += number
+            warnings.warn(f"Skipped {number} training {'step' if number == 1 else 'steps'} whose loss or gradient was "
+                          "not finite; the weights did not change. Check the data for values that are not finite, or "
+                          "lower the learning rate.", SkippedStepsWarning, stacklevel=3)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Computes loss and metrics as Keras's `evaluate` does.
 
         Args:
-          x: an array or tensor of events, `[num_events, *event_shape]`, or a `tf.data.Dataset` of batches of events or
-            of pairs `(events, conditions)`. Conditions are labels or contexts.
-          y: an array or tensor of conditions. Required if `x` is an array or tensor and `condition_spec` is not None.
+          x: events or batches, as for `fit`. If there are no events, all results are NaN.
+          y: an array or tensor of conditions. Required if `x` holds all events and `condition_spec` is not None.
           *args: further arguments of Keras's `evaluate`.
           **kwargs: further arguments of Keras's `evaluate`.
 
@@ -449,12 +583,102 @@ class FlowModel(BuiltModel):
           A list of the loss and the metrics, or with `return_dict=True` a dict of them by name.
 
         Raises:
-          ValueError: if `condition_spec` is not None, and `y` or the dataset lacks conditions or has conditions of
+          ValueError: if `x` has events of another shape or dtype, that are not finite, or that are integers outside of
+            `[0, 2**num_bits)`.
+          ValueError: if `condition_spec` is not None, and `y` or the batches lack conditions or have conditions of
             another type, shape or range.
+          ValueError: if the model was built outside of the scope of the distribution strategy.
         """
-        self.functions.condition.check_data(x, y)
-        with self.functions.condition.named_errors():
-            return super().evaluate(x, y, *args, **kwargs)
+        given = arguments_of(super().evaluate, x, y, *args, **kwargs)
+        if not given.get("_use_cached_eval_dataset"):  # Otherwise `fit` calls this method, after its own checks.
+            data = self._checked_data(
+                "x", given.pop("x"), given.pop("y", None), given.pop("sample_weight", None), allow_empty=True)
+            if data.is_empty:
+                return self._results_of_nothing(given.get("return_dict", False))
+            data = self._first_batch_checked(data)
+            given = {**given, "x": data.x, "y": data.y, "sample_weight": data.sample_weight}
+        with self.functions.condition.named_errors(), clear_errors():
+            results = super().evaluate(**given)
+        return self._results_of_nothing(given.get("return_dict", False)) if results in ([], {}) else results
+
+    def _results_of_nothing(self, return_dict: bool) -> Any:
+        self.reset_metrics()
+        results = dict.fromkeys(self.get_metrics_result(), math.nan)
+        return results if return_dict else list(results.values())
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Computes the log-density of events, in nats, as Keras's `predict` does.
+
+        Args:
+          x: events or batches, as for `fit`. If `condition_spec` is not None, a pair `(events, conditions)` of arrays,
+            or batches of such pairs.
+          *args: further arguments of Keras's `predict`.
+          **kwargs: further arguments of Keras's `predict`.
+
+        Returns:
+          The log-densities, an array `[num_events]`. With a classifier, a pair of the log-densities and the logits
+          `[num_events, num_classes]`.
+
+        Raises:
+          ValueError: if `x` has events of another shape or dtype, that are not finite, or that are integers outside of
+            `[0, 2**num_bits)`.
+          ValueError: if `condition_spec` is not None, and there are no conditions, or conditions of another type, shape
+            or range.
+        """
+        is_pair = self.condition_spec is not None and isinstance(x, (tuple, list)) and len(x) == 2
+        if self.condition_spec is not None and not is_pair and hasattr(x, "shape"):
+            raise ValueError(f"Argument `x` must be a pair (events, {self.condition_spec.name}), as in "
+                             f"`predict((x, {self.condition_spec.name}))`; received events alone.")
+        events, condition = x if is_pair else (x, None)
+        data = self._checked_data("x", events, condition, allow_empty=True)
+        if data.is_empty:
+            shapes = [(0,)] if self.classifier is None else [(0,), (0, self.functions.condition.num_classes)]
+            nothing = tuple(tf.zeros(shape, self.distribution.dtype).numpy() for shape in shapes)
+            return nothing[0] if self.classifier is None else nothing
+        data = self._first_batch_checked(data)
+        with self.functions.condition.named_errors(), clear_errors():
+            return super().predict((data.x, data.y) if is_pair else data.x, *args, **kwargs)
+
+    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Trains on one batch as Keras's `train_on_batch` does. Call `initialize` before the first step.
+
+        Args:
+          x: an array or tensor of events, `[batch, *event_shape]`.
+          y: an array or tensor of conditions, or None.
+          *args: further arguments of Keras's `train_on_batch`.
+          **kwargs: further arguments of Keras's `train_on_batch`.
+
+        Returns:
+          A list of the loss and the metrics, or with `return_dict=True` a dict of them by name.
+
+        Raises:
+          ValueError: if `fit` raises it for one batch.
+        """
+        return self._on_batch(super().train_on_batch, x, y, *args, **kwargs)
+
+    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates one batch as Keras's `test_on_batch` does.
+
+        Args:
+          x: an array or tensor of events, `[batch, *event_shape]`.
+          y: an array or tensor of conditions, or None.
+          *args: further arguments of Keras's `test_on_batch`.
+          **kwargs: further arguments of Keras's `test_on_batch`.
+
+        Returns:
+          A list of the loss and the metrics, or with `return_dict=True` a dict of them by name.
+
+        Raises:
+          ValueError: if `fit` raises it for one batch.
+        """
+        return self._on_batch(super().test_on_batch, x, y, *args, **kwargs)
+
+    def _on_batch(self, method: Any, *args: Any, **kwargs: Any) -> Any:
+        given = arguments_of(method, *args, **kwargs)
+        x, y, sample_weight = (given.pop(name, None) for name in ("x", "y", "sample_weight"))
+        data = self._checked_data("x", x, y, sample_weight)
+        with self.functions.condition.named_errors(), clear_errors():
+            return method(data.x, data.y, sample_weight=data.sample_weight, **given)
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Runs one training step: computes the loss of a batch and updates the variables. Keras's `fit` calls it.
@@ -470,7 +694,10 @@ class FlowModel(BuiltModel):
         Raises:
           ValueError: if `condition_spec` is not None, and the conditions are missing or have another type or shape.
         """
-        return super().train_step(self._with_condition(data))
+        data = self._checked_step(data)
+        if self._guard is None or not self.trainable_variables:
+            return super().train_step(data)
+        return self._guard.train_step(self, data)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Runs one evaluation step: updates the metrics from a batch. Keras's `evaluate` calls it.
@@ -486,14 +713,35 @@ class FlowModel(BuiltModel):
         Raises:
           ValueError: if `condition_spec` is not None, and the conditions are missing or have another type or shape.
         """
-        return super().test_step(self._with_condition(data))
+        return super().test_step(self._checked_step(data))
 
-    def _with_condition(self, data: Any) -> Any:
-        """Pairs events with their conditions, because Keras passes only the first element of `data` to `call`."""
+    def predict_step(self, data: Any) -> Any:
+        """Computes the log-densities of one batch. Keras's `predict` calls it.
+
+        Args:
+          data: one batch: events, or a pair `(events, conditions)`, which may be the only element of a tuple.
+
+        Returns:
+          The result of `call`.
+        """
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        if self.condition_spec is not None and isinstance(x, (tuple, list)) and len(x) == 2:
+            x, y = x
+        x, _, _ = self._checked_step((x, y))
+        return self(x, training=False)
+
+    def _checked_step(self, data: Any) -> tuple[Any, Any, Any]:
+        """Checks one batch, and pairs events with their conditions, because Keras passes one argument to `call`."""
+        x, y, sample_weight = batch_of("x", data)
+        self._checks.spec("x", x, "The batches must have a batch axis.")
+        number = tf.shape(x)[0]
+        if sample_weight is not None:
+            sample_weight = per_event("sample_weight", sample_weight, number)
         if self.condition_spec is None:
-            return data
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+            return x, y, sample_weight
+        y = y if y is None else tf.convert_to_tensor(y)
         self.functions.condition.check_step(y)
+        y = self.functions.condition.of_step(y, number)
         return (x, y), y, sample_weight
 
     def call(self, x: Any, training: bool | None = None) -> Any:
@@ -514,9 +762,23 @@ class FlowModel(BuiltModel):
         condition: list[Any] = []
         if self.condition_spec is not None:
             if not isinstance(x, (tuple, list)) or len(x) != 2:
-                raise ValueError(f"Argument `x` must be a pair of events and {self.condition_spec.name}; "
-                                 f"received {x!r}.")
+                raise ValueError(f"Argument `x` must be a pair of events and {self.condition_spec.name}; received "
+                                 f"{type(x).__name__}.")
             x, *condition = x
+        if training:
+            self._warn_unless_initialized()
+
+        def densities(x: tf.Tensor, *condition: tf.Tensor) -> Any:
+            return self._densities(x, *condition, training=training)
+
+        x = self._checks.batch(tf.convert_to_tensor(x))
+        result = allow_no_events(densities)(x, *condition)
+        if not self.jit_compile:
+            return result
+        outside = self._checks.zero_or_nan(x)  # XLA ignores assertions.
+        return result + outside if self.classifier is None else (result[0] + outside, result[1])
+
+    def _densities(self, x: tf.Tensor, *condition: tf.Tensor, training: bool | None) -> Any:
         if training and getattr(self, "optimizer", None) is not None:
             seed = (2 * self._seed, self.optimizer.iterations)
         else:  # The seed is the number of events evaluated so far. Each replica counts its own events.
@@ -529,6 +791,16 @@ class FlowModel(BuiltModel):
         # `log_prob` reuses this pass from the cache as long as `latents` is referenced.
         latents = self.distribution.bijector.inverse(points, **context)
         return self.distribution.log_prob(points, **keywords) - log_q, self.classifier(latents, **context)
+
+    def _warn_unless_initialized(self) -> None:
+        if self._may_lack_initialization:
+            with tf.init_scope():
+                is_initialized = self.is_initialized
+            self._may_lack_initialization = False
+            if not is_initialized:
+                warnings.warn("Training starts with data-dependent parameters that are not set, so it starts far from "
+                              "the data. Call `initialize` with a batch before the first step, or train with `fit`.",
+                              stacklevel=2)
 
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None,
                      training: bool = True) -> tf.Tensor:
@@ -598,9 +870,30 @@ class FlowModel(BuiltModel):
         Raises:
           ValueError: if neither a flow of this package nor a function that `tfp_glow.flows.register_flow` decorates
             built the distribution and the dequantizer.
+          ValueError: if the path does not end in `.keras`.
         """
         self.get_config()
+        given = arguments_of(super().save, *args, **kwargs)
+        path = check_path("filepath", given["filepath"])
+        if given.get("zipped") is not False and not path.endswith(".keras") and not path.startswith("hf://"):
+            raise ValueError(f"Argument `filepath` must end in '.keras'; received {path!r}. `save_weights` writes a "
+                             "file '.weights.h5', and `export` a SavedModel.")
         super().save(*args, **kwargs)
+
+    def export(self, filepath: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """Exports `call` as Keras's `export` does. `tfp_glow.export_saved_model` exports all functions of the model.
+
+        Args:
+          filepath: path of the artifact.
+          *args: further arguments of Keras's `export`.
+          **kwargs: further arguments of Keras's `export`. The default of `input_signature` is a batch of float events,
+            or a pair of events and conditions if `condition_spec` is not None.
+        """
+        given = arguments_of(super().export, filepath, *args, **kwargs)
+        if given.get("input_signature") is None:
+            events = tf.TensorSpec((None, *self.event_shape), self.distribution.dtype, "events")
+            given["input_signature"] = [events if self.condition_spec is None else (events, self.condition_spec)]
+        super().export(**given)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the config from which `from_config` builds the model, a dict of plain data.
@@ -617,7 +910,8 @@ class FlowModel(BuiltModel):
                              "weights (`save_weights`), build the model again and load them. The "
                              f"{name} of this model is {parts[name]!r}.")
         saved = {name: config_to_dict(config) for name, config in configs.items() if config is not None}
-        return {**saved, "num_bits": self._num_bits, "seed": self._seed, "name": self.name, "weight_y": self._weight_y}
+        return {**saved, "num_bits": self._num_bits, "seed": self._seed, "name": self.name, "weight_y": self._weight_y,
+                "check_values": self._checks.warn}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> "FlowModel":
@@ -644,6 +938,16 @@ def _check_distribution(distribution: Any) -> None:
     if distribution.batch_shape.rank != 0 or not distribution.event_shape.is_fully_defined():
         raise ValueError("Argument `distribution` must have no batch shape and a static event shape; received "
                          f"batch shape {distribution.batch_shape}, event shape {distribution.event_shape}.")
+
+
+def _seed(seed: Any) -> tf.Tensor:
+    """Returns the seed of noise as an int32 tensor, or raises `ValueError` if it is no int32."""
+    if isinstance(seed, tf.Tensor):
+        return tf.cast(seed, tf.int32)
+    seed = check_int("seed", seed, minimum=tf.int32.min)
+    if seed > tf.int32.max:
+        raise ValueError(f"Argument `seed` must be at most {tf.int32.max}; received {seed}.")
+    return tf.constant(seed, tf.int32)
 
 
 def _num_replicas() -> int:

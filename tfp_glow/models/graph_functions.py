@@ -9,11 +9,13 @@ from typing import Any, TypeAlias
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_glow._checks import require
 from tfp_glow._types import Shape
 from tfp_glow.bijectors._single_pass import is_transformed
 from tfp_glow.models.conditions import Condition
 from tfp_glow.models.dequantization import Dequantization
 from tfp_glow.models.quantization import to_bins, to_points
+from tfp_glow.models.value_checks import EventChecks, finite_events
 
 GraphFunction: TypeAlias = Callable[..., tf.Tensor]
 
@@ -42,24 +44,31 @@ class GraphFunctions:
     If the distribution requires conditions (labels or contexts), each function requires a batch of conditions as an
     additional last argument.
 
+    A batch may have no events; the result is then empty. When a function runs, it asserts that integers are in the
+    domain of the model, that the temperature is a finite number of at least 0, and that `decode` and `sample` return
+    finite events.
+
     Args:
       distribution: a `tfd.Distribution`. `encode`, `decode` and a temperature other than 1 require a
         `tfd.TransformedDistribution`.
       num_bits: bits per channel value, an int from 1 to 16. `decode` and `sample` then return integers in
         `[0, 2**num_bits)`. None makes them return floats.
       dequantization: the `Dequantization` that adds noise to integers.
+      checks: the `EventChecks` of the model.
 
     Attributes:
       distribution: the distribution, as passed.
       num_bits: bits per channel value, or None.
       dequantization: the `Dequantization`, as passed.
+      checks: the `EventChecks`, as passed.
       event_shape: shape of one event, a tuple of ints.
       condition: the `Condition` of the distribution, which checks and converts labels or contexts.
     """
 
     def __init__(self, distribution: tfp.distributions.Distribution, num_bits: int | None,
-                 dequantization: Dequantization) -> None:
+                 dequantization: Dequantization, checks: EventChecks) -> None:
         self.distribution, self.num_bits, self.dequantization = distribution, num_bits, dequantization
+        self.checks = checks
         self.event_shape = tuple(distribution.event_shape)
         self.condition = Condition(distribution)
 
@@ -111,17 +120,17 @@ class GraphFunctions:
         For integers `x` it is `log p(x + u) - log q(u | x)`, with noise `u` in [0, 1) of density `q` that `seed`
         determines. Its mean over `u` is a lower bound of the log-probability of `x`.
         """
-        return _function(lambda x, seed, *c: self._bound(*self.dequantization(x, (seed, 0)), *c))
+        return self._of_events(lambda x, seed, *c: self._bound(*self.dequantization(x, (seed, 0)), *c))
 
     @functools.cached_property
     def log_prob_with_noise(self) -> GraphFunction:
         """`(integers, noise) -> [batch]`: `log_prob` with given uniform noise in [0, 1) instead of a seed."""
-        return _function(lambda x, noise, *c: self._bound(*self.dequantization.with_noise(x, noise), *c))
+        return self._of_events(lambda x, noise, *c: self._bound(*self.dequantization.with_noise(x, noise), *c))
 
     @functools.cached_property
     def importance_weighted(self) -> GraphFunction:
         """`(integers, number, seed) -> [batch]`: `log(mean(exp(log_prob)))` over `number` draws of noise, in nats."""
-        return _function(self._importance_weighted)
+        return self._of_events(self._importance_weighted)
 
     # The public functions share these three, because most of the time of their first call is the tracing of the flow.
 
@@ -149,7 +158,8 @@ class GraphFunctions:
 
         # One draw at a time, so that memory does not grow with their number. The first draw is the noise of `log_prob`.
         nothing = tf.fill(tf.shape(x)[:1], tf.constant(-math.inf, self.distribution.dtype))
-        _, total = tf.while_loop(lambda k, _: k < number, add, (0, nothing), parallel_iterations=1)
+        _, total = tf.while_loop(lambda k, _: k < number, add, (0, nothing), parallel_iterations=1,
+                                 shape_invariants=(tf.TensorShape([]), tf.TensorShape([None])))
         return total - tf.math.log(tf.cast(number, total.dtype))
 
     @functools.cached_property
@@ -160,7 +170,7 @@ class GraphFunctions:
     @functools.cached_property
     def encode(self) -> GraphFunction:
         """`(events) -> latents`: the inverse pass of the bijector. It first adds 1/2 to integers, without noise."""
-        return _function(lambda x, *c: self._inverse(self.points(x), *c))
+        return self._of_events(lambda x, *c: self._inverse(self.points(x), *c))
 
     @functools.cached_property
     def decode(self) -> GraphFunction:
@@ -168,7 +178,7 @@ class GraphFunctions:
 
         If `num_bits` is not None, the function rounds the events down to integers.
         """
-        return _function(lambda z, *c: to_bins(self._forward(z, *c), self.num_bits))
+        return _function(allow_no_events(self._decode))
 
     @functools.cached_property
     def sample(self) -> GraphFunction:
@@ -178,11 +188,20 @@ class GraphFunctions:
         """
         return _function(self._sample)
 
+    def _of_events(self, python_function: GraphFunction) -> GraphFunction:
+        """Returns a `tf.function` of a batch of events, which it checks, and of other arguments."""
+        return _function(lambda x, *others: allow_no_events(python_function)(self.checks.batch(x), *others))
+
+    def _decode(self, latents: tf.Tensor, *condition: tf.Tensor) -> tf.Tensor:
+        return to_bins(finite_events(self._forward(latents, *condition)), self.num_bits)
+
     def _sample(self, number: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor,
                 *condition: tf.Tensor) -> tf.Tensor:
+        temperature = require(tf.math.is_finite(temperature) & (temperature >= 0.0), temperature,
+                              "temperature must be a finite number of at least 0; received", temperature)
         seed = tf.stack([seed, 0])
         if not self.has_latents:
-            return to_bins(self.distribution.sample(number, seed=seed), self.num_bits)
+            return to_bins(finite_events(self.distribution.sample(number, seed=seed)), self.num_bits)
         base = self.distribution.distribution
         latents = base.sample(number, seed=seed, **self._keywords_for("distribution", *condition))
         try:
@@ -190,11 +209,36 @@ class GraphFunctions:
         except NotImplementedError:
             mean = tf.zeros([], latents.dtype)
         latents = mean + temperature * (latents - mean)
-        return to_bins(self._forward(latents, *condition), self.num_bits)
+        return allow_no_events(self._decode)(latents, *condition)
 
     def _keywords_for(self, part: str, *condition: tf.Tensor) -> dict[str, Any]:
         """Returns the keyword arguments for the bijector (`part="bijector"`) or the base (`part="distribution"`)."""
         return self.condition.keywords(*condition).get(f"{part}_kwargs", {})
+
+
+def allow_no_events(function: GraphFunction) -> GraphFunction:
+    """Returns a function that also receives batches without events, and returns empty results for them.
+
+    Some kernels of convolutions fail for an empty batch. The function therefore adds one event of zeros to an empty
+    batch, and removes its result.
+
+    Args:
+      function: a function of tensors, the first of which is a batch. It returns tensors `[batch, ...]`.
+    """
+    def function_of_any_batch(*tensors: tf.Tensor) -> Any:
+        if tensors[0].shape[0]:
+            return function(*tensors)
+        size = tf.shape(tensors[0])[0]
+        results = function(*(_at_least_one(tensor) if tensor.shape.rank else tensor for tensor in tensors))
+        return tf.nest.map_structure(lambda result: result[:size], results)
+
+    return function_of_any_batch
+
+
+def _at_least_one(batch: tf.Tensor) -> tf.Tensor:
+    shape = tf.shape(batch)
+    missing = tf.cast(tf.equal(shape[:1], 0), tf.int32)
+    return tf.concat([batch, tf.zeros(tf.concat([missing, shape[1:]], axis=0), batch.dtype)], axis=0)
 
 
 def _function(python_function: GraphFunction) -> GraphFunction:

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conversions between integers and float events, and the first batch of training data.
+"""Conversions between integers and float events.
 
 A point is an event of floats, for which a density is defined. An integer `x` is the bin `[x, x + 1)` of width 1.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tfp_glow._types import DTypeLike
@@ -72,32 +70,3 @@ def to_bins(y: tf.Tensor, num_bits: int | None) -> tf.Tensor:
         return y
     bins = tf.clip_by_value(tf.floor(y), 0.0, 2.0**num_bits - 1.0)
     return tf.cast(bins, tf.uint8 if num_bits <= 8 else tf.uint16)
-
-
-def first_batch(x: Any, y: Any = None, size: int = 256) -> tuple[Any, Any]:
-    """Returns the first events and conditions of the data for `FlowModel.fit`.
-
-    Args:
-      x: array or tensor of events, or a `tf.data.Dataset` of batches of events or of tuples
-        `(events, conditions, ...)`.
-      y: array or tensor of labels or contexts, if `x` is an array or a tensor. Default: None.
-      size: number of events to return from an array or a tensor. From a dataset, the whole first batch is returned.
-        Default: 256.
-
-    Returns:
-      A pair `(events, conditions)`. `conditions` is None if the data has no conditions.
-
-    Raises:
-      ValueError: if `x` is neither an array, a tensor nor a `tf.data.Dataset`.
-    """
-    if isinstance(x, (np.ndarray, tf.Tensor)):
-        return x[:size], None if y is None else y[:size]
-    if not isinstance(x, (tf.data.Dataset, tf.distribute.DistributedDataset)):
-        raise ValueError("Argument `x` must be an array, a tensor or a tf.data.Dataset, because data-dependent "
-                         f"initialization uses its first batch; received {type(x).__name__}. Call `initialize` before "
-                         "`fit` to train on other data.")
-    batch = next(iter(x))
-    batch = batch if isinstance(batch, tuple) else (batch,)
-    events, conditions, *_ = [
-        b.values[0] if isinstance(b, tf.distribute.DistributedValues) else b for b in (*batch, None)]
-    return events, conditions
