@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The private APIs of TensorFlow Probability that this package uses, each with its reason.
 
-Tested with TensorFlow Probability 0.25.
+`tfp_glow._versions` checks that they exist.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,11 @@ __all__ = [
 PRIVATE_APIS = {
     "tensorflow_probability.python.internal.cache_util.BijectorCacheWithGreedyAttrs":
         "TFP requests value and log-determinant in two calls. A cache with greedy attributes lets both share one pass; "
-        "TFP itself uses it for `tfb.FFJORD`. Its methods `_invoke` and `_get_or_create_edge` are extended, so that "
-        "entries can expire.",
+        "TFP itself uses it for `tfb.FFJORD`.",
+    "tensorflow_probability.python.internal.cache_util.BijectorCacheWithGreedyAttrs._get_or_create_edge":
+        "Extended, so that entries of the cache can expire.",
+    "tensorflow_probability.python.internal.cache_util.BijectorCacheWithGreedyAttrs._invoke":
+        "Extended, so that each entry of the cache holds a stamp.",
     "tfb.Bijector._cache": "The attribute in which a bijector class holds its cache.",
     "tfb.Bijector._get_parameterization": "Bijectors compare by identity, as their weights can change.",
     "tfb.Bijector._is_permutation": "Lets TFP skip the log-determinant of a permutation.",
@@ -34,7 +37,10 @@ B = TypeVar("B", bound=type)
 
 
 def _without_composite(kind: Any) -> Any:
-    return kind.__bases__[0]
+    base = kind.__bases__[0]
+    if base.__name__ != f"_{kind.__name__}":
+        raise ImportError(f"the first base of {kind.__name__} is {base.__name__}")
+    return base
 
 
 Blockwise, Chain, Invert = map(_without_composite, (tfb.Blockwise, tfb.Chain, tfb.Invert))

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tests of the trained models in the package."""
 
+import hashlib
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
+from paths import ROOT
 
 import tfp_glow
 from tfp_glow.models import pretrained
@@ -58,3 +61,65 @@ def test_bits_per_dim_on_all_test_images(capsys):
 def test_unknown_names_raise(name):
     with pytest.raises(ValueError, match="`name` must be one of the trained models.*fashion_mnist_best"):
         tfp_glow.load_pretrained(name)
+
+
+# A wheel without the trained models.
+
+
+@pytest.fixture
+def elsewhere(monkeypatch, tmp_path):
+    """Hides the trained models of the checkout, and makes `tmp_path` the home directory."""
+    monkeypatch.setattr(pretrained, "_PLACES", (tmp_path / "absent",))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("TFP_GLOW_PRETRAINED", raising=False)
+    return tmp_path
+
+
+def test_the_hashes_are_those_of_the_files():
+    files = {path.name: {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(path.iterdir())}
+             for path in sorted((ROOT / "pretrained").iterdir())}
+    assert json.loads((ROOT / "tfp_glow" / "models" / "pretrained.json").read_text()) == files
+
+
+def test_absent_models_name_the_remedy(elsewhere, monkeypatch):
+    for place in ("", str(elsewhere / "empty")):
+        monkeypatch.setenv("TFP_GLOW_PRETRAINED", place)
+        with pytest.raises(FileNotFoundError, match="is not in this installation .* TFP_GLOW_PRETRAINED to a folder"):
+            tfp_glow.load_pretrained(NAME)
+    with pytest.raises(ValueError, match="`name` must be one of the trained models"):
+        tfp_glow.load_pretrained("fashion")
+
+
+def test_a_folder_of_models(elsewhere, monkeypatch):
+    shutil.copytree(ROOT / "pretrained" / NAME, elsewhere / "models" / NAME)
+    shutil.copytree(ROOT / "pretrained" / NAME, elsewhere / "models" / "of_mine")
+    monkeypatch.setenv("TFP_GLOW_PRETRAINED", str(elsewhere / "models"))
+    assert pretrained.directory(NAME) == elsewhere / "models" / NAME
+    assert pretrained.directory("of_mine") == elsewhere / "models" / "of_mine"
+
+
+def test_models_are_fetched_once_and_verified(elsewhere, monkeypatch):
+    server = shutil.copytree(ROOT / "pretrained", elsewhere / "server")
+    monkeypatch.setenv("TFP_GLOW_PRETRAINED", server.as_uri() + "/")
+    cached = elsewhere / "home" / ".cache" / "tfp_glow" / "pretrained" / NAME
+    assert pretrained.directory(NAME) == cached
+    assert sorted(path.name for path in cached.iterdir()) == sorted(path.name for path in (server / NAME).iterdir())
+    (cached / "config.json").write_text("{}")  # A damaged file is fetched again.
+    assert pretrained.directory(NAME) == cached and RunDirectory(cached).config()["preset"] == NAME
+    shutil.rmtree(server)
+    assert pretrained.directory(NAME) == cached
+    (cached / "model.keras").unlink()
+    with pytest.raises(FileNotFoundError, match="cannot be fetched from file:.*Connect to the network, or set"):
+        pretrained.directory(NAME)
+    (server / NAME).mkdir(parents=True)
+    (server / NAME / "model.keras").write_bytes(b"other")
+    with pytest.raises(FileNotFoundError, match="is not the one of this version of tfp_glow: its SHA-256 is"):
+        pretrained.directory(NAME)
+    assert not (cached / "model.keras").exists()
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "nothing://place", "http://[bad"])
+def test_a_url_without_answer_is_one_clear_error(url, elsewhere, monkeypatch):
+    monkeypatch.setenv("TFP_GLOW_PRETRAINED", url)
+    with pytest.raises(FileNotFoundError, match="cannot be fetched from"):
+        pretrained.directory(NAME)

@@ -20,7 +20,7 @@ TREES = (*CODE, "tests")
 # From the ground up. A module belongs to the longest prefix that fits, and imports from its floor or below.
 FLOORS = (
     ("tfp_glow._types", "tfp_glow._compat_tensorflow", "tfp_glow._compat_tfp", "tfp_glow._compat_keras"),
-    ("tfp_glow._checks", "tfp_glow._tracking"),
+    ("tfp_glow._checks", "tfp_glow._tracking", "tfp_glow._versions"),
     ("tfp_glow.networks", "tfp_glow.transforms"),
     ("tfp_glow.bijectors",),
     ("tfp_glow.flows",),
