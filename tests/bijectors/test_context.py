@@ -166,8 +166,8 @@ def test_contexts_broadcast_to_the_batch(name):
 
 @pytest.mark.parametrize("name", ["mlp", "repeat", "steps_partly", "map_context"])
 @pytest.mark.parametrize(("context", "message"), [
-    (None, r"`context` must have a shape that ends in \(3,\).*received None"),
-    (np.zeros((2, 4)), r"`context` must have a shape that ends in \(3,\).*received shape \(2, 4\)"),
+    (None, r"`context` must hold numbers in a shape that ends in \(3,\).*received None"),
+    (np.zeros((2, 4)), r"`context` must hold numbers in a shape that ends in \(3,\).*received shape \(2, 4\)"),
     (np.zeros((5, 3)), r"broadcasts to the batch shape of the events, \(2,\); received shape \(5, 3\)"),
     (np.zeros((7, 2, 3)), r"broadcasts to the batch shape of the events, \(2,\); received shape \(7, 2, 3\)"),
 ])

@@ -132,20 +132,41 @@ def broadcast_context(name: str, context: Any, context_shape: Shape, value: tf.T
       One context per event, `[*batch_shape, *context_shape]`, in the dtype of `value`.
 
     Raises:
-      ValueError: if `context` is None or has another shape.
+      ValueError: if `context` is None, holds no real numbers or has another shape.
     """
     batch_shape = value.shape[:-event_ndims]
-    if context is not None:
-        context = tf.cast(tf.convert_to_tensor(context), value.dtype)
-    if context is None or not _broadcasts(context.shape, context_shape, batch_shape):
-        received = "None" if context is None else f"shape {tuple(context.shape)}"
-        raise ValueError(f"{name}: argument `context` must have a shape that ends in {context_shape}, after a batch "
-                         f"shape that broadcasts to the batch shape of the events, {batch_shape}; received "
-                         f"{received}.")
+    context = tf.cast(check_context(name, context, context_shape, batch_shape), value.dtype)
     context_batch = context.shape[:-len(context_shape)]
     if context_batch.is_fully_defined() and context_batch == batch_shape:
         return context
     return tf.broadcast_to(context, tf.concat([tf.shape(value)[:-event_ndims], context_shape], axis=0))
+
+
+def check_context(name: str, context: Any, context_shape: Shape, batch_shape: tf.TensorShape) -> tf.Tensor:
+    """Returns a context as a tensor of its own dtype.
+
+    Args:
+      name: name of the bijector, for error messages.
+      context: a tensor or array `[..., *context_shape]` of real numbers or bools.
+      context_shape: shape of the context of one event, a tuple of ints.
+      batch_shape: batch shape of the events, to which the batch shape of `context` must broadcast.
+
+    Raises:
+      ValueError: if `context` is None, holds no real numbers or has another shape.
+    """
+    try:
+        tensor = None if context is None else tf.convert_to_tensor(context)
+    except (TypeError, ValueError):
+        tensor = None
+    if tensor is not None and (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool) and (
+            _broadcasts(tensor.shape, context_shape, batch_shape)):
+        return tensor
+    received = repr(context) if tensor is None else f"shape {tuple(tensor.shape)} and dtype {tensor.dtype.name}"
+    labels = f"; for class labels, tf.one_hot(labels, {context_shape[0]})" if len(context_shape) == 1 else ""
+    raise ValueError(
+        f"{name}: argument `context` must hold numbers in a shape that ends in {context_shape}, after a batch shape "
+        f"that broadcasts to the batch shape of the events, {batch_shape}; received {received}. A distribution "
+        f'requires it as bijector_kwargs={{"context": ...}}{labels}.')
 
 
 def _broadcasts(shape: tf.TensorShape, context_shape: Shape, batch_shape: tf.TensorShape) -> bool:

@@ -8,11 +8,12 @@ import keras
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
-from tfp_glow._checks import check_float_dtype
+from tfp_glow._checks import check_float_dtype, ending_in
 from tfp_glow._compat_tensorflow import untracked
 from tfp_glow._compat_tfp import cache_of, mutable_bijector
 from tfp_glow._tracking import ParameterLayer, show_variables
 from tfp_glow._types import DTypeLike, Shape, TensorLike
+from tfp_glow.bijectors._conditioner import check_context
 from tfp_glow.bijectors._pass_cache import PassCache
 
 CONDITIONS = ("context", "training")
@@ -75,6 +76,11 @@ class FlowBijector(tfb.Bijector):
         self._own_layer = ParameterLayer(name=name, dtype=dtype.name)
         self._layers = untracked(self, [self._own_layer])
         self._children: list[tfb.Bijector] = []
+
+    def __reduce__(self) -> Any:
+        raise TypeError(f"The bijector {self.name!r} cannot be pickled or copied deeply. Instead, pickle the flow that "
+                        "contains it if a registered flow built it (`tfp_glow.flows.register_flow`). Otherwise store "
+                        "the values of `bijector.variables` and build the bijector again.")
 
     # For the constructors of subclasses.
 
@@ -167,11 +173,11 @@ class FlowBijector(tfb.Bijector):
           `(y, log |det dy/dx|)`: tensors `[..., *event_shape]` and `[...]`.
 
         Raises:
-          ValueError: if `x` has another shape, a keyword is neither `context` nor `training`, or `context` is given
-            although `context_shape` is None.
+          ValueError: if `x` has another shape, a keyword is neither `context` nor `training`, `context` is missing or
+            does not have the shape above, or `context` is given although `context_shape` is None.
         """
-        self._check_conditions(conditions)
         x = self._checked("x", x, self.latent_shape)
+        conditions = self._checked_conditions(conditions, x.shape[:-len(self.latent_shape)])
         y, log_det = self._forward_and_log_det(x, **conditions)
         return y, _with_batch_shape(log_det, x, len(self.latent_shape))
 
@@ -187,11 +193,11 @@ class FlowBijector(tfb.Bijector):
           `(x, log |det dx/dy|)`: tensors `[..., *latent_shape]` and `[...]`.
 
         Raises:
-          ValueError: if `y` has another shape, a keyword is neither `context` nor `training`, or `context` is given
-            although `context_shape` is None.
+          ValueError: if `y` has another shape, a keyword is neither `context` nor `training`, `context` is missing or
+            does not have the shape above, or `context` is given although `context_shape` is None.
         """
-        self._check_conditions(conditions)
         y = self._checked("y", y, self.event_shape)
+        conditions = self._checked_conditions(conditions, y.shape[:-len(self.event_shape)])
         x, log_det = self._inverse_and_log_det(y, **conditions)
         return x, _with_batch_shape(log_det, y, len(self.event_shape))
 
@@ -203,22 +209,22 @@ class FlowBijector(tfb.Bijector):
 
     def _checked(self, argument: str, value: TensorLike, shape: Shape) -> tf.Tensor:
         value = tf.convert_to_tensor(value, dtype=self.dtype)
-        if not value.shape[-len(shape):].is_compatible_with(shape) or (value.shape.rank or 99) < len(shape):
-            raise ValueError(f"{self.name}: argument `{argument}` must have a shape that ends in {shape}; "
-                             f"received shape {tuple(value.shape)}.")
-        return value
+        return ending_in(f"{self.name}: argument `{argument}`", value, shape)
 
-    def _check_conditions(self, conditions: dict[str, Any]) -> None:
-        """Raises `ValueError` for an unknown keyword, or for a context if `context_shape` is None."""
+    def _checked_conditions(self, conditions: dict[str, Any], batch_shape: tf.TensorShape) -> dict[str, Any]:
+        """Returns the keyword arguments of a pass, with the context as a tensor, or raises `ValueError`."""
         for key in conditions:
             if key not in CONDITIONS:
                 raise ValueError(f"{self.name}: keyword must be one of {', '.join(map(repr, CONDITIONS))}; "
                                  f"received {key!r}.")
-        context = conditions.get("context")
-        if context is not None and self.context_shape is None:
+        context, context_shape = conditions.get("context"), self.context_shape
+        if context_shape is not None:
+            return {**conditions, "context": check_context(self.name, context, context_shape, batch_shape)}
+        if context is not None:
             raise ValueError(f"{self.name}: argument `context` must be left out, because no part has a "
                              f"`context_shape`; received a context of shape "
                              f"{tuple(tf.convert_to_tensor(context).shape)}.")
+        return conditions
 
     # Data-dependent initialization and reversible backpropagation.
 

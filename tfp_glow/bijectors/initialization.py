@@ -9,8 +9,9 @@ from tensorflow_probability import distributions as tfd
 
 from tfp_glow._compat_tfp import WRAPPERS, Blockwise, Chain, Invert, Mixture, TransformedDistribution
 from tfp_glow._types import TensorLike
+from tfp_glow.bijectors._conditioner import check_context
 from tfp_glow.bijectors._single_pass import flow_bijectors_in, inverse_and_log_det
-from tfp_glow.bijectors.flow_bijector import FlowBijector
+from tfp_glow.bijectors.flow_bijector import CONDITIONS, FlowBijector
 
 
 def initialize(flow: tfb.Bijector | tfd.Distribution, batch: TensorLike, **conditions: Any) -> tf.Tensor:
@@ -33,8 +34,8 @@ def initialize(flow: tfb.Bijector | tfd.Distribution, batch: TensorLike, **condi
 
     Raises:
       ValueError: if `flow` is neither a bijector nor a distribution, or `batch` is not finite or does not have the
-        event shape of the flow. Also if data-dependent parameters are not set after the pass, because the pass does not
-        reach them, for example inside `tfb.Invert`.
+        event shape of the flow. If `context` is missing, not required or of another shape. Also if data-dependent
+        parameters are not set after the pass, because the pass does not reach them, for example inside `tfb.Invert`.
 
     Example:
 
@@ -45,6 +46,7 @@ def initialize(flow: tfb.Bijector | tfd.Distribution, batch: TensorLike, **condi
     """
     if not isinstance(flow, (tfb.Bijector, tfd.Distribution)):
         raise ValueError(f"Argument `flow` must be a tfb.Bijector or a tfd.Distribution; received {flow!r}.")
+    _check_conditions(flow, conditions)
     latents = initialize_part(flow, batch, **conditions)
     left = [part.name for part in flow_bijectors_in(flow) if not part.is_initialized]
     if left:
@@ -52,6 +54,17 @@ def initialize(flow: tfb.Bijector | tfd.Distribution, batch: TensorLike, **condi
                          f"reaches them; received {flow.name!r}, in which {', '.join(map(repr, left[:3]))} could not "
                          "be initialized. Call `initialize` on these parts first.")
     return latents
+
+
+def _check_conditions(flow: tfb.Bijector | tfd.Distribution, conditions: dict[str, Any]) -> None:
+    """Raises `ValueError` unless `conditions` holds a context if `flow` requires one, and nothing else."""
+    for key in set(conditions) - set(CONDITIONS):
+        raise ValueError(f"initialize: keyword must be one of {', '.join(map(repr, CONDITIONS))}; received {key!r}.")
+    shapes = [part.context_shape for part in flow_bijectors_in(flow) if part.context_shape is not None]
+    if shapes:
+        check_context(flow.name, conditions.get("context"), shapes[0], tf.TensorShape(None))
+    elif conditions.get("context") is not None:
+        raise ValueError(f"{flow.name}: argument `context` must be left out, because no part has a `context_shape`.")
 
 
 def initialize_part(flow: tfb.Bijector | tfd.Distribution, batch: TensorLike, **conditions: Any) -> tf.Tensor:

@@ -95,10 +95,11 @@ class Multiscale(FlowBijector):
 
         Raises:
           ValueError: if the shape of `y` does not end in `event_shape`, a keyword is neither `context` nor `training`,
-            or `context` is given although the flow has no `context_shape`.
+            `context` is missing or does not have the shape above, or `context` is given although the flow has no
+            `context_shape`.
         """
-        self._check_conditions(conditions)
         y = self._checked("y", y, self.event_shape)
+        conditions = self._checked_conditions(conditions, y.shape[:-len(self.event_shape)])
         level = self
         latents: list[tf.Tensor] = []
         log_dets: list[tf.Tensor] = []

@@ -20,6 +20,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from tfp_glow._compat_tfp import TransformedDistribution
+from tfp_glow.flows._flow_distribution import FlowDistribution
+
 F = TypeVar("F", bound=Callable)
 
 
@@ -45,12 +48,20 @@ class FlowConfig:
         Raises:
           ValueError: if the value of an argument is invalid for the flow.
         """
-        return _FLOWS[self.flow].build(**self.arguments)
+        registered = _FLOWS[self.flow]
+        config = FlowConfig(self.flow, _complete(registered.parameters, self.arguments))
+        return _remember(registered.build(**config.arguments), config)
+
+    def renamed(self, name: str | None) -> "FlowConfig":
+        """Returns the config of the same flow with another `name`, or this config if the flow has no such argument."""
+        if "name" not in self.arguments:
+            return self
+        return FlowConfig(self.flow, {**self.arguments, "name": name})
 
 
 class _RegisteredFlow(NamedTuple):
     source: Callable  # The decorated function or dataclass.
-    build: Callable[..., tfd.Distribution]
+    build: Callable[..., Any]  # Returns the distribution, which does not have a config yet.
     parameters: Mapping[str, inspect.Parameter]
 
 
@@ -114,14 +125,20 @@ def config_of(distribution: tfd.Distribution) -> FlowConfig | None:
       distribution: a `tfd.Distribution`, such as `tfp_glow.glow(...)` returns.
 
     Returns:
-      The name of the flow and the arguments that built `distribution`, or None if no registered flow built it.
+      The name of the flow and the arguments that built `distribution`, or None if no registered flow built it. The
+      copy `flow.copy(name=...)` has the config of `flow` with another name. A copy with another base distribution or
+      another bijector has no config.
     """
-    return _CONFIGS.get(distribution)
+    return distribution.config if isinstance(distribution, FlowDistribution) else _CONFIGS.get(distribution)
 
 
 def config_to_dict(config: FlowConfig) -> dict[str, Any]:
-    """Returns a dict with the name of the flow under the key `"flow"` and each argument under its own name."""
-    return {"flow": config.flow, **config.arguments}
+    """Returns a dict with the name of the flow under the key `"flow"` and each argument under its own name.
+
+    An argument `name` of None is left out.
+    """
+    arguments = {key: value for key, value in config.arguments.items() if key != "name" or value is not None}
+    return {"flow": config.flow, **arguments}
 
 
 def config_from_dict(values: Mapping[str, Any]) -> FlowConfig:
@@ -163,12 +180,11 @@ def _register_function(name: str, function: Any, shared: type | None) -> Any:
 
     @functools.wraps(function)
     def build(*args: Any, **kwargs: Any) -> tfd.Distribution:
-        bound = signature.bind(*args, **kwargs)
-        config = FlowConfig(name, _complete(signature.parameters, bound.arguments))
-        return _remember(function(**config.arguments), config)
+        arguments = _complete(signature.parameters, signature.bind(*args, **kwargs).arguments)
+        return FlowConfig(name, _with_global_policy(arguments)).build()
 
     build.__signature__ = signature  # type: ignore[attr-defined]
-    _FLOWS[name] = _RegisteredFlow(function, build, signature.parameters)
+    _FLOWS[name] = _RegisteredFlow(function, function, signature.parameters)
     return build
 
 
@@ -184,15 +200,31 @@ def _register_class(name: str, source: Any) -> Any:
 
     source.build = remembering_build
     parameters = inspect.signature(source).parameters
-    _FLOWS[name] = _RegisteredFlow(source, lambda **arguments: source(**arguments).build(), parameters)
+    _FLOWS[name] = _RegisteredFlow(source, lambda **arguments: build(source(**arguments)), parameters)
     return source
 
 
 def _remember(distribution: Any, config: FlowConfig) -> tfd.Distribution:
     if not isinstance(distribution, tfd.Distribution):
         raise ValueError(f"The flow {config.flow!r} must return a tfd.Distribution; received {distribution!r}.")
-    _CONFIGS[distribution] = config
+    if type(distribution) is TransformedDistribution:
+        distribution = FlowDistribution.from_transformed(distribution)
+    if isinstance(distribution, FlowDistribution):
+        distribution.config = config
+    else:
+        _CONFIGS[distribution] = config
     return distribution
+
+
+def _with_global_policy(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Replaces `network_dtype=None` by Keras's global dtype policy, unless that is float32 or `dtype` is float64.
+
+    The config then holds the policy, so that a saved model does not depend on the global policy when it is loaded.
+    """
+    policy = keras.config.dtype_policy().name
+    if arguments.get("network_dtype", "") is None and arguments.get("dtype") == "float32" and policy != "float32":
+        return {**arguments, "network_dtype": policy}
+    return arguments
 
 
 def _complete(parameters: Mapping[str, inspect.Parameter], arguments: Mapping[str, Any]) -> dict[str, Any]:

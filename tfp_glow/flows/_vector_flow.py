@@ -36,7 +36,11 @@ class VectorData:
         Default: False.
       seed: an int of at least 0 for reproducible weights. None (the default) draws a new seed.
       dtype: float32 (the default) or float64, of data, latents, densities and parameters.
-      network_dtype: dtype or Keras dtype policy of the networks. None (the default) is `dtype`.
+      network_dtype: dtype or Keras dtype policy of the networks, such as `"mixed_bfloat16"`. None (the default) means
+        Keras's global policy (`keras.config.set_dtype_policy`), or float64 if `dtype` is float64. Densities and all
+        other parameters have the dtype `dtype` under every policy.
+      name: name of the distribution, a string. None (the default) means the name of the function that builds the flow.
+        In a joint distribution of TFP, None means the name of the variable there.
 
     Raises:
       ValueError: if an argument violates its description above, or `loc` or `scale` is given for images.
@@ -51,13 +55,14 @@ class VectorData:
     seed: int | None = None
     dtype: DTypeLike = "float32"
     network_dtype: PolicyLike = None
+    name: str | None = None
 
     def __post_init__(self) -> None:
         shape = self.shape
         check_choice("pixels", self.pixels, ("logit", "affine"))
         check_num_bits(self.num_bits)
         check_bool("act_norm", self.act_norm)
-        check_common(self.dtype, self.network_dtype, self.seed)
+        check_common(self.dtype, self.network_dtype, self.seed, self.name)
         for argument, default in (("loc", _DEFAULT_LOC), ("scale", _DEFAULT_SCALE)):
             value = getattr(self, argument)
             if len(shape) == 3 and np.asarray(value).tolist() != default:
@@ -75,8 +80,17 @@ class VectorData:
 
     @property
     def policy(self) -> Any:
-        """The dtype or dtype policy of the networks: `network_dtype`, or `dtype` if `network_dtype` is None."""
+        """The dtype or dtype policy of the networks: `network_dtype`, or `dtype` if `network_dtype` is None.
+
+        A builder of flows has already replaced None by Keras's global policy, unless the policy is float32.
+        """
         return self.network_dtype or self.dtype
+
+    def check_two_elements(self) -> None:
+        """Raises `ValueError` if an event has only one element, which leaves a coupling nothing to keep."""
+        if self.size < 2:
+            raise ValueError("Argument `event_shape` must have at least 2 elements, because a coupling keeps one to "
+                             f"change another (tfp_glow.maf and tfp_glow.iaf accept 1); received {self.event_shape!r}.")
 
     def entrance(self) -> list[tfb.Bijector]:
         """Returns the bijectors that map data to vectors with elements of the order of 1, listed from the data side.

@@ -18,7 +18,8 @@ from tfp_glow.networks import ConvNet, ImageFeatures
 @register_flow("dequantizer")
 def dequantizer(image_shape: ShapeLike, num_steps: int = 4, width: int = 32, *, num_bits: int = 8,
                 seed: int | None = None, dtype: DTypeLike = "float32",
-                network_dtype: PolicyLike = None) -> tfd.TransformedDistribution:
+                network_dtype: PolicyLike = None,
+                name: str | None = None) -> tfd.TransformedDistribution:
     """Builds a flow for variational dequantization: a distribution `q(u | x)` of noise `u` given an image `x`.
 
     Each element of `u` is in (0, 1). A model with density `p` over float images gives an image `x` of integers the
@@ -40,8 +41,11 @@ def dequantizer(image_shape: ShapeLike, num_steps: int = 4, width: int = 32, *, 
       num_bits: bits per channel value, an int from 1 to 16; values are in `[0, 2**num_bits)`. Default: 8.
       seed: an int of at least 0 for reproducible weights. None (the default) draws a new seed.
       dtype: float32 (the default) or float64, of noise, densities and parameters.
-      network_dtype: dtype or Keras dtype policy of the networks, such as `"mixed_bfloat16"`. None (the default) is
-        `dtype`.
+      network_dtype: dtype or Keras dtype policy of the networks, such as `"mixed_bfloat16"`. None (the default) means
+        Keras's global policy (`keras.config.set_dtype_policy`), or float64 if `dtype` is float64. Densities and all
+        other parameters have the dtype `dtype` under every policy.
+      name: name of the distribution, a string. None (the default) means `"dequantizer"`, or the name of the variable
+        in a joint distribution of TFP.
 
     Returns:
       A `tfd.TransformedDistribution` of noise `u` with event shape `image_shape` and no batch shape. Each call requires
@@ -63,7 +67,7 @@ def dequantizer(image_shape: ShapeLike, num_steps: int = 4, width: int = 32, *, 
     image_shape = check_shape("image_shape", image_shape, ranks=(3,))
     num_steps, width = check_int("num_steps", num_steps), check_int("width", width)
     num_bits = check_num_bits(num_bits)
-    check_common(dtype, network_dtype, seed)
+    check_common(dtype, network_dtype, seed, name)
     if image_shape[0] * image_shape[1] < 2:
         raise ValueError("Argument `image_shape` must have at least 2 pixels, because a coupling keeps one to change "
                          f"another; received {image_shape}.")
@@ -83,4 +87,4 @@ def dequantizer(image_shape: ShapeLike, num_steps: int = 4, width: int = 32, *, 
     least = np.finfo(check_float_dtype(dtype).as_numpy_dtype).eps / 2
     low = tf.fill(image_shape, tf.constant(least, dtype))
     base = tfd.Independent(tfd.Uniform(low, tf.ones([], dtype)), 3)
-    return flow_distribution(steps, "dequantizer", base)
+    return flow_distribution(steps, "dequantizer", name, base)

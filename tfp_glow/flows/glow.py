@@ -18,7 +18,7 @@ def glow(image_shape: ShapeLike, num_levels: int = 3, num_steps: int = 32, width
          scale: str = "sigmoid", learn_top: bool = True, num_bits: int = 8, backprop: str = "stored",
          seed: int | None = None, dtype: DTypeLike = "float32", network_dtype: PolicyLike = None,
          coupling: str = "affine", permutation: str = "lu", num_classes: int | None = None,
-         ) -> tfd.TransformedDistribution:
+         name: str | None = None) -> tfd.TransformedDistribution:
     """Builds Glow, a distribution over images in pixel units.
 
     Each level has a squeeze and `num_steps` steps of flow (actnorm, invertible 1x1 convolution, affine coupling). Each
@@ -44,7 +44,8 @@ def glow(image_shape: ShapeLike, num_levels: int = 3, num_steps: int = 32, width
       seed: an int of at least 0 for reproducible weights. None (the default) draws a new seed.
       dtype: float32 (the default) or float64, of images, latents, densities and parameters.
       network_dtype: dtype or Keras dtype policy of the coupling networks, such as `"mixed_bfloat16"`. None (the
-        default) is `dtype`.
+        default) means Keras's global policy (`keras.config.set_dtype_policy`), or float64 if `dtype` is float64.
+        Densities and all other parameters have the dtype `dtype` under every policy.
       coupling: `"affine"` couplings (the default) scale and shift, `"additive"` couplings only shift.
       permutation: the bijector that mixes channels between couplings: `"lu"` (the default), the invertible 1x1
         convolution in its LU parametrization; `"dense"`, the 1x1 convolution with a dense matrix; `"shuffle"`, a fixed
@@ -53,6 +54,8 @@ def glow(image_shape: ShapeLike, num_levels: int = 3, num_steps: int = 32, width
         then have a mean and a scale for each class and channel. The context is the one-hot label:
         `flow.log_prob(x, bijector_kwargs={"context": tf.one_hot(labels, num_classes)})`. None (the default) means no
         classes.
+      name: name of the distribution, a string. None (the default) means `"glow"`, or the name of the variable in a
+        joint distribution of TFP.
 
     Returns:
       A `tfd.TransformedDistribution` with event shape `image_shape` and no batch shape. `log_prob` is in nats per
@@ -80,7 +83,7 @@ def glow(image_shape: ShapeLike, num_levels: int = 3, num_steps: int = 32, width
     check_choice("coupling", coupling, ("affine", "additive"))
     check_choice("permutation", permutation, ("lu", "dense", "shuffle", "reverse"))
     check_num_classes(num_classes)
-    check_common(dtype, network_dtype, seed)
+    check_common(dtype, network_dtype, seed, name)
     check_divisible(image_shape, 2**num_levels, "2**num_levels")
     generator = keras.random.SeedGenerator(seed)
     network_dtype = network_dtype or dtype
@@ -124,4 +127,4 @@ def glow(image_shape: ShapeLike, num_levels: int = 3, num_steps: int = 32, width
         return tfgb.Multiscale(tfgb.Steps([squeeze, steps, split_prior]), next_level)
 
     pixels = tfgb.AffinePixels(image_shape, num_bits, dtype=dtype)
-    return flow_distribution([pixels, level(image_shape, num_levels)], name="glow")
+    return flow_distribution([pixels, level(image_shape, num_levels)], "glow", name, num_classes=num_classes)

@@ -56,13 +56,13 @@ def maf(event_shape: ShapeLike, num_layers: int = 5, hidden_sizes: Sequence[int]
                                batch_norm, log_scale, data)
 
 
-def autoregressive_flow(name: str, direction: Callable[[tfb.Bijector], tfb.Bijector], event_shape: ShapeLike,
+def autoregressive_flow(kind: str, direction: Callable[[tfb.Bijector], tfb.Bijector], event_shape: ShapeLike,
                         num_layers: int, hidden_sizes: Sequence[int], activation: str, batch_norm: bool,
                         log_scale: str, data: dict[str, Any]) -> tfd.TransformedDistribution:
     """Builds MAF or IAF.
 
     Args:
-      name: name of the distribution, `"maf"` or `"iaf"`.
+      kind: default name of the distribution, `"maf"` or `"iaf"`.
       direction: a function of an autoregressive layer that returns the layer itself (MAF) or its `tfb.Invert` (IAF).
       event_shape: see `maf`.
       num_layers: see `maf`.
@@ -92,4 +92,4 @@ def autoregressive_flow(name: str, direction: Callable[[tfb.Bijector], tfb.Bijec
         steps += [tfgb.Reverse((size,), dtype=dtype)] * (index > 0)
         steps.append(direction(tfgb.MaskedAutoregressive((size,), made(), dtype=dtype)))
         steps += vectors.batch_norm() if batch_norm else []
-    return flow_distribution(steps, name)
+    return flow_distribution(steps, kind, vectors.name)

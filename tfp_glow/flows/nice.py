@@ -52,6 +52,7 @@ def nice(event_shape: ShapeLike, num_couplings: int = 4, hidden_sizes: Sequence[
     TensorShape([3, 6])
     """
     vectors = VectorData(event_shape=event_shape, **data)
+    vectors.check_two_elements()
     num_couplings = check_int("num_couplings", num_couplings)
     hidden_sizes = check_ints("hidden_sizes", hidden_sizes)
     check_choice("partition", partition, ("odd_even", "halves"))
@@ -70,4 +71,5 @@ def nice(event_shape: ShapeLike, num_couplings: int = 4, hidden_sizes: Sequence[
         base = standard_normal(size, dtype)
     else:
         base = tfd.Independent(tfd.Logistic(tf.zeros([size], dtype), tf.ones([], dtype)), 1)
-    return flow_distribution([*vectors.entrance(), *couplings, tfgb.Scale((size,), dtype=dtype)], "nice", base)
+    steps = [*vectors.entrance(), *couplings, tfgb.Scale((size,), dtype=dtype)]
+    return flow_distribution(steps, "nice", vectors.name, base)

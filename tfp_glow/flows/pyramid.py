@@ -22,7 +22,8 @@ from tfp_glow.transforms import LogisticMixture
 def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[int] = 64,
             num_blocks: int | Sequence[int] = 3, *, num_components: int = 5, top_sizes: Sequence[int] = (256, 256),
             second_kernel: int = 1, activation: str = "relu", num_bits: int = 8, seed: int | None = None,
-            dtype: DTypeLike = "float32", network_dtype: PolicyLike = None) -> tfd.TransformedDistribution:
+            dtype: DTypeLike = "float32", network_dtype: PolicyLike = None,
+            name: str | None = None) -> tfd.TransformedDistribution:
     """Builds a pyramid flow, a distribution over images in pixel units.
 
     Each level of the pyramid keeps every second pixel in both directions. The kept pixels are the image of the next
@@ -51,8 +52,11 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
       num_bits: bits per channel value, an int from 1 to 16; values are in `[0, 2**num_bits)`. Default: 8.
       seed: an int of at least 0 for reproducible weights. None (the default) draws a new seed.
       dtype: float32 (the default) or float64, of images, latents, densities and parameters.
-      network_dtype: dtype or Keras dtype policy of the networks, such as `"mixed_bfloat16"`. None (the default) is
-        `dtype`.
+      network_dtype: dtype or Keras dtype policy of the networks, such as `"mixed_bfloat16"`. None (the default) means
+        Keras's global policy (`keras.config.set_dtype_policy`), or float64 if `dtype` is float64. Densities and all
+        other parameters have the dtype `dtype` under every policy.
+      name: name of the distribution, a string. None (the default) means `"pyramid"`, or the name of the variable in a
+        joint distribution of TFP.
 
     Returns:
       A `tfd.TransformedDistribution` with event shape `image_shape` and no batch shape. `log_prob` is in nats per
@@ -79,7 +83,7 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
         raise ValueError(f"Argument `second_kernel` must be 1 or 3; received {second_kernel!r}.")
     check_activation("activation", activation)
     mixture = LogisticMixture(num_components, num_bits)
-    check_common(dtype, network_dtype, seed)
+    check_common(dtype, network_dtype, seed, name)
     check_divisible(image_shape, 2**num_levels, "2**num_levels")
     generator = keras.random.SeedGenerator(seed)
 
@@ -113,7 +117,7 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
                                name=f"level_{index}")
 
     pixels = tfgb.RawPixels(image_shape, num_bits, dtype=dtype)
-    return flow_distribution([pixels, level(image_shape, 0)], name="pyramid")
+    return flow_distribution([pixels, level(image_shape, 0)], "pyramid", name)
 
 
 def _per_level(argument: str, value: int | Sequence[int], num_levels: int) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from tfp_glow.networks import ResNet
 def realnvp(image_shape: ShapeLike, num_scales: int = 2, num_blocks: int = 8, width: int = 64, *,
             batch_norm: bool = True, alpha: float = 0.05, l2: float = 5e-5, num_bits: int = 8, seed: int | None = None,
             dtype: DTypeLike = "float32", network_dtype: PolicyLike = None, num_classes: int | None = None,
-            ) -> tfd.TransformedDistribution:
+            name: str | None = None) -> tfd.TransformedDistribution:
     """Builds RealNVP, a distribution over images in pixel units. For vectors use `tfp_glow.realnvp_vector`.
 
     Each scale except the last has three affine couplings with checkerboard masks, a squeeze and three affine couplings
@@ -49,12 +49,15 @@ def realnvp(image_shape: ShapeLike, num_scales: int = 2, num_blocks: int = 8, wi
       num_bits: bits per channel value, an int from 1 to 16; values are in `[0, 2**num_bits)`. Default: 8.
       seed: an int of at least 0 for reproducible weights. None (the default) draws a new seed.
       dtype: float32 (the default) or float64, of images, latents, densities and parameters.
-      network_dtype: dtype or Keras dtype policy of the networks, such as `"mixed_bfloat16"`. None (the default) is
-        `dtype`.
+      network_dtype: dtype or Keras dtype policy of the networks, such as `"mixed_bfloat16"`. None (the default) means
+        Keras's global policy (`keras.config.set_dtype_policy`), or float64 if `dtype` is float64. Densities and all
+        other parameters have the dtype `dtype` under every policy.
       num_classes: number of classes of a class-conditional flow, an int of at least 2. The networks then receive the
         one-hot label as additional channels of every pixel. The label is the context:
         `flow.log_prob(x, bijector_kwargs={"context": tf.one_hot(labels, num_classes)})`. None (the default) means no
         classes.
+      name: name of the distribution, a string. None (the default) means `"realnvp"`, or the name of the variable in a
+        joint distribution of TFP.
 
     Returns:
       A `tfd.TransformedDistribution` with event shape `image_shape` and no batch shape. `log_prob` is in nats per
@@ -79,7 +82,7 @@ def realnvp(image_shape: ShapeLike, num_scales: int = 2, num_blocks: int = 8, wi
     batch_norm = check_bool("batch_norm", batch_norm)
     l2 = check_number("l2", l2, "not be negative", lambda value: value >= 0.0)
     check_num_classes(num_classes)
-    check_common(dtype, network_dtype, seed)
+    check_common(dtype, network_dtype, seed, name)
     pixels = tfgb.LogitPixels(image_shape, num_bits, alpha, dtype=dtype)
     divisor = 2 ** (num_scales - 1)
     if image_shape[0] % divisor or image_shape[1] % divisor or max(image_shape[:2]) < 2 * divisor:
@@ -119,7 +122,7 @@ def realnvp(image_shape: ShapeLike, num_scales: int = 2, num_blocks: int = 8, wi
         ])
         return tfgb.Multiscale(body, scale((*halved[:-1], halved[-1] // 2), 2 * width, scales_left - 1))
 
-    return flow_distribution([pixels, scale(image_shape, width, num_scales)], name="realnvp")
+    return flow_distribution([pixels, scale(image_shape, width, num_scales)], "realnvp", name, num_classes=num_classes)
 
 
 def _diagonal_first(channels: int) -> list[int]:

@@ -52,6 +52,7 @@ def realnvp_vector(event_shape: ShapeLike, num_couplings: int = 10, hidden_sizes
     TensorShape([3, 2])
     """
     vectors = VectorData(event_shape=event_shape, **data)
+    vectors.check_two_elements()
     num_couplings = check_int("num_couplings", num_couplings)
     hidden_sizes = check_ints("hidden_sizes", hidden_sizes)
     check_activation("activation", activation)
@@ -70,4 +71,4 @@ def realnvp_vector(event_shape: ShapeLike, num_couplings: int = 10, hidden_sizes
     for index in range(num_couplings):
         steps.append(coupling(("checkerboard", "checkerboard_reversed")[index % 2]))
         steps += vectors.batch_norm() if batch_norm else []
-    return flow_distribution(steps, name="realnvp_vector")
+    return flow_distribution(steps, "realnvp_vector", vectors.name)
