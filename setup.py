@@ -42,7 +42,6 @@ TEST = TF + TRAIN + [
     "pytest-xdist",
     "ruff",
     "tensorflow-serving-api>=2.18",  # reads warm-up requests for TensorFlow Serving
-    "twine",
 ]
 # The wheel holds the trained models while they are small. `tfp_glow.load_pretrained` finds them elsewhere otherwise.
 PRETRAINED_LIMIT = 10e6

@@ -19,7 +19,8 @@ TREES = (*CODE, "tests")
 
 # From the ground up. A module belongs to the longest prefix that fits, and imports from its floor or below.
 FLOORS = (
-    ("tfp_glow._types", "tfp_glow._compat_tensorflow", "tfp_glow._compat_tfp", "tfp_glow._compat_keras"),
+    ("tfp_glow._log_level", "tfp_glow._types", "tfp_glow._compat_tensorflow", "tfp_glow._compat_tfp",
+     "tfp_glow._compat_keras"),
     ("tfp_glow._checks", "tfp_glow._tracking", "tfp_glow._versions"),
     ("tfp_glow.networks", "tfp_glow.transforms"),
     ("tfp_glow.bijectors",),
@@ -128,10 +129,10 @@ def floor(module):
 
 
 def requirements():
-    """The lists of requirements in setup.py, by name: RUNTIME, TRAIN, TEST."""
+    """The lists of requirements in setup.py, by name: RUNTIME, TF, TRAIN, TEST."""
     lists = {}
     for node in syntax("setup.py").body:
-        if isinstance(node, ast.Assign):
+        if isinstance(node, ast.Assign) and isinstance(node.value, (ast.List, ast.BinOp)):
             lists[node.targets[0].id] = [n.value for n in ast.walk(node.value) if isinstance(n, ast.Constant)]
     return lists
 
@@ -212,6 +213,20 @@ def test_nothing_imports_upwards():
     report("a floor imports only from itself and below (FLOORS in this file)", offences)
 
 
+def test_trainers_import_each_other_relatively():
+    """The wheel installs `trainers` as `tfp_glow.trainers`. There, a relative import above it would reach `tfp_glow`."""
+    offences = []
+    for path in sources("trainers"):
+        depth = path.count("/")
+        for node in nodes(path):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else (
+                [node.module] if isinstance(node, ast.ImportFrom) and not node.level else [])
+            above = isinstance(node, ast.ImportFrom) and node.level > depth
+            if above or any(under(name, "trainers") for name in names):
+                offences.append(f"{path}:{node.lineno}: {ast.unparse(node)}")
+    report("trainers import each other with relative imports that stay in trainers", offences)
+
+
 @pytest.mark.parametrize(("who", "banned", "reason"), NEVER, ids=[f"{rule[0]}-{rule[1]}" for rule in NEVER])
 def test_never_imports(who, banned, reason):
     offences = [f"{path}:{line} imports {module}" for path in sources(*TREES) if under(module_name(path), who)
@@ -220,7 +235,7 @@ def test_never_imports(who, banned, reason):
 
 
 @pytest.mark.parametrize(("tree", "extras"), [
-    ("tfp_glow", ["RUNTIME", "SERVING"]), ("trainers", ["RUNTIME", "TRAIN"]), ("examples", ["RUNTIME", "TRAIN"])],
+    ("tfp_glow", ["RUNTIME"]), ("trainers", ["RUNTIME", "TRAIN"]), ("examples", ["RUNTIME", "TF", "TRAIN"])],
     ids=["tfp_glow", "trainers", "examples"])
 def test_imports_are_declared(tree, extras):
     """So `pip install .` brings all that `import tfp_glow` needs, and that stays free of absl and TFDS."""

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The version is stated once, and the import checks the installed libraries."""
 
+import importlib
 import importlib.util
+import os
 import re
+import sys
 
 import keras
 import pytest
@@ -11,7 +14,7 @@ import tensorflow_probability as tfp
 from paths import ROOT
 
 import tfp_glow
-from tfp_glow import _versions
+from tfp_glow import _log_level, _versions
 
 
 def test_one_version():
@@ -85,3 +88,16 @@ def test_another_backend_is_one_clear_error(monkeypatch):
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
     with pytest.raises(ImportError, match="TensorFlow backend; the backend is 'jax'.*KERAS_BACKEND=tensorflow"):
         _versions.check_libraries()
+
+
+@pytest.mark.parametrize(("program", "level"), [
+    ("/usr/bin/tfp-glow", "3"), (r"tfp-glow.exe", "3"), ("notebook.py", None), ("", None)])
+def test_only_the_command_hides_log_lines(monkeypatch, program, level):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    monkeypatch.setattr(sys, "argv", [program])
+    importlib.reload(_log_level)
+    assert os.environ.get("TF_CPP_MIN_LOG_LEVEL") == level
+    if level:
+        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "1")
+        importlib.reload(_log_level)
+        assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "1"
