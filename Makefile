@@ -5,7 +5,7 @@ RUN := runs/digits
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lint bench clean
+.PHONY: help setup train test lint bench matrix clean
 
 help:  ## print this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -25,6 +25,9 @@ lint: .venv/.stamp  ## ruff and mypy
 
 bench: .venv/.stamp  ## measure step time, memory, first step and sampling of this package and its peers
 	$(BIN)/python -m benchmarks.run
+
+matrix:  ## install and test with several versions of Python, TensorFlow and Keras, in an hour or two
+	$(PYTHON) -m benchmarks.versions
 
 clean:  ## delete build products and caches; keeps .venv and runs/
 	rm -rf .build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -16,6 +16,8 @@ from tensorflow.python.ops.distributions import bijector_test_util
 from tfp_glow import bijectors as tfgb
 from tfp_glow.networks import MADE
 
+pytestmark = pytest.mark.matrix
+
 tfb, tfd = tfp.bijectors, tfp.distributions
 
 

@@ -17,6 +17,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import tfp_glow
 
+pytestmark = pytest.mark.matrix
+
 tfb, tfd = tfp.bijectors, tfp.distributions
 SIZES = (1, 7, 256)
 # Arguments of each program: the paths of a SavedModel, of a `.npz` file of inputs and of a `.npz` file for the outputs.

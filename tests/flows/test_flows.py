@@ -19,6 +19,8 @@ from tfp_glow import bijectors as tfgb
 from tfp_glow.flows import FlowConfig, config_from_dict, config_of, config_to_dict
 from tfp_glow.networks import MADE
 
+pytestmark = pytest.mark.matrix
+
 every_flow = pytest.mark.parametrize("name", SMALL_FLOWS)
 
 

@@ -8,6 +8,8 @@ from small_flows import SMALL_FLOWS
 
 import tfp_glow
 
+pytestmark = pytest.mark.matrix
+
 
 def layers_in(value):
     """Returns the layers in a list, tuple or dict, also in nested ones."""

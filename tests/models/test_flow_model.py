@@ -12,6 +12,8 @@ import tensorflow_probability as tfp
 
 import tfp_glow
 
+pytestmark = pytest.mark.matrix
+
 tfb, tfd = tfp.bijectors, tfp.distributions
 RNG = np.random.RandomState(0)
 IMAGES = np.clip(128 + np.cumsum(RNG.randint(-20, 21, (96, 8, 8, 1)), axis=2), 0, 255).astype("uint8")

@@ -18,6 +18,8 @@ from tfp_glow.flows import config_from_dict, config_of, register_config
 from tfp_glow.networks import MLP
 from trainers.presets import PRESETS
 
+pytestmark = pytest.mark.matrix
+
 tfb, tfd = tfp.bijectors, tfp.distributions
 
 

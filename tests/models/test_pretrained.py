@@ -15,6 +15,8 @@ from tfp_glow.models import pretrained
 from trainers import evaluate, sample
 from trainers.runs.run_directory import RunDirectory
 
+pytestmark = pytest.mark.matrix
+
 NAME = "fashion_mnist_best"
 DEBIAN = pathlib.Path("/usr/share/datasets/fashion-mnist")
 

@@ -214,7 +214,7 @@ def test_nothing_imports_upwards():
 
 
 def test_trainers_import_each_other_relatively():
-    """The wheel installs `trainers` as `tfp_glow.trainers`. There, a relative import above it would reach `tfp_glow`."""
+    """The wheel has `trainers` as `tfp_glow.trainers`. There, a relative import above it would reach `tfp_glow`."""
     offences = []
     for path in sources("trainers"):
         depth = path.count("/")

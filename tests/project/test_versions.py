@@ -16,6 +16,8 @@ from paths import ROOT
 import tfp_glow
 from tfp_glow import _log_level, _versions
 
+pytestmark = pytest.mark.matrix
+
 
 def test_one_version():
     version = tfp_glow.__version__

@@ -12,6 +12,8 @@ from small_runs import error_of
 from trainers import __main__ as command
 from trainers import _command_line, _command_names, sample, train
 
+pytestmark = pytest.mark.matrix
+
 
 @pytest.fixture
 def installed(monkeypatch):

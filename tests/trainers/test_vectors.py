@@ -16,6 +16,8 @@ from trainers.data.toy_densities import NUM_EXAMPLES
 from trainers.reporting import plane_figure, png_files
 from trainers.runs.configuration import configure
 
+pytestmark = pytest.mark.matrix
+
 KNOWN = [name for name, density in DENSITIES.items() if density.log_density]
 
 
