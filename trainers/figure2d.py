@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws a trained flow of vectors of two numbers as a PNG file.
 
-    python -m trainers.figure2d --run_dir=runs/two_moons --out=two_moons.png
+    python -m trainers.figure2d --run_dir=runs/two_moons --out=runs/two_moons.png
 
 The four panels show vectors of the test split, samples of the flow, its density, and the curves to which it maps the
 lines of a square grid of latents.
@@ -20,8 +20,9 @@ def flag_values() -> flags.FlagValues:
     """Defines the flags of this program and returns them, not yet parsed."""
     values = flags.FlagValues()
     _command_line.define_run_dir(values, "Run directory of a flow of vectors of two numbers.")
-    _command_line.define_num(values, 4000, "Number of vectors of the test split, and of samples, to draw.")
-    _command_line.define_seed(values, "Random seed of the samples.", upper_bound=2**31 - 1)
+    _command_line.define_num(values, 4000, "Number of vectors of the test split, and of samples, to draw.",
+                             upper_bound=1_000_000)
+    _command_line.define_seed(values, "Random seed of the samples.")
     _command_line.define_out(values)
     return values
 

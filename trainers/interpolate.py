@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws interpolations between images in latent space as a PNG file, one pair of images per row.
 
-    python -m trainers.interpolate --run_dir=runs/digits --data=digits --num=8 --seed=1 --out=between.png
+    python -m trainers.interpolate --run_dir=runs/digits --data=digits --num=8 --seed=1 --out=runs/between.png
 
 With --attribute=NAME, each row shows changes of one image. The latent of the image moves along a direction in latent
 space: toward the class or attribute NAME on the right, and away from NAME on the left. If --steps is odd, the image
@@ -28,7 +28,8 @@ def flag_values() -> flags.FlagValues:
     flags.DEFINE_string("attribute", None, "Name of a class, or of an attribute of celeb_a, toward which images "
                         "are changed. Without this flag, each row interpolates between two images.", flag_values=values)
     _command_line.define_num(values, 8, "Number of rows.")
-    flags.DEFINE_integer("steps", 9, "Number of images per row.", lower_bound=2, flag_values=values)
+    flags.DEFINE_integer("steps", 9, "Number of images per row.", lower_bound=2, upper_bound=1000,
+                         flag_values=values)
     _command_line.define_seed(values, "Random seed of the choice of images from the test split.")
     _command_line.define_out(values)
     return values
@@ -44,6 +45,9 @@ def program(options: flags.FlagValues) -> None:
       ValueError: if the run directory holds no trained flow of images; if the data is not of the kind on which the flow
         was trained; if it has no class or attribute of the given name; or if the test split has too few images.
     """
+    import numpy as np
+
+    from . import _memory
     from . import data as data_lib
     from .evaluation import latent_paths, scores
     from .reporting import png_files
@@ -52,7 +56,7 @@ def program(options: flags.FlagValues) -> None:
 
     run = RunDirectory(options.run_dir)
     config = run.config()
-    data = data_lib.load_for_run(options.data, config)
+    data = data_lib.load_for_run(options.data, config, options.verify_data)
     scores.check_data(config, data, run)
     if not isinstance(data, data_lib.ImageData):
         raise ValueError(f"data: interpolation requires images; {data.name} holds {data.description}")
@@ -66,15 +70,25 @@ def program(options: flags.FlagValues) -> None:
     if needed > data.num_examples("test"):
         raise ValueError(f"num: {options.num} rows require {needed} images; the test split of {data.name} has "
                          f"{data.num_examples('test')}")
+    _memory.check_grid(options.num * options.steps, options.steps, *data.image_shape[:2], "num or steps")
+    _memory.check(config, options.steps, "steps")
+    rows_at_once = max(1, _memory.batch_size(config, options.num * options.steps) // options.steps)
     model, source = trained_models.load(run)
-    images, labels = next(iter(data_lib.dataset(
-        data, "test", needed, shuffle=True, seed=options.seed, num_bits=config["num_bits"])))
-    if options.attribute is None:
-        rows = latent_paths.interpolate(model, images[::2], images[1::2], options.steps, (labels[::2], labels[1::2]))
-    else:
-        batches = data_lib.dataset(data, "train", 256, shuffle=False, num_bits=config["num_bits"])
-        direction = latent_paths.class_direction(model, batches, (data.label_names or ()).index(options.attribute))
-        rows = latent_paths.manipulate(model, images, direction, options.steps, labels)
+    with data_lib.one_line_if_damaged(data.find_damage):
+        images, labels = next(iter(data_lib.dataset(
+            data, "test", needed, shuffle=True, seed=options.seed, num_bits=config["num_bits"])))
+        direction = None if options.attribute is None else latent_paths.class_direction(
+            model, data_lib.dataset(data, "train", 256, shuffle=False, num_bits=config["num_bits"]),
+            (data.label_names or ()).index(options.attribute))
+    parts = []
+    for start in range(0, options.num, rows_at_once):
+        chosen = slice(start, start + rows_at_once)
+        if direction is None:
+            pairs = [(each[::2][chosen], each[1::2][chosen]) for each in (images, labels)]
+            parts.append(latent_paths.interpolate(model, *pairs[0], options.steps, pairs[1]))
+        else:
+            parts.append(latent_paths.manipulate(model, images[chosen], direction, options.steps, labels[chosen]))
+    rows = np.concatenate(parts)
     picture = png_files.image_grid(rows.reshape(-1, *rows.shape[2:]), config["num_levels"], columns=options.steps)
     png_files.save_png(picture, options.out)
     print(f"{options.out}: {options.num} rows of {run} ({source})")

@@ -39,7 +39,9 @@ def program(options: flags.FlagValues) -> None:
 
     run = RunDirectory(options.run_dir)
     config = run.config()  # raises an error for a wrong directory before the data is loaded, which can take long
-    print(run_report.write(run, data_lib.load_for_run(options.data, config)))
+    data = data_lib.load_for_run(options.data, config, options.verify_data)
+    with data_lib.one_line_if_damaged(data.find_damage):
+        print(run_report.write(run, data))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

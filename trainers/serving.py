@@ -8,12 +8,15 @@ writes model.config for a server on the same machine, with the name of the prese
 replaces that file. It also adds warm-up requests to the newest version, if that version has none.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 
 from absl import flags
 
 from . import _command_line
+
+_MAX_REQUEST_VALUES = 2**26  # The file of requests is read completely, and its messages are limited to 2 GiB.
 
 
 def flag_values() -> flags.FlagValues:
@@ -25,8 +28,9 @@ def flag_values() -> flags.FlagValues:
     flags.DEFINE_string("base_path", None, "Path of saved_model/ on the server, such as /models/NAME in a container. "
                         "Default: its path on this machine.", flag_values=values)
     flags.DEFINE_bool("warmup", True, "Add warm-up requests to the newest version if it has none.", flag_values=values)
+    # absl continues the help text after a semicolon.
     flags.DEFINE_multi_integer("batch_size", [1], "Batch size of the warm-up requests", lower_bound=1,
-                               flag_values=values)  # absl continues the help text after a semicolon.
+                               upper_bound=2**31 - 1, flag_values=values)
     return values
 
 
@@ -42,6 +46,7 @@ def program(options: flags.FlagValues) -> None:
     import tfp_glow
     from tfp_glow.export.serving_layout import WARMUP_FILE
 
+    from .runs.configuration import event_shape
     from .runs.run_directory import RunDirectory
 
     run = RunDirectory(options.run_dir)
@@ -49,6 +54,14 @@ def program(options: flags.FlagValues) -> None:
     result = run.result()
     if result is None:
         raise ValueError(f"run_dir: {run} is not finished and has no saved_model/ yet; finish it with trainers.train")
+    for name in ("name", "base_path"):
+        value = getattr(options, name)
+        if value is not None and not (value.strip() and value.isprintable()):
+            raise ValueError(f"{name}: must have at least one printable character; got {value!r}")
+    largest = max(options.batch_size) * math.prod(event_shape(config))
+    if largest > _MAX_REQUEST_VALUES:
+        raise ValueError(f"batch_size: a warm-up request may have at most {_MAX_REQUEST_VALUES:,} values; batches of "
+                         f"{max(options.batch_size):,} have {largest:,}")
     newest = run.saved_models / str(result["saved_model"])
     if options.warmup and not (newest / WARMUP_FILE).exists():
         tfp_glow.write_warmup_requests(newest, options.batch_size)

@@ -11,23 +11,28 @@ The directory of a finished run holds history.jsonl, loss_curve.png, samples/, t
 and saved_model/1/.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 
 from absl import flags
 
 from . import _command_line
-from .presets import PRESETS, get
+from .presets import PRESETS, check_data, get, presets_table
+
+_MAX_SIDE = 2**16
 
 
 def flag_values() -> flags.FlagValues:
     """Defines the flags of this program and returns them, not yet parsed."""
     values = flags.FlagValues()
-    flags.DEFINE_enum("preset", None, list(PRESETS), "Name of the preset: a flow and its training.", required=True,
-                      flag_values=values)
-    _command_line.define_data(values)
-    flags.DEFINE_string("output_dir", None, "Run directory: a new directory, or the directory of the run to resume.",
+    flags.DEFINE_string("preset", None, "Name of the preset: a flow and its training, such as digits_glow.",
                         required=True, flag_values=values)
+    flags.DEFINE_bool("list_presets", False, "Print a table of all presets and exit: flow, data, minutes of training "
+                      "and bits per dimension.", flag_values=values)
+    _command_line.define_data(values)
+    _command_line.define_path(values, "output_dir", "Run directory: a new directory, or the directory of the run to "
+                              "resume.")
     _command_line.define_seed(values, "Random seed of the initial weights, the data order, flips and noise.")
     flags.DEFINE_integer("batch_size", None, "Number of examples per step, over all replicas. Default: the value of "
                          "the preset.", flag_values=values)
@@ -35,9 +40,11 @@ def flag_values() -> flags.FlagValues:
     flags.DEFINE_float("learning_rate", None, "Learning rate at the end of the warm-up. Default: the value of the "
                        "preset.", flag_values=values)
     flags.DEFINE_integer("crop", None, "Side in pixels of the central square to which images are cropped; 0 for no "
-                         "crop. Default: the value of the preset.", lower_bound=0, flag_values=values)
+                         "crop. Default: the value of the preset.", lower_bound=0, upper_bound=_MAX_SIDE,
+                         flag_values=values)
     flags.DEFINE_integer("resize", None, "Side in pixels of the square to which images are resized after the crop; "
-                         "0 for no change. Default: the value of the preset.", lower_bound=0, flag_values=values)
+                         "0 for no change. Default: the value of the preset.", lower_bound=0, upper_bound=_MAX_SIDE,
+                         flag_values=values)
     flags.DEFINE_enum("dequantization", None, ["uniform", "variational"], "Dequantization noise: uniform, or "
                       "learned by a second flow (variational). Default: the value of the preset.", flag_values=values)
     flags.DEFINE_enum("network_dtype", None, ["float32", "mixed_bfloat16"], "Precision of the conditioners; "
@@ -50,7 +57,8 @@ def flag_values() -> flags.FlagValues:
     flags.DEFINE_float("ema_momentum", None, "Momentum per step of the moving average of the weights, at least 0 and "
                        "less than 1. Default: the value of the preset.", flag_values=values)
     flags.DEFINE_integer("max_skipped", 10, "Number of consecutive steps with a loss or gradient that is not finite, "
-                         "after which training stops with an error.", lower_bound=1, flag_values=values)
+                         "after which training stops with an error.", lower_bound=1, upper_bound=2**31 - 1,
+                         flag_values=values)
     flags.DEFINE_enum("strategy", "auto", ["auto", "none", "mirrored", "multi_worker"],
                       "Devices for training. none: one device. mirrored: several devices of this process. "
                       "multi_worker: the devices of all processes in TF_CONFIG. auto: multi_worker if TF_CONFIG lists "
@@ -78,6 +86,7 @@ def program(options: flags.FlagValues) -> None:
         preset cannot be trained on the data; or if too many consecutive steps are skipped.
       OSError: if the disk is full.
     """
+    from . import _memory
     from . import data as data_lib
     from .callbacks import tensorboard_events
     from .distribute import strategies, workers
@@ -86,6 +95,8 @@ def program(options: flags.FlagValues) -> None:
     from .runs.configuration import configure
     from .training import training_loop
 
+    if math.isnan(options.checkpoint_minutes):
+        raise ValueError("checkpoint_minutes: must be a number of at least 0; got nan")
     preset = get(options.preset, batch_size=options.batch_size, epochs=options.epochs,
                  learning_rate=options.learning_rate, clip_norm=options.clip_norm, ema_momentum=options.ema_momentum,
                  crop=options.crop, resize=options.resize, dequantization=options.dequantization)
@@ -93,15 +104,19 @@ def program(options: flags.FlagValues) -> None:
         tensorboard_events.check_installed()
     scope = strategies.choose(options.strategy, options.replicas)
     strategies.check_batch(preset.batch_size, scope)
-    data = data_lib.load(options.data, crop=preset.crop or None, resize=preset.resize or None)
+    data = data_lib.load(options.data, crop=preset.crop or None, resize=preset.resize or None,
+                         verify=options.verify_data)
     config = configure(options.preset, preset, options.data, data, options.seed, options.network_dtype)
+    _memory.check(config, preset.batch_size, "batch_size")
     run = workers.run_dir(scope, options.output_dir)
-    with room_in(run), workers.one_line_if_lost(scope, run):
+    with room_in(run), workers.one_line_if_lost(scope, run), data_lib.one_line_if_damaged(data.find_damage):
         run.check(config, options.resume)
         workers.agree_on_config(scope, config)
         finished = run.is_finished(config)
         # Invalid arguments of the flow raise an error here, before the directory exists.
         model = None if finished else training_loop.build_model(config, scope)
+        if model is not None and run.writes:
+            check_data(options.preset, data, preset)
         run.open(config, options.resume)
         with run.locked():
             # Another process may have finished the run before this process acquired the lock.
@@ -130,7 +145,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
       The exit code, an int: 0 after success, 1 after an error, 130 after an interrupt from the keyboard.
     """
-    return _command_line.run(program, flag_values(), argv, __doc__)
+    return _command_line.run(program, flag_values(), argv, __doc__,
+                             {"--list_presets": lambda: presets_table(PRESETS)})
 
 
 if __name__ == "__main__":

@@ -119,8 +119,12 @@ def test_presets_are_complete_and_checked():
                for p in (presets.get(f"digits_{system}") for system in families["digits"])}
     assert len(budgets) == 1  # equal budgets make results comparable
     assert presets.get("digits_glow", epochs=3, seed=None).epochs == 3
-    with pytest.raises(ValueError, match="preset: must be one of digits_glow, "):
-        presets.get("glow")
+    with pytest.raises(ValueError, match="preset: no preset has the name 'glow_cifar'; did you mean glow_cifar10"):
+        presets.get("glow_cifar")
+    with pytest.raises(ValueError, match="did you mean digits_glow_smoke"):
+        presets.get("digits_glow_smok")
+    with pytest.raises(ValueError, match="no preset has the name '☃'; `--list_presets` lists all presets"):
+        presets.get("☃")
 
 
 def test_strategies_reject_bad_arguments():

@@ -2,6 +2,7 @@
 """The data sets `array:FILE`: a table of numbers from a `.npy` or `.csv` file, one example per row."""
 
 import csv
+import os
 import pathlib
 
 import numpy as np
@@ -30,7 +31,7 @@ def load(path: str) -> VectorData:
         table does not hold finite numbers only, or has fewer than 4 rows; if a column is constant in the training
         split, or its standard deviation is not finite in float32.
     """
-    file = pathlib.Path(path).expanduser()
+    file = pathlib.Path(os.path.expanduser(path))
     if not file.is_file():
         raise ValueError(f"data: array file {path} does not exist")
     readers = {".npy": _read_npy, ".csv": _read_csv}

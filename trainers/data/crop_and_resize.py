@@ -6,6 +6,8 @@ import numbers
 
 import tensorflow as tf
 
+_MAX_SIDE = 2**16
+
 
 @dataclasses.dataclass(frozen=True)
 class CropAndResize:
@@ -38,7 +40,10 @@ class CropAndResize:
                 continue
             if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
                 raise ValueError(f"{name}: must be an integer of at least 1; got {value!r}")
-            object.__setattr__(self, name, int(value))
+            value = int(value)
+            if value > _MAX_SIDE:
+                raise ValueError(f"{name}: must be at most {_MAX_SIDE} pixels; got {value}")
+            object.__setattr__(self, name, value)
 
     @property
     def output_side(self) -> int | None:

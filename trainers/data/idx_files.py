@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The data sets `idx:DIR`: directories of images in the IDX format of MNIST, plain or gzipped."""
 
+import functools
 import gzip
 import math
+import os
 import pathlib
 import struct
 import zlib
@@ -17,7 +19,12 @@ from .tfds_builders import image_data_from_builder
 _PREFIXES = {"train": "train", "test": "t10k"}
 
 
-def load(directory: str, data_dir: str | None = None, crop_and_resize: CropAndResize = ORIGINAL_SIZE) -> ImageData:
+def load(
+    directory: str,
+    data_dir: str | None = None,
+    crop_and_resize: CropAndResize = ORIGINAL_SIZE,
+    verify: bool = False,
+) -> ImageData:
     """Opens a directory of IDX files as a data set.
 
     The directory holds files with the names of MNIST. Each may be gzipped, with the ending `.gz`, and may have a dot
@@ -36,6 +43,7 @@ def load(directory: str, data_dir: str | None = None, crop_and_resize: CropAndRe
       data_dir: str, directory in which the images are stored at the first call, in the format of TFDS. Default None:
         `$TFP_GLOW_DATA_DIR`, or `~/.cache/tfp_glow` if this variable is not set.
       crop_and_resize: `CropAndResize` that is applied to each image. Default: images stay as they are.
+      verify: bool. If True, all stored files are read and compared with their hashes. Default False.
 
     Returns:
       An `ImageData` with one channel and 256 gray levels. Its classes are named `"0"`, `"1"`, ..., up to the largest
@@ -47,7 +55,7 @@ def load(directory: str, data_dir: str | None = None, crop_and_resize: CropAndRe
         training labels; if training and test images differ in size; if the crop is larger than an image; or if
         `data_dir` is not writable.
     """
-    root = pathlib.Path(directory).expanduser()
+    root = pathlib.Path(os.path.expanduser(directory))
     if not root.is_dir():
         raise ValueError(f"data: idx directory {directory} does not exist")
     found = {
@@ -93,8 +101,11 @@ def load(directory: str, data_dir: str | None = None, crop_and_resize: CropAndRe
             (*shape, 1), None if num_classes is None else [str(label) for label in range(num_classes)]),
         make_splits,
         data_dir,
+        verify,
     )
-    return image_data_from_builder(builder, root.resolve().name, crop_and_resize=crop_and_resize)
+    return image_data_from_builder(
+        builder, root.resolve().name, crop_and_resize=crop_and_resize,
+        find_damage=functools.partial(prepared_sets.damage_message, builder))
 
 
 def parse_idx(raw: bytes, rank: int, path: pathlib.Path) -> np.ndarray:

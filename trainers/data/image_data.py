@@ -35,6 +35,7 @@ class ImageData:
     _splits: Mapping[str, tf.data.Dataset] = dataclasses.field(repr=False)
     attribute_names: tuple[str, ...] = dataclasses.field(default=(), repr=False)
     _relabel: Callable[[str], "ImageData"] | None = dataclasses.field(default=None, repr=False)
+    _find_damage: Callable[[], str | None] | None = dataclasses.field(default=None, repr=False)
 
     @property
     def num_classes(self) -> int | None:
@@ -109,3 +110,11 @@ class ImageData:
             known = ", ".join(self.attribute_names) or "none"
             raise ValueError(f"attribute: must be one of the attributes of {self.name} ({known}); got {attribute!r}")
         return self._relabel(attribute)
+
+    def find_damage(self) -> str | None:
+        """Reads all files of the set, to find a lost, truncated or changed file.
+
+        Returns:
+          A str, an error message that names the first damaged file and a remedy; or None if no file is damaged.
+        """
+        return None if self._find_damage is None else self._find_damage()

@@ -9,7 +9,7 @@ from .crop_and_resize import CropAndResize
 from .image_data import ImageData
 from .vector_data import VectorData
 
-_IMAGE_LOADERS: dict[str, Callable[[str, str | None, CropAndResize], ImageData]] = {
+_IMAGE_LOADERS: dict[str, Callable[[str, str | None, CropAndResize, bool], ImageData]] = {
     "idx": idx_files.load, "folder": image_folder.load}
 _VECTOR_LOADERS: dict[str, Callable[[str], VectorData]] = {"toy": toy_densities.load, "array": array_file.load}
 _KNOWN = "digits, tfds:NAME, idx:DIR, folder:DIR, toy:NAME, array:FILE"
@@ -21,6 +21,7 @@ def load(
     download: bool = True,
     crop: int | None = None,
     resize: int | None = None,
+    verify: bool = False,
 ) -> ImageData | VectorData:
     """Opens the data set that a spec names.
 
@@ -44,6 +45,8 @@ def load(
         largest central square if `resize` is given, otherwise no crop.
       resize: int, side in pixels of the square to which each image is resized after the crop, at least 1. Default None:
         no resize.
+      verify: bool. If True, all files of an image set are read and checked. By default, the files of `folder:DIR` and
+        of stored sets are checked only if their names, sizes or times have changed. Default False.
 
     Returns:
       A `VectorData` for `toy:NAME` and `array:FILE`, otherwise an `ImageData`.
@@ -63,27 +66,28 @@ def load(
     kind, colon, argument = spec.partition(":")
     crop_and_resize = CropAndResize(crop, resize)
     if spec == "digits":
-        return digits.load(data_dir, crop_and_resize)
+        return digits.load(data_dir, crop_and_resize, verify)
     if kind not in {"tfds", *_IMAGE_LOADERS, *_VECTOR_LOADERS} or not colon:
         raise ValueError(f"data: must be one of {_KNOWN}; got {spec!r}")
     if not argument:
         raise ValueError(f"data: must have a name or a path after the colon; got {spec!r}")
     if kind == "tfds":
-        return tfds_catalog.load(argument, data_dir, download, crop_and_resize)
+        return tfds_catalog.load(argument, data_dir, download, crop_and_resize, verify)
     if kind in _IMAGE_LOADERS:
-        return _IMAGE_LOADERS[kind](argument, data_dir, crop_and_resize)
+        return _IMAGE_LOADERS[kind](argument, data_dir, crop_and_resize, verify)
     if crop_and_resize.output_side:
         raise ValueError(f"{'crop' if crop else 'resize'}: is for images; {spec} has vectors; got {crop or resize}")
     return _VECTOR_LOADERS[kind](argument)
 
 
-def load_for_run(spec: str, config: Mapping[str, Any]) -> ImageData | VectorData:
+def load_for_run(spec: str, config: Mapping[str, Any], verify: bool = False) -> ImageData | VectorData:
     """Opens a data set with the crop and the resize of a training run.
 
     Args:
       spec: str, name of the data set, such as `"digits"`, see `load`.
       config: configuration of the run, a dict. Its entries `crop` and `resize` are the arguments of `load`; a missing
         entry means None.
+      verify: bool. If True, all files of an image set are read and checked. Default False.
 
     Returns:
       An `ImageData` or a `VectorData`, as `load` returns.
@@ -91,4 +95,4 @@ def load_for_run(spec: str, config: Mapping[str, Any]) -> ImageData | VectorData
     Raises:
       ValueError: for the reasons for which `load` raises it.
     """
-    return load(spec, crop=config.get("crop"), resize=config.get("resize"))
+    return load(spec, crop=config.get("crop"), resize=config.get("resize"), verify=verify)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`image_data_from_builder`: converts a TFDS builder to an `ImageData`."""
+"""`image_data_from_builder` and `image_data_from_files`: convert a TFDS builder or lists of files to an `ImageData`."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from .crop_and_resize import ORIGINAL_SIZE, CropAndResize
+from .damaged_files import one_line_if_damaged
 from .image_data import SPLITS, ImageData
 
 _OTHER_NAMES = {"val": "validation", "valid": "validation", "dev": "validation"}
@@ -24,6 +25,7 @@ def image_data_from_builder(
     crop_and_resize: CropAndResize = ORIGINAL_SIZE,
     validation_is_test: bool = False,
     attribute: str | None = None,
+    find_damage: Callable[[], str | None] | None = None,
 ) -> ImageData:
     """Converts a TFDS builder, whose data is on disk, to an `ImageData`.
 
@@ -43,6 +45,7 @@ def image_data_from_builder(
         and a new validation split is cut from the training images. Default False.
       attribute: str, name of the Boolean feature that becomes the label: 0 for False, 1 for True. Default None: the
         class label is the label, and an image without class label has the label 0.
+      find_damage: callable for `ImageData.find_damage`. Default None: it finds none.
 
     Returns:
       An `ImageData`.
@@ -54,22 +57,82 @@ def image_data_from_builder(
     """
     features = builder.info.features
     image_key = _only_key(features, "image", tfds.features.Image)
-    label_key = _only_key(features, "label", tfds.features.ClassLabel)
-    attributes_key, attributes = _attributes(features)
     if image_key is None or np.dtype(features[image_key].np_dtype) != np.uint8:
         raise ValueError(f"data: {name} has no 8-bit image feature; its features are {', '.join(features)}")
 
     # Images stay encoded until the splits are cut, because skipping an encoded image is cheap.
     # A builder under `tfds.testing.mock_data` may list no split. It then accepts every split name.
-    stored = {
-        _OTHER_NAMES.get(split, split): builder.as_dataset(
-            split=split, decoders={image_key: tfds.decode.SkipDecoding()}, shuffle_files=False
-        )
-        for split in list(builder.info.splits) or ("train", "test")
-    }
+    stored: dict[str, tf.data.Dataset] = {}
+    for split in list(builder.info.splits) or ("train", "test"):
+        examples = builder.as_dataset(
+            split=split, decoders={image_key: tfds.decode.SkipDecoding()}, shuffle_files=False)
+        standard = _OTHER_NAMES.get(split, split)
+        if not len(examples):
+            continue
+        if standard in stored:
+            raise ValueError(f"data: {name} has two splits for {standard}, one of them {split}")
+        stored[standard] = examples
     if validation_is_test and "test" not in stored and "validation" in stored:
         stored["test"] = stored.pop("validation")
-    splits = _cut_missing_splits({split: examples for split, examples in stored.items() if len(examples)}, name)
+    return _image_data(
+        _cut_missing_splits(stored, name), features, name, num_levels, crop_and_resize, attribute, find_damage,
+        relabel=functools.partial(
+            image_data_from_builder, builder, name, num_levels, crop_and_resize, validation_is_test,
+            find_damage=find_damage))
+
+
+def image_data_from_files(
+    splits: Mapping[str, Sequence[tuple[str, int]]],
+    features: tfds.features.FeaturesDict,
+    name: str,
+    crop_and_resize: CropAndResize = ORIGINAL_SIZE,
+    find_damage: Callable[[], str | None] | None = None,
+) -> ImageData:
+    """Returns a set of PNG and JPEG files that are read in place, each time they are needed.
+
+    Missing splits are cut from the training images as in `image_data_from_builder`.
+
+    Args:
+      splits: mapping from `"train"`, and optionally `"validation"` and `"test"`, to pairs of the path of a file and its
+        label, in stored order.
+      features: `tfds.features.FeaturesDict` with the entries `image` and `label`.
+      name: str, short name of the set, for the `ImageData` and for error messages.
+      crop_and_resize: `CropAndResize` that is applied to each image. Default: images stay as they are.
+      find_damage: callable for `ImageData.find_damage`. Default None: it finds none.
+
+    Returns:
+      An `ImageData` with 256 gray levels.
+
+    Raises:
+      ValueError: if there are no training images, or too few for three splits; if the crop is larger than an image; or
+        if the images differ in size without crop and resize.
+    """
+    stored = {
+        split: tf.data.Dataset.from_tensor_slices({
+            "image": [path for path, _ in files], "label": np.array([label for _, label in files], np.int64)})
+        for split, files in splits.items() if files}
+    # Splits are cut from the lists of files: an image that is skipped is not read.
+    stored = {
+        split: examples.map(lambda example: {**example, "image": tf.io.read_file(example["image"])},
+                            num_parallel_calls=tf.data.AUTOTUNE)
+        for split, examples in _cut_missing_splits(stored, name).items()}
+    return _image_data(stored, features, name, 256, crop_and_resize, None, find_damage)
+
+
+def _image_data(
+    splits: Mapping[str, tf.data.Dataset],
+    features: tfds.features.FeaturesDict,
+    name: str,
+    num_levels: int,
+    crop_and_resize: CropAndResize,
+    attribute: str | None = None,
+    find_damage: Callable[[], str | None] | None = None,
+    relabel: Callable[[str], ImageData] | None = None,
+) -> ImageData:
+    """Returns the `ImageData` of splits with encoded images: decodes, crops and resizes them when they are read."""
+    image_key = _only_key(features, "image", tfds.features.Image) or "image"
+    label_key = _only_key(features, "label", tfds.features.ClassLabel)
+    attributes_key, attributes = _attributes(features)
 
     def decode(example: dict[str, Any]) -> tuple[tf.Tensor, tf.Tensor]:
         if attribute and attributes_key:
@@ -80,7 +143,8 @@ def image_data_from_builder(
 
     shape = tuple(features[image_key].shape)
     if None in shape:
-        shape = _probe_shape(splits["train"].map(decode), name, crop_and_resize)
+        with one_line_if_damaged(find_damage):
+            shape = _probe_shape(splits["train"].map(decode), name, crop_and_resize)
     height, width, channels = shape
     height, width = crop_and_resize.output_size(height, width, f"an image of {name}")
 
@@ -95,9 +159,8 @@ def image_data_from_builder(
     label_names = tuple(features[label_key].names) if label_key else None
     if attribute:
         label_names = (f"not {attribute}", attribute)
-    relabel = functools.partial(
-        image_data_from_builder, builder, name, num_levels, crop_and_resize, validation_is_test)
-    return ImageData(name, (height, width, channels), num_levels, label_names, decoded, attributes, relabel)
+    return ImageData(
+        name, (height, width, channels), num_levels, label_names, decoded, attributes, relabel, find_damage)
 
 
 def _only_key(features: tfds.features.FeaturesDict, preferred: str, kind: type) -> str | None:

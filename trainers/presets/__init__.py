@@ -2,15 +2,17 @@
 """`PRESETS` and `get`: the presets by name, which are the values of `--preset`. A preset is a flow and its training."""
 
 import dataclasses
+import difflib
 from typing import Any
 
 from .preset import Preset
 from .published import GLOW, REALNVP
 from .small import DIGITS, FASHION_MNIST
 from .smoke import smoke_preset
+from .table import check_data, presets_table
 from .toy import TOY
 
-__all__ = ["PRESETS", "Preset", "get"]
+__all__ = ["PRESETS", "Preset", "check_data", "get", "presets_table"]
 
 _FULL = {**DIGITS, **FASHION_MNIST, **GLOW, **REALNVP, **TOY}
 PRESETS: dict[str, Preset] = {**_FULL, **{f"{name}_smoke": smoke_preset(preset) for name, preset in _FULL.items()}}
@@ -35,5 +37,7 @@ def get(name: str, **changes: Any) -> Preset:
     3
     """
     if name not in PRESETS:
-        raise ValueError(f"preset: must be one of {', '.join(PRESETS)}; got {name!r}")
+        close = difflib.get_close_matches(name.lower(), PRESETS if "smo" in name.lower() else _FULL, cutoff=0.5)
+        hint = f"did you mean {' or '.join(close)}? " if close else ""
+        raise ValueError(f"preset: no preset has the name {name!r}; {hint}`--list_presets` lists all presets")
     return dataclasses.replace(PRESETS[name], **{k: v for k, v in changes.items() if v is not None})

@@ -5,6 +5,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+_MAX_EPOCHS = 1_000_000
+_MAX_MOMENTUM = 0.9999999
+
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
@@ -17,17 +20,17 @@ class Preset:
         `seed`, which each run sets. Required.
       batch_size: int, number of examples per step over all replicas, at least 1. A last batch of an epoch with fewer
         examples is dropped. Required.
-      epochs: int, number of epochs, at least 1. Required.
+      epochs: int, number of epochs, from 1 to 1,000,000. Required.
       optimizer: str, `"adam"` or `"adamax"`. Default `"adamax"`.
-      learning_rate: float, the highest learning rate, positive. Default 1e-3.
+      learning_rate: float in [1e-12, 1], the highest learning rate. Default 1e-3.
       warmup_epochs: int, number of epochs in which the learning rate grows linearly from 0 to `learning_rate`; 0 for no
         warm-up. Default 1.
       schedule: str, the learning rate after the warm-up: `"constant"`, or `"cosine"` for a decay to 0 at the last step.
         Default `"constant"`.
       ema_momentum: float in [0, 1), momentum per step of an exponential moving average of the weights. Validation,
         samples and the exported model then use the average. Default None: no average.
-      clip_norm: float, positive. A gradient whose global norm is greater is scaled down to this norm. Default None: no
-        clipping.
+      clip_norm: float in [1e-12, 1e12]. A gradient whose global norm is greater is scaled down to this norm. Default
+        None: no clipping.
       init_batch_size: int, number of training examples for the data-dependent initialization, at least 1. Default 256.
       crop: int, side in pixels of the central square that is cut out of each image. Default None: the largest central
         square if `resize` is given, otherwise no crop. 0 means None.
@@ -83,12 +86,16 @@ class Preset:
         for name in ("batch_size", "epochs", "init_batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: must be at least 1; got {getattr(self, name)}")
-        if not 0 < self.learning_rate < float("inf"):
-            raise ValueError(f"learning_rate: must be positive; got {self.learning_rate}")
-        if self.clip_norm is not None and not 0 < self.clip_norm < float("inf"):
-            raise ValueError(f"clip_norm: must be positive; got {self.clip_norm}")
-        if self.ema_momentum is not None and not 0 <= self.ema_momentum < 1:
-            raise ValueError(f"ema_momentum: must be in [0, 1); got {self.ema_momentum}")
+        if self.epochs > _MAX_EPOCHS:
+            raise ValueError(f"epochs: must be at most {_MAX_EPOCHS}; got {self.epochs}")
+        # The bounds are where float32 still computes with the values, and where no known flow trains any more.
+        if not 1e-12 <= self.learning_rate <= 1.0:
+            raise ValueError(f"learning_rate: must be in [1e-12, 1]; got {self.learning_rate}")
+        if self.clip_norm is not None and not 1e-12 <= self.clip_norm <= 1e12:
+            raise ValueError(f"clip_norm: must be in [1e-12, 1e12]; got {self.clip_norm}")
+        if self.ema_momentum is not None and not 0 <= self.ema_momentum <= _MAX_MOMENTUM:
+            raise ValueError(f"ema_momentum: must be in [0, 1), and at most {_MAX_MOMENTUM}, because float32 rounds "
+                             f"greater values to 1; got {self.ema_momentum}")
         if not 0 <= self.pixel_noise < 1:
             raise ValueError(f"pixel_noise: must be in [0, 1); got {self.pixel_noise}")
         if not 0 <= self.weight_y < float("inf") or (self.weight_y and not self.class_conditional):
