@@ -26,6 +26,7 @@ from tfp_glow._compat_keras import BuiltModel
 from tfp_glow._tracking import Hidden, VariableList, WrappedVariables
 from tfp_glow._types import Shape, TensorLike
 from tfp_glow.bijectors import FlowBijector, Pixels, initialize
+from tfp_glow.bijectors.keras_tracking import keras_layers_in, plain_variables_in
 from tfp_glow.flows import config_from_dict, config_of, config_to_dict
 from tfp_glow.models.classifier import LatentClassifier
 from tfp_glow.models.dequantization import Dequantization
@@ -122,17 +123,15 @@ class FlowModel(BuiltModel):
         self._guard: StepGuard | None = None
         self._reported_steps = 0
         self._has_compiled_metrics = False
-        self._may_lack_initialization = True
         self.built = True
 
     def _collect_variables(self) -> None:
         """Makes all variables of the distributions variables of this Keras model."""
-        layers = dict.fromkeys(layer for flow in self._flow_bijectors for layer in flow.keras_layers)
+        layers = keras_layers_in(self._distributions)
         for index, layer in enumerate(layers):
             setattr(self, f"flow_{index}", layer)
         self.saved_variables = VariableList(v for layer in layers for v in layer.variables)
-        known = {id(v.value) for layer in layers for v in layer.variables}
-        plain = [v for part in self._distributions for v in part.variables if id(v) not in known]
+        plain = plain_variables_in(self._distributions)
         if plain:
             self.plain_variables = WrappedVariables(plain, name="plain_variables", dtype=self.dtype)
 
@@ -282,13 +281,19 @@ class FlowModel(BuiltModel):
         return self.functions.to_bits(self._over_batch(
             self.functions.importance_weighted, x, len(self.event_shape), number, _seed(seed), condition=condition))
 
-    def encode(self, x: TensorLike, condition: TensorLike | None = None) -> tf.Tensor:
+    def encode(self, x: TensorLike, condition: TensorLike | None = None, verify: bool = True) -> tf.Tensor:
         """Computes the latents of events by the `inverse` pass of the flow.
+
+        A flow may amplify rounding errors of events that are unlike its training data. Their latents then do not
+        determine the events. So for integers the method decodes the latents and raises an error if an integer does not
+        return. It does not do so inside a `tf.function`.
 
         Args:
           x: events, floats or integers, `[..., *event_shape]`. The method adds 1/2 to integers, the middle of their
             bins, and no noise.
           condition: labels or contexts, as for `log_prob`.
+          verify: a bool. True (the default) verifies that integers return from their latents, if `num_bits` is not
+            None. False omits this `forward` pass, which is slow for flows that sample one dimension at a time.
 
         Returns:
           A float tensor `[..., *latent_shape]`. For the image flows of this package, `latent_shape` is
@@ -298,11 +303,30 @@ class FlowModel(BuiltModel):
           ValueError: if `x` has a shape that does not end in `event_shape`, is not finite, or holds integers outside
             of `[0, 2**num_bits)`.
           ValueError: if `condition` is required and None, is not required and given, or has a wrong type or shape.
+          ValueError: if `verify` is True, and an integer does not return from its latents.
           ValueError: if the distribution is not a `tfd.TransformedDistribution`.
         """
         _ = self.latent_shape
-        return self._over_batch(self.functions.encode, self._events("x", x), len(self.event_shape),
-                                condition=condition)
+        x, verify = self._events("x", x), check_bool("verify", verify)
+        latents = self._over_batch(self.functions.encode, x, len(self.event_shape), condition=condition)
+        if verify and not x.dtype.is_floating and self.num_bits is not None and tf.executing_eagerly():
+            self._verify(x, latents, condition)
+        return latents
+
+    def _verify(self, x: tf.Tensor, latents: tf.Tensor, condition: TensorLike | None) -> None:
+        """Raises `ValueError` unless the integers `x` return from their latents."""
+        returns = self._over_batch(self.functions.returns, x, len(self.event_shape),
+                                   tf.reshape(latents, (-1, *self.latent_shape)), condition=condition)
+        if bool(tf.reduce_all(returns)):
+            return
+        dtypes = {layer.compute_dtype for flow in self._flow_bijectors for layer in flow.keras_layers}
+        reason = ("The flow amplifies the rounding errors of events that are unlike its training data."
+                  if dtypes.isdisjoint(("bfloat16", "float16")) else
+                  "Its networks compute in half precision; use `tfp_glow.with_network_dtype(model, \"float32\")`.")
+        raise ValueError(
+            "Argument `x` must hold integers that return from their latents; "
+            f"{int(tf.math.count_nonzero(~returns))} of {int(tf.size(returns))} events do not. {reason} "
+            "Pass `verify=False` to skip this check.")
 
     def decode(self, latents: TensorLike, condition: TensorLike | None = None) -> tf.Tensor:
         """Computes the events of latents by the `forward` pass of the flow.
@@ -324,22 +348,23 @@ class FlowModel(BuiltModel):
         latents = self._checked("latents", latents, self.latent_shape)
         return self._over_batch(self.functions.decode, latents, len(self.latent_shape), condition=condition)
 
-    def reconstruct(self, x: TensorLike, condition: TensorLike | None = None) -> tf.Tensor:
+    def reconstruct(self, x: TensorLike, condition: TensorLike | None = None, verify: bool = True) -> tf.Tensor:
         """Computes `decode(encode(x))`, which equals `x` up to the numerical error of the flow.
 
         Args:
           x: events, floats or integers, `[..., *event_shape]`.
           condition: labels or contexts, as for `log_prob`.
+          verify: a bool, as for `encode`. Default: True.
 
         Returns:
           A tensor of the shape of `x`. If `num_bits` is not None, it holds integers: uint8 up to 8 bits, uint16 above.
           Otherwise it holds floats.
 
         Raises:
-          ValueError: if `encode(x, condition)` raises it.
+          ValueError: if `encode(x, condition, verify)` raises it.
           ValueError: if the latents or the result are not finite, because the flow overflowed.
         """
-        latents = self.encode(x, condition)
+        latents = self.encode(x, condition, verify)
         if tf.executing_eagerly() and not bool(tf.reduce_all(tf.math.is_finite(latents))):
             raise ValueError("The inverse pass of the flow gave latents that are not finite, because it overflowed.")
         return self.decode(latents, condition)
@@ -413,12 +438,14 @@ class FlowModel(BuiltModel):
 
     # Training.
 
-    def compile(self, optimizer: Any = "adamax", *, jit_compile: bool = False, skip_nonfinite: bool = True,
+    def compile(self, optimizer: Any = None, *, jit_compile: bool = False, skip_nonfinite: bool = True,
                 **kwargs: Any) -> None:
         """Configures training as Keras's `compile` does. The loss is built in, so do not pass `loss`.
 
         Args:
-          optimizer: a Keras optimizer or its name. Default: `"adamax"`.
+          optimizer: a Keras optimizer or its name. None (the default) means Adamax, as in the paper of Glow. Its
+            learning rate grows linearly to 1e-3 in the first 100 steps and is constant afterwards. This warm-up keeps
+            deep and wide flows stable. Pass an optimizer to set the learning rate, also for callbacks that change it.
           jit_compile: True compiles training and evaluation steps with XLA. Default: False, because TensorFlow's
             kernels are faster on CPUs.
           skip_nonfinite: True (the default) skips each training step whose loss or gradient is not finite, so that the
@@ -438,6 +465,9 @@ class FlowModel(BuiltModel):
         strategy = self.distribute_strategy
         check_scope(strategy, "model", self.variables)
         check_scope(strategy, "optimizer", getattr(optimizer, "variables", ()))
+        if optimizer is None:
+            with strategy.scope():
+                optimizer = _adamax_with_warmup()
         for argument in ("metrics", "weighted_metrics"):
             kwargs[argument] = metrics_in_scope(strategy, argument, kwargs.get(argument))
         self._has_compiled_metrics = bool(kwargs["metrics"] or kwargs["weighted_metrics"])
@@ -527,6 +557,8 @@ class FlowModel(BuiltModel):
         with self.functions.condition.named_errors(), clear_errors():
             history = super().fit(data.x, data.y, sample_weight=data.sample_weight, **given)
         self._report_skipped_steps()
+        if history.epoch and not history.history:
+            raise ValueError("Argument `x` must hold at least one event; received no batch.")
         return history
 
     def _checked_data(self, argument: str, x: Any, y: Any = None, sample_weight: Any = None,
@@ -551,7 +583,9 @@ class FlowModel(BuiltModel):
         if not initialize and not (self._checks.can_warn and data.may_hold_float_batches):
             return data
         events, condition, data = data.first_batch(self._checks)
-        if not data.is_array:
+        if events is None and initialize:
+            raise ValueError("Argument `x` must hold at least one event; received no batch.")
+        if events is not None and not data.is_array:
             self._checks.values("x", events)
         if initialize:
             self.initialize(events, None if self.condition_spec is None else condition)
@@ -603,7 +637,7 @@ class FlowModel(BuiltModel):
 
     def _results_of_nothing(self, return_dict: bool) -> Any:
         self.reset_metrics()
-        results = dict.fromkeys(self.get_metrics_result(), math.nan)
+        results = {name: float(value) for name, value in self.get_metrics_result().items()}
         return results if return_dict else list(results.values())
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -632,12 +666,18 @@ class FlowModel(BuiltModel):
         events, condition = x if is_pair else (x, None)
         data = self._checked_data("x", events, condition, allow_empty=True)
         if data.is_empty:
-            shapes = [(0,)] if self.classifier is None else [(0,), (0, self.functions.condition.num_classes)]
-            nothing = tuple(tf.zeros(shape, self.distribution.dtype).numpy() for shape in shapes)
-            return nothing[0] if self.classifier is None else nothing
+            return self._prediction_of_nothing()
         data = self._first_batch_checked(data)
-        with self.functions.condition.named_errors(), clear_errors():
-            return super().predict((data.x, data.y) if is_pair else data.x, *args, **kwargs)
+        try:
+            with self.functions.condition.named_errors(), clear_errors():
+                return super().predict((data.x, data.y) if is_pair else data.x, *args, **kwargs)
+        except UnboundLocalError:  # Keras has no result if there is no batch.
+            return self._prediction_of_nothing()
+
+    def _prediction_of_nothing(self) -> Any:
+        log_prob = np.zeros(0, self.distribution.dtype.as_numpy_dtype)
+        return log_prob if self.classifier is None else (
+            log_prob, np.zeros((0, self.functions.condition.num_classes or 0), log_prob.dtype))
 
     def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Trains on one batch as Keras's `train_on_batch` does. Call `initialize` before the first step.
@@ -765,8 +805,6 @@ class FlowModel(BuiltModel):
                 raise ValueError(f"Argument `x` must be a pair of events and {self.condition_spec.name}; received "
                                  f"{type(x).__name__}.")
             x, *condition = x
-        if training:
-            self._warn_unless_initialized()
 
         def densities(x: tf.Tensor, *condition: tf.Tensor) -> Any:
             return self._densities(x, *condition, training=training)
@@ -791,16 +829,6 @@ class FlowModel(BuiltModel):
         # `log_prob` reuses this pass from the cache as long as `latents` is referenced.
         latents = self.distribution.bijector.inverse(points, **context)
         return self.distribution.log_prob(points, **keywords) - log_q, self.classifier(latents, **context)
-
-    def _warn_unless_initialized(self) -> None:
-        if self._may_lack_initialization:
-            with tf.init_scope():
-                is_initialized = self.is_initialized
-            self._may_lack_initialization = False
-            if not is_initialized:
-                warnings.warn("Training starts with data-dependent parameters that are not set, so it starts far from "
-                              "the data. Call `initialize` with a batch before the first step, or train with `fit`.",
-                              stacklevel=2)
 
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None,
                      training: bool = True) -> tf.Tensor:
@@ -848,13 +876,17 @@ class FlowModel(BuiltModel):
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def get_metrics_result(self) -> dict[str, Any]:
-        """Returns a dict of all metric values by name.
+        """Returns a dict of all metric values by name, which are NaN if no event was evaluated.
 
         With several workers, each value is a vector of size 1 instead of a scalar, because Keras then averages metric
         values over their first axis.
         """
         results = super().get_metrics_result()
-        if tf.distribute.in_cross_replica_context() or not _has_several_workers():
+        if tf.distribute.in_cross_replica_context() or _num_replicas() == 1:
+            is_empty = tf.equal(self._bits_metric.count, 0.0)  # The mean of no values would be 0.
+            return {name: tf.where(is_empty, tf.constant(math.nan, tf.as_dtype(value.dtype)), value)
+                    for name, value in results.items()}
+        if not _has_several_workers():
             return results
         return {name: tf.reshape(value, (1,)) for name, value in results.items()}
 
@@ -929,6 +961,12 @@ class FlowModel(BuiltModel):
         """
         parts = ("distribution", "dequantizer")
         return cls(**{**config, **{p: config_from_dict(config[p]).build() for p in parts if config.get(p)}})
+
+
+def _adamax_with_warmup() -> keras.Optimizer:
+    # With alpha=1.0, the cosine decay starts and ends at the same value: it is constant.
+    return keras.optimizers.Adamax(keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0, warmup_target=1e-3, warmup_steps=100, decay_steps=1, alpha=1.0))
 
 
 def _check_distribution(distribution: Any) -> None:

@@ -33,6 +33,7 @@ class GraphFunctions:
     | `bits_per_dim` | events, seed | bits per dimension, `[batch]` |
     | `encode` | events | latents |
     | `decode` | latents | events |
+    | `returns` | integers, latents | True for each event that the latents decode to, `[batch]` |
     | `sample` | number, temperature, seed | events |
 
     * events: integers or floats, `[batch, *event_shape]`. The densities add dequantization noise to integers.
@@ -181,6 +182,15 @@ class GraphFunctions:
         return _function(allow_no_events(self._decode))
 
     @functools.cached_property
+    def returns(self) -> GraphFunction:
+        """`(integers, latents) -> [batch]`: True for each event of integers that the latents decode to.
+
+        The forward pass of the latents must come within 1/4 of the middle of each bin. The margin of another 1/4 covers
+        the rounding of the same pass in a batch of another size.
+        """
+        return self._of_events(self._returns)
+
+    @functools.cached_property
     def sample(self) -> GraphFunction:
         """`(number, temperature, seed) -> events`: draws `number` events.
 
@@ -194,6 +204,10 @@ class GraphFunctions:
 
     def _decode(self, latents: tf.Tensor, *condition: tf.Tensor) -> tf.Tensor:
         return to_bins(finite_events(self._forward(latents, *condition)), self.num_bits)
+
+    def _returns(self, x: tf.Tensor, latents: tf.Tensor, *condition: tf.Tensor) -> tf.Tensor:
+        error = tf.abs(self._forward(latents, *condition) - self.points(x))
+        return tf.reduce_all(error < 0.25, axis=list(range(1, 1 + len(self.event_shape))))  # NaN is not less.
 
     def _sample(self, number: tf.Tensor, temperature: tf.Tensor, seed: tf.Tensor,
                 *condition: tf.Tensor) -> tf.Tensor:

@@ -32,7 +32,7 @@ def interpolate(model: tfp_glow.FlowModel, first: TensorLike, second: TensorLike
       the ends of a line are the two images of the pair.
     """
     labels = condition_for(model, labels[0]), condition_for(model, labels[1])
-    start, end = (model.encode(images, condition).numpy()[:, None]
+    start, end = (model.encode(images, condition, verify=False).numpy()[:, None]
                   for images, condition in zip((first, second), labels, strict=True))
     t = np.linspace(0.0, 1.0, num_steps, dtype=start.dtype)
     nearer = None if labels[0] is None else np.where(t <= 0.5, *(np.asarray(each)[:, None] for each in labels))
@@ -59,7 +59,7 @@ def manipulate(model: tfp_glow.FlowModel, images: TensorLike, direction: np.ndar
       An integer array `[N, num_steps, height, width, channels]`.
     """
     labels = condition_for(model, labels)
-    latents = model.encode(images, labels).numpy()[:, None]
+    latents = model.encode(images, labels, verify=False).numpy()[:, None]
     t = np.linspace(-1.0, 1.0, num_steps, dtype=latents.dtype)[:, None]
     return model.decode(latents + t * direction, None if labels is None else np.asarray(labels)[:, None]).numpy()
 
@@ -87,7 +87,8 @@ def class_direction(model: tfp_glow.FlowModel, batches: Iterable[tuple[TensorLik
     """
     sums, counts = np.zeros((2, *model.latent_shape)), np.zeros(2)
     for images, labels in batches:
-        latents, has_label = model.encode(images, condition_for(model, labels)).numpy(), np.asarray(labels) == label
+        latents = model.encode(images, condition_for(model, labels), verify=False).numpy()
+        has_label = np.asarray(labels) == label
         for index, chosen in enumerate((has_label, ~has_label)):
             sums[index] += latents[chosen].sum(axis=0, dtype=np.float64)
             counts[index] += chosen.sum()
