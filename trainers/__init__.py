@@ -11,6 +11,10 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # `python -m trainers.train` imports this package first, with "-m" as the name of the program.
-if sys.argv[:1] == ["-m"] and importlib.util.find_spec("absl") is None:
-    sys.exit("error: the package absl-py is not installed; run the command with .venv/bin/python, or pip install "
-             "'tfp_glow[train]'")
+if sys.argv[:1] == ["-m"]:
+    from .runs import stop_signals
+
+    stop_signals.exit_at_once()
+    if importlib.util.find_spec("absl") is None:
+        sys.exit("error: the package absl-py is not installed; run the command with .venv/bin/python, or pip install "
+                 "'tfp_glow[train]'")

@@ -4,6 +4,7 @@
 from collections.abc import Sequence
 
 import keras
+import tensorflow as tf
 
 from ..runs.checkpoints import Checkpoints
 from ..runs.run_directory import RunDirectory
@@ -17,7 +18,8 @@ from .skipped_steps import StopAfterSkippedSteps
 
 def run_callbacks(
         run: RunDirectory, checkpoints: Checkpoints, batch_size: int, num_levels: int | None, temperature: float,
-        seed: int, max_skipped: int, others: Sequence[keras.callbacks.Callback] = ()) -> list[keras.callbacks.Callback]:
+        seed: int, max_skipped: int, validation_data: tf.data.Dataset,
+        others: Sequence[keras.callbacks.Callback] = ()) -> list[keras.callbacks.Callback]:
     """Returns the callbacks that compute logs, stop a failing run and write the files of the run directory.
 
     If `run.writes` is False, the list has no callbacks that write files.
@@ -32,6 +34,7 @@ def run_callbacks(
       seed: int, random seed of the pictures of samples. It is the same after each epoch, so that the pictures are
         comparable.
       max_skipped: int, number of consecutive skipped steps at which training stops with an error.
+      validation_data: the batches of the validation split, the argument `validation_data` of `fit`.
       others: callbacks that are called after the picture of samples is written and before the checkpoint is saved.
         Default: none.
 
@@ -40,8 +43,8 @@ def run_callbacks(
     """
     training = [
         StopAfterSkippedSteps(max_skipped, checkpoints),
+        ValidateWithAveragedWeights(validation_data),
         ProgressMetrics(batch_size),
-        ValidateWithAveragedWeights(),
     ]
     if not run.writes:
         return training

@@ -30,7 +30,7 @@ import PIL.Image
 import tensorflow as tf
 
 from ..evaluation.level_statistics import decompose_by_level
-from ..optimization.averaged_weights import averaged_weights
+from ..optimization.averaged_weights import validated_weights
 from ..runs.run_directory import RunDirectory
 
 _MAX_HISTOGRAM_VALUES = 100_000
@@ -50,9 +50,9 @@ def check_installed() -> None:
 class TensorBoardEvents(keras.callbacks.Callback):
     """Writes TensorBoard events after each epoch.
 
-    If the optimizer keeps a moving average of the weights, the parameters, latents and log-determinants are those of
-    the average. In the list of callbacks for `fit`, place this callback after `SamplePictures`, because it reads the
-    picture of the epoch.
+    The parameters, latents and log-determinants are those of the weights of the validation: the moving average if the
+    optimizer keeps one. In the list of callbacks for `fit`, place this callback after `SamplePictures`, because it
+    reads the picture of the epoch.
 
     The `TensorBoard` callback of Keras cannot replace this class. It creates summaries of each batch even if it does
     not write them. It does not flush the events of an epoch to disk, so a kill can lose them.
@@ -75,11 +75,12 @@ class TensorBoardEvents(keras.callbacks.Callback):
             tf.summary.create_file_writer(str(self._run.tensorboard / split)) for split in ("train", "validation"))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        with averaged_weights(self.model):
+        with validated_weights(self.model):
             with self._train.as_default(step=epoch + 1):
                 _write_scalars({key: value for key, value in logs.items() if not key.startswith("val_")})
-                with PIL.Image.open(self._run.sample_path(epoch + 1)) as picture:
-                    tf.summary.image("samples", np.asarray(picture.convert("RGB"))[None])
+                if self._run.sample_path(epoch + 1).exists():
+                    with PIL.Image.open(self._run.sample_path(epoch + 1)) as picture:
+                        tf.summary.image("samples", np.asarray(picture.convert("RGB"))[None])
                 _write_histograms({f"parameters/{index:03} {variable.path}": variable  # Paths alone are not unique.
                                    for index, variable in enumerate(self.model.trainable_variables)})
             with self._validation.as_default(step=epoch + 1):

@@ -12,15 +12,19 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import socket
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from ..runs import stop_signals
 from ..runs.run_directory import RunDirectory
 
+_REPORT_SECONDS, _PROBE_SECONDS = 60.0, 0.5  # time between two lines of `wait_for_ports`, and between two attempts
 _JOBS = ("chief", "worker")
 _EXAMPLE = '{"cluster": {"worker": ["host:port", "host:port"]}, "task": {"type": "worker", "index": 0}}'
 # For a broken connection, TensorFlow raises one of these errors, depending on the operation that was running.
@@ -38,15 +42,21 @@ def worker_index_and_count() -> tuple[int, int]:
       ValueError: if `TF_CONFIG` is not JSON of the form that `tf.distribute.MultiWorkerMirroredStrategy` requires, or
         lists tasks of other types than `chief` and `worker`.
     """
+    index, addresses = _index_and_addresses()
+    return index, max(1, len(addresses))
+
+
+def _index_and_addresses() -> tuple[int, list[str]]:
+    """Returns the index of this process among the workers, and the addresses `host:port` of all workers."""
     text = os.environ.get("TF_CONFIG", "").strip()
     try:
         config = json.loads(text or "{}")
         if not config.get("cluster"):
-            return 0, 1
-        tasks = [(job, index) for job in _JOBS for index, _ in enumerate(config["cluster"].get(job, []))]
+            return 0, []
+        tasks = {(job, index): address for job in _JOBS for index, address in enumerate(config["cluster"].get(job, []))}
         task = config["task"]["type"], int(config["task"]["index"])
-        if set(config["cluster"]) <= set(_JOBS):
-            return tasks.index(task), len(tasks)
+        if set(config["cluster"]) <= set(_JOBS) and all(isinstance(address, str) for address in tasks.values()):
+            return list(tasks).index(task), list(tasks.values())
     except (ValueError, TypeError, AttributeError, KeyError):
         pass
     raise ValueError(f"TF_CONFIG: must be of the form {_EXAMPLE}; got {text}")
@@ -55,20 +65,67 @@ def worker_index_and_count() -> tuple[int, int]:
 def connect() -> tf.distribute.MultiWorkerMirroredStrategy:
     """Waits until all workers in `TF_CONFIG` are connected, and returns their distribution strategy.
 
-    Call this function before the first TensorFlow operation of the process.
+    Call this function before the first TensorFlow operation of the process. While other workers have not started, it
+    prints one line per minute that names them.
 
     Raises:
       ValueError: if `TF_CONFIG` is invalid or lists fewer than two workers.
-      ConnectionError: if the port of this worker is in use, or another worker does not start in time.
+      ConnectionError: if the port of this worker is in use, or another worker ends before it is connected.
     """
-    index, count = worker_index_and_count()
-    if count < 2:
+    index, addresses = _index_and_addresses()
+    if len(addresses) < 2:
         raise ValueError(f"strategy: multi_worker requires a TF_CONFIG of two or more workers, such as {_EXAMPLE}")
-    print(f"worker {index + 1} of {count}: waiting for the other workers", flush=True)
+    print(f"worker {index + 1} of {len(addresses)}: waiting for the other workers", flush=True)
+    wait_for_ports(index, addresses)
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, RuntimeError) as error:
         raise ConnectionError(f"TF_CONFIG: the workers cannot be connected: {_first_line(error)}") from error
+    finally:
+        stop_signals.reinstall()  # TensorFlow replaces the handler of SIGTERM.
+
+
+def wait_for_ports(index: int, addresses: Sequence[str]) -> None:
+    """Waits until the ports of all other workers accept connections, and keeps the port of this worker open meanwhile.
+
+    TensorFlow connects the workers in one call of C++ code, which cannot print what it waits for and delays signals.
+    This function waits before that call. A worker that has seen all other ports closes its own, and TensorFlow opens it
+    again. Workers that have not seen it yet then see the port of TensorFlow.
+
+    Args:
+      index: int, index of this worker in `addresses`.
+      addresses: addresses `host:port` of all workers.
+    """
+    waiting = {number: address for number, address in enumerate(addresses, 1) if number != index + 1}
+    start = reported = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        try:
+            port = int(addresses[index].rpartition(":")[2])
+            stack.enter_context(socket.create_server(("", port), backlog=2 * len(addresses)))
+        except (OSError, ValueError, OverflowError):
+            return  # TensorFlow raises an error about this port.
+        while True:
+            waiting = {number: address for number, address in waiting.items() if not _is_open(address)}
+            if not waiting:
+                return
+            if time.monotonic() - reported >= _REPORT_SECONDS:
+                reported += _REPORT_SECONDS
+                names = ", ".join(f"worker {number} at {address}" for number, address in waiting.items())
+                print(f"worker {index + 1} of {len(addresses)}: still waiting for {names}, for "
+                      f"{(reported - start) / 60:.0f} min so far", flush=True)
+            time.sleep(_PROBE_SECONDS)
+
+
+def _is_open(address: str) -> bool:
+    """Returns True if a port accepts connections, or if its address is not valid: then TensorFlow raises an error."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=5.0):
+            return True
+    except (ValueError, OverflowError):
+        return True
+    except OSError:
+        return False
 
 
 def are_several(strategy: tf.distribute.Strategy) -> bool:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`averaged_weights`: replaces the weights of a model temporarily by their moving average."""
+"""Context managers that replace the weights of a model temporarily by their moving average."""
 
 import contextlib
 from collections.abc import Iterator
 
 import keras
+
+from .optimizers import RunOptimizer
 
 
 @contextlib.contextmanager
@@ -28,3 +30,17 @@ def averaged_weights(model: keras.Model) -> Iterator[None]:
     finally:
         for variable, value in zip(model.trainable_variables, own, strict=True):
             variable.assign(value)
+
+
+@contextlib.contextmanager
+def validated_weights(model: keras.Model) -> Iterator[None]:
+    """Sets the weights during the body of a `with` statement to those of the validation: the average or the weights.
+
+    Args:
+      model: a compiled Keras model. If its optimizer is a `RunOptimizer` whose attribute `average_is_better` is False,
+        the weights do not change.
+    """
+    optimizer = model.optimizer
+    is_average = not isinstance(optimizer, RunOptimizer) or optimizer.average_is_better
+    with averaged_weights(model) if is_average else contextlib.nullcontext():
+        yield

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfp_glow._compat_keras import GradientSumOptimizer, MovingAverageOptimizer
@@ -20,9 +21,13 @@ class RunOptimizer(GradientSumOptimizer, MovingAverageOptimizer, keras.optimizer
     tenth of its steps, and not its initial weights.
 
     Attributes:
+      average_is_better: bool, True if the moving average had fewer bits per dimension than the weights themselves in
+        the last validation, or if the weights themselves were not validated. Default True.
       skipped_steps: number of skipped steps since the run began, an int64 variable that is saved with the optimizer.
         `tfp_glow.FlowModel` counts in it the steps whose loss or gradient is not finite.
     """
+
+    average_is_better = True
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Creates the variables of the Keras optimizer, then the variable `skipped_steps`.
@@ -37,6 +42,10 @@ class RunOptimizer(GradientSumOptimizer, MovingAverageOptimizer, keras.optimizer
         """Returns the momentum of the moving average in this step, a float32 scalar."""
         step = tf.cast(self.iterations, tf.float32)
         return tf.where(step > 0.0, tf.minimum(self.ema_momentum, (1.0 + step) / (10.0 + step)), 0.0)
+
+    def average_is_young(self) -> bool:
+        """Returns True if the optimizer keeps a moving average whose momentum has not reached `ema_momentum` yet."""
+        return self.use_ema and float(self.moving_average_momentum()) < np.float32(self.ema_momentum)
 
 
 class _RunAdam(RunOptimizer, keras.optimizers.Adam):

@@ -23,6 +23,7 @@ import keras
 import tensorflow as tf
 
 from .atomic_files import replacing, reserve, write_json
+from .file_checks import file_hash
 
 
 class Checkpoints:
@@ -33,6 +34,8 @@ class Checkpoints:
     - `epoch`: int, number of complete epochs.
     - `step`: int, number of complete steps of the next epoch; 0 at the end of an epoch.
     - `val_bits_per_dim`: float, bits per dimension of the validation split; None within an epoch.
+    - `averaged`: bool, True if `val_bits_per_dim` is of the moving average of the weights, or the optimizer keeps none;
+      False if it is of the weights themselves. Missing in the records of earlier versions, where it means True.
     - `metrics`: list of the values of `model.metrics_variables`; empty at the end of an epoch.
     - `sha256`: str, hash of the weights file.
 
@@ -63,7 +66,8 @@ class Checkpoints:
                 found.append(record)
         return sorted(found, key=_age)
 
-    def save(self, model: keras.Model, epoch: int, val_bits_per_dim: float | None = None, step: int = 0) -> None:
+    def save(self, model: keras.Model, epoch: int, val_bits_per_dim: float | None = None, step: int = 0,
+             averaged: bool = True) -> None:
         """Writes a checkpoint of a model, then deletes the checkpoints that `keep` does not keep.
 
         Args:
@@ -72,18 +76,20 @@ class Checkpoints:
           val_bits_per_dim: float, bits per dimension of the validation split after these epochs. Default None: within
             an epoch.
           step: int, number of complete steps of the next epoch. Default 0: at the end of an epoch.
+          averaged: bool, the entry `averaged` of the record. Default True.
 
         Raises:
           OSError: if the disk is full. Earlier checkpoints are then unchanged.
         """
         record: dict[str, Any] = {"epoch": epoch, "step": step, "val_bits_per_dim": val_bits_per_dim,
+                                  "averaged": averaged,
                                   "metrics": [v.numpy().tolist() for v in model.metrics_variables] if step else []}
         path = self._weights_path(record)
         self._record_path(record).unlink(missing_ok=True)
         with replacing(path) as temporary:
             reserve(temporary, _generous_size(model))
             model.save_weights(temporary)
-        record["sha256"] = _file_hash(path)
+        record["sha256"] = file_hash(path)
         write_json({**record, "record_sha256": _record_hash(record)}, self._record_path(record))
         records = self.records()
         kept = {path for r in [*records[-self._keep:], min(records, key=_badness)]
@@ -140,8 +146,8 @@ class Checkpoints:
     def _restore(self, model: keras.Model, records: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
         for record in records:
             path = self._weights_path(record)
-            if path.is_file() and _file_hash(path) == record["sha256"]:
-                model.load_weights(path)
+            if path.is_file() and file_hash(path) == record["sha256"]:
+                _load(model, path)
                 return record
             warnings.warn(f"checkpoint {path} is damaged or missing; trying another one", stacklevel=3)
         damaged = len(list(self._directory.glob("epoch_*.json")))
@@ -204,9 +210,14 @@ def _record_hash(record: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def _file_hash(path: pathlib.Path) -> str:
-    digest = hashlib.sha256()  # `hashlib.file_digest` is new in Python 3.11
-    with open(path, "rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest()
+def _load(model: keras.Model, path: pathlib.Path) -> None:
+    """Loads an intact weights file. It can only fail to fit the model if another version of the code wrote it."""
+    try:
+        with warnings.catch_warnings():
+            # Keras only warns if the number of variables of the optimizer differs, and leaves them as they are.
+            warnings.filterwarnings("error", "Skipping variable loading for optimizer")
+            model.load_weights(path)
+    except (ValueError, KeyError, UserWarning) as error:
+        reason = (str(error).strip() or repr(error)).splitlines()[0]
+        raise ValueError(f"checkpoints: {path} does not fit the model of this version of the package; train again in "
+                         f"another directory, or use the version that wrote it: {reason}") from error

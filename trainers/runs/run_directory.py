@@ -10,7 +10,8 @@
 | `tensorboard/` | event files, see `trainers.callbacks.tensorboard_events` |
 | `loss_curve.png` | the learning curve, written at the end of training |
 | `saved_model/1/`, `model.keras` | the trained model, written at the end of training |
-| `result.json` | the last file of training; a run with this file is finished |
+| `checksums.json` | SHA-256 hashes of the files of the trained model |
+| `result.json` | the last file of training; a run with this file and an intact trained model is finished |
 | `report.html` | written after the training, see `trainers.reporting.run_report` |
 
 A run resumes only with the configuration in `config.json`. There is one exception: with a constant learning rate
@@ -24,9 +25,10 @@ import os
 import pathlib
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from . import file_checks
 from .atomic_files import replacing, sync_directory, write_json
 
 try:
@@ -66,6 +68,7 @@ class RunDirectory:
         self.tensorboard = self.path / "tensorboard"
         self.report_path = self.path / "report.html"
         self._config_path = self.path / "config.json"
+        self._checksums_path = self.path / "checksums.json"
 
     def __str__(self) -> str:
         return str(self.path)
@@ -139,7 +142,10 @@ class RunDirectory:
         """
         if not self._config_path.is_file():
             raise ValueError(f"run_dir: {self} is not a run directory: it has no config.json")
-        return _read(self._config_path)
+        try:
+            return file_checks.read_json(self._config_path, file_checks.check_config)
+        except ValueError as error:
+            raise ValueError(f"{error}; restore the file, or train again in another directory") from error
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -162,17 +168,23 @@ class RunDirectory:
     def result(self) -> dict[str, Any] | None:
         """Returns the content of `result.json`, or None if the run has never finished.
 
+        If the file is damaged, there is a warning, and the run counts as not finished. The command that trained the run
+        then writes the file again.
+
         Returns:
           A dict with the entries that `trainers.runs.trained_models.save` describes, or None.
-
-        Raises:
-          ValueError: if the file is damaged.
         """
         path = self.path / "result.json"
-        return _read(path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        try:
+            return file_checks.read_json(path, file_checks.check_result)
+        except ValueError as error:
+            warnings.warn(f"{error}; run the command that trained the model again to write the file", stacklevel=2)
+            return None
 
     def is_finished(self, config: Mapping[str, Any] | None = None) -> bool:
-        """Returns True if the run has at least the epochs of a configuration, and its final files are written.
+        """Returns True if the run has at least the epochs of a configuration, and the trained model is intact.
 
         Args:
           config: dict whose entry `epochs` is the required number of epochs. Default None: the configuration in
@@ -181,7 +193,52 @@ class RunDirectory:
         result = self.result()
         if result is None:
             return False
-        return result["epochs"] >= (config or self.config())["epochs"] and self.model_path.exists()
+        return result["epochs"] >= (config or self.config())["epochs"] and not self.damaged_exports()
+
+    def damaged_exports(self) -> list[str]:
+        """Returns the files of the trained model that are missing or damaged, as paths relative to the directory.
+
+        A run of an earlier version has no checksums. Then only `model.keras` is checked, by the checksums in the file.
+        """
+        expected = self._checksums()
+        if not expected:
+            return [] if file_checks.is_intact_archive(self.model_path) else [self.model_path.name]
+        return file_checks.changed_files(self.path, expected)
+
+    def is_intact(self, directory: pathlib.Path) -> bool:
+        """Returns True if `checksums.json` has hashes of files in a directory, and the files have these hashes.
+
+        Args:
+          directory: path of a directory in the run directory.
+        """
+        prefix = directory.relative_to(self.path).as_posix() + "/"
+        expected = {name: value for name, value in self._checksums().items() if name.startswith(prefix)}
+        return bool(expected) and not file_checks.changed_files(self.path, expected)
+
+    def write_checksums(self, exports: Iterable[pathlib.Path]) -> None:
+        """Writes `checksums.json`, the hashes with which `damaged_exports` compares the files of the trained model.
+
+        Args:
+          exports: paths of the files and directories of the trained model.
+        """
+        write_json(file_checks.checksums(self.path, exports), self._checksums_path)
+
+    def update_checksum(self, path: pathlib.Path) -> None:
+        """Replaces the hash of one file in `checksums.json`, if the run has this file.
+
+        Args:
+          path: path of the file of the trained model.
+        """
+        expected = self._checksums()
+        if expected:
+            write_json({**expected, **file_checks.checksums(self.path, [path])}, self._checksums_path)
+
+    def _checksums(self) -> dict[str, str]:
+        """Returns the hashes in `checksums.json`, or no hashes if the file is missing or damaged."""
+        try:
+            return file_checks.read_json(self._checksums_path, _check_checksums)
+        except (OSError, ValueError):
+            return {}
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Writes `result.json`. From then on, the run is finished.
@@ -213,11 +270,25 @@ class RunDirectory:
         if self.history_path.exists():
             for number, text in enumerate(self.history_path.read_text("utf-8", "replace").splitlines(True), 1):
                 try:
-                    lines.append(json.loads(text))
-                except json.JSONDecodeError:
-                    if text.endswith("\n"):
-                        warnings.warn(f"{self.history_path}, line {number} is damaged and is ignored", stacklevel=2)
+                    line = json.loads(text)
+                except (ValueError, RecursionError):
+                    line = None
+                if file_checks.is_history_line(line):
+                    lines.append(line)
+                elif line is not None or text.endswith("\n"):
+                    warnings.warn(f"{self.history_path}, line {number} is damaged and is ignored", stacklevel=2)
         return lines
+
+    def missing_epochs(self, epochs: int) -> list[int]:
+        """Returns the epochs of which `history.jsonl` has no line.
+
+        Args:
+          epochs: int, number of complete epochs.
+
+        Returns:
+          A list of numbers of epochs, counted from 1.
+        """
+        return sorted({*range(1, epochs + 1)} - {line["epoch"] for line in self.history()})
 
     def add_history(self, line: Mapping[str, Any]) -> None:
         """Appends a line to `history.jsonl`.
@@ -236,8 +307,13 @@ class RunDirectory:
 
         Args:
           epoch: int, number of complete epochs at the checkpoint. `history.jsonl` keeps the lines of the epochs 1 to
-            `epoch`; later lines are deleted.
+            `epoch`; later lines are deleted. If lines of these epochs are missing, there is a warning.
         """
+        missing = self.missing_epochs(epoch)
+        if missing:
+            numbers = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
+            warnings.warn(f"{self.history_path} has no line of epoch{'' if len(missing) == 1 else 's'} {numbers}; "
+                          "training continues, and learning curves leave out what is missing", stacklevel=2)
         for path in list(self.path.rglob(".partial*")):
             if path.is_dir():
                 shutil.rmtree(path)
@@ -280,8 +356,6 @@ def _as_json(config: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(config))
 
 
-def _read(path: pathlib.Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path.name}: {path} is damaged: {error}") from error
+def _check_checksums(value: Any) -> None:
+    if not isinstance(value, dict) or not all(isinstance(digest, str) for digest in value.values()):
+        raise ValueError("it must be a JSON object of strings")

@@ -26,8 +26,9 @@ from ..callbacks.run_callbacks import run_callbacks
 from ..callbacks.tensorboard_events import TensorBoardEvents
 from ..data import ImageData, VectorData
 from ..distribute import strategies, workers
+from ..evaluation import scores
 from ..reporting import charts, png_files
-from ..runs import trained_models
+from ..runs import class_labels, stop_signals, trained_models
 from ..runs.checkpoints import Checkpoints
 from ..runs.run_directory import RunDirectory
 from .training_batches import first_batch, training_batches, validation_batch
@@ -93,12 +94,18 @@ def train(
 
     Raises:
       ValueError: if the batch size is not divisible by the number of replicas; if all checkpoints are damaged; if
-        `max_skipped` consecutive steps are skipped; or if the weights of the workers differ.
+        `max_skipped` consecutive steps are skipped; if the best weights or their bits per dimension are not finite;
+        or if the weights of the workers differ.
     """
     training, steps, epochs = config["training"], config["steps_per_epoch"], config["epochs"]
     strategies.check_batch(training["batch_size"], scope)
     with scope.scope():
         trained_models.compile_model(model, config, jit_compile)
+    result = run.result()
+    if result is not None and result["epochs"] >= epochs:
+        for name in run.damaged_exports():
+            warnings.warn(f"{run.path / name} is damaged or missing; it is written again from the best checkpoint",
+                          stacklevel=2)
     checkpoints = Checkpoints(run.checkpoints)
     record = checkpoints.restore_last(model)
     done, step = (record["epoch"], record["step"]) if record else (0, 0)
@@ -120,22 +127,27 @@ def train(
     wait = DataWait() if scope.num_replicas_in_sync == 1 else None
     tensorboard = [TensorBoardEvents(run, validation_batch(config, data))] if events else []
 
+    validation_data = data_lib.dataset(
+        data, "validation", training["batch_size"], shuffle=False, num_bits=config["num_bits"])
+
     def fit(first_epoch: int, first_step: int, end: int, record: dict[str, Any] | None = None) -> None:
         batches = training_batches(config, data, first_epoch * steps + first_step)
         model.fit(
             wait.watched(batches) if wait else batches, shuffle=False, initial_epoch=first_epoch, epochs=end,
             steps_per_epoch=steps - first_step, verbose=0,
-            validation_data=data_lib.dataset(
-                data, "validation", training["batch_size"], shuffle=False, num_bits=config["num_bits"]),
+            validation_data=validation_data,
             callbacks=[
                 *([wait] if wait else []),
                 *run_callbacks(run, checkpoints, training["batch_size"], config["num_levels"],
-                               training["temperature"], config["seed"], max_skipped, tensorboard),
+                               training["temperature"], config["seed"], max_skipped, validation_data,
+                               tensorboard),
                 SaveCheckpointWithinEpoch(checkpoints, checkpoint_minutes, record), KeepTrainingWeights(),
                 *([bar] if verbose else [])])
 
     unit = "images" if config["num_levels"] else "vectors"
-    with (warnings.catch_warnings(),
+    # Several workers have no checkpoints within an epoch, so each of them stops at once after SIGTERM.
+    deferred = contextlib.nullcontext() if workers.are_several(scope) else stop_signals.deferred()
+    with (deferred, warnings.catch_warnings(),
           contextlib.closing(ProgressBar(epochs, steps, done * steps + step, unit, live=verbose == 1)) as bar):
         warnings.simplefilter("ignore", SkippedStepsWarning)  # The bar and the lines show the number.
         if step:  # In one call of `fit`, all epochs have the same length. The rest of an epoch is a separate call.
@@ -147,8 +159,18 @@ def train(
     if not run.writes:
         return None
     png_files.save_png(charts.learning_curve(run.history()), run.path / "loss_curve.png")
+    skipped_steps = model.skipped_steps  # of the last checkpoint, before the best one is loaded
     best = trained_models.load_best(model, run)
     if best is None:
         raise ValueError(f"checkpoints: {run.checkpoints} has no checkpoint; run the same command again")
-    trained_models.save(model, config, run, best)
+    final = trained_models.exported_model(model, config)
+    val_bits_per_dim = _validation_bits(final, config, data)
+    trained_models.check_finite(final, val_bits_per_dim, run)
+    trained_models.save(final, config, run, best, val_bits_per_dim, skipped_steps)
     return run.result()
+
+
+def _validation_bits(model: tfp_glow.FlowModel, config: Mapping[str, Any], data: ImageData | VectorData) -> float:
+    """Computes the bits per dimension of the validation split with the noise and the batches of `trainers.evaluate`."""
+    labels = class_labels.is_class_conditional(config)
+    return scores.bits_per_dim(model, scores.split_batches(config, data, "validation", 256, labels))[0]

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checkpoints and run directories with damaged or partial files, and on a full disk. test_resuming.py tests runs."""
 
+import copy
 import errno
+import json
 import warnings
+import zipfile
 
 import keras
 import numpy as np
@@ -11,6 +14,8 @@ import pytest
 from trainers.runs.atomic_files import room_in, write_json
 from trainers.runs.checkpoints import Checkpoints
 from trainers.runs.run_directory import RunDirectory
+
+pytestmark = pytest.mark.matrix
 
 
 def tiny_model(value):
@@ -123,7 +128,14 @@ def test_json_that_is_not_a_record_gives_a_warning(three, tmp_path):
 
 # The run directory.
 
-CONFIG = {"seed": 0, "epochs": 1, "training": {"schedule": "constant"}}
+CONFIG = {
+    "preset": "digits_glow", "data": "digits", "crop": None, "resize": None, "data_levels": 17, "num_levels": 17,
+    "num_bits": 5, "flow": {"flow": "glow", "image_shape": [8, 8, 1]}, "dequantizer": None, "epochs": 1,
+    "steps_per_epoch": 4, "seed": 0,
+    "training": {"batch_size": 16, "optimizer": "adam", "learning_rate": 0.001, "warmup_epochs": 1,
+                 "schedule": "constant", "ema_momentum": 0.99, "clip_norm": None, "init_batch_size": 32, "flip": False,
+                 "pixel_noise": 0.05, "temperature": 0.7}}
+RESULT = {"epochs": 1, "best_epoch": 1, "val_bits_per_dim": 2.5, "skipped_steps": 0, "saved_model": 1}
 
 
 def test_check_writes_nothing(tmp_path):
@@ -147,8 +159,10 @@ def test_a_run_is_finished_only_for_its_number_of_epochs(tmp_path):
     run = RunDirectory(tmp_path)
     assert not run.is_finished() and not run.is_finished(CONFIG)
     run.open(CONFIG)
-    run.model_path.touch()
-    run.finish({"epochs": 1})
+    with zipfile.ZipFile(run.model_path, "w") as archive:
+        archive.writestr("config.json", "{}")
+    assert not run.is_finished()
+    run.finish(RESULT)
     assert run.is_finished() and run.is_finished(CONFIG) and not run.is_finished({**CONFIG, "epochs": 2})
 
 
@@ -164,11 +178,13 @@ def test_an_incomplete_new_directory_is_completed(tmp_path):
 
 def test_rewind_deletes_partial_files_and_history(tmp_path):
     run = RunDirectory(tmp_path)
-    run.open({"epochs": 1})
+    run.open(CONFIG)
     (tmp_path / "saved_model" / ".partial" / "variables").mkdir(parents=True)
     (run.checkpoints / ".partial.epoch_0003.json").touch()
     for epoch in (1, 2, 3):
         run.add_history({"epoch": epoch})
+    with pytest.warns(UserWarning, match="history.jsonl has no line of epochs 4, 5; training continues"):
+        run.rewind(5)
     with open(run.history_path, "a") as file:
         file.write('{"epoch": 4, "lo')
     run.rewind(2)
@@ -181,6 +197,85 @@ def test_a_damaged_line_of_the_history_gives_a_warning(tmp_path):
     run.history_path.write_bytes(b'{"epoch": 1}\n{"epoch"\xff 2}\n{"epoch": 3}\n')
     with pytest.warns(UserWarning, match="history.jsonl, line 2 is damaged and is ignored"):
         assert run.history() == [{"epoch": 1}, {"epoch": 3}]
+
+
+def replaced(value, path, new):
+    """Returns a copy of a nested dict whose entry at a path such as `"training.flip"` has another value."""
+    value = copy.deepcopy(value)
+    *outer, last = path.split(".")
+    inner = value
+    for name in outer:
+        inner = inner[name]
+    if new is KeyError:
+        del inner[last]
+    else:
+        inner[last] = new
+    return value
+
+
+@pytest.mark.parametrize("content", [
+    [], 3, "x", None, {}, {"epochs": 1},
+    *(replaced(CONFIG, path, new) for path, new in [
+        ("epochs", 0), ("epochs", True), ("epochs", [1]), ("epochs", KeyError), ("training", 3), ("training", KeyError),
+        ("training.batch_size", "16"), ("training.flip", None), ("training.ema_momentum", 1.5), ("flow", []),
+        ("flow.image_shape", 8), ("flow.image_shape", [8, "x", 1]), ("flow.flow", 3), ("num_bits", "5"),
+        ("seed", -1), ("preset", None), ("data", {}), ("crop", "no")])], ids=str)
+def test_a_config_of_a_wrong_form_is_one_clear_error(content, tmp_path):
+    run = RunDirectory(tmp_path)
+    run.open(CONFIG)
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    for call in (run.config, lambda: run.check(CONFIG), lambda: run.open(CONFIG)):
+        with pytest.raises(ValueError, match=r"config.json: .* is damaged: it.*; restore the file, or train again in"):
+            call()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "{}", '"x"', "[" * 10_000, "\x00\xff", *(
+    json.dumps(replaced(RESULT, path, new)) for path, new in [
+        ("epochs", "1"), ("best_epoch", None), ("val_bits_per_dim", []), ("saved_model", 0), ("saved_model", KeyError),
+        ("skipped_steps", -1)])], ids=lambda text: text[:40])
+def test_a_damaged_result_counts_as_not_finished(text, tmp_path):
+    run = RunDirectory(tmp_path)
+    run.open(CONFIG)
+    (tmp_path / "result.json").write_text(text)
+    with pytest.warns(UserWarning, match="result.json: .* is damaged: .*; run the command that trained the model"):
+        assert run.result() is None and not run.is_finished()
+
+
+def test_history_lines_of_a_wrong_form_give_a_warning(tmp_path):
+    run = RunDirectory(tmp_path)
+    for content in ("[]", "3", "null", "{}", '{"epoch": 0}', '{"epoch": "2"}', '{"epoch": 2, "loss": "low"}',
+                    '{"epoch": 2, "bits_per_dim": null}', "[" * 10_000):
+        run.history_path.write_text(f'{{"epoch": 1, "loss": NaN}}\n{content}\n{{"epoch": 3}}\n')
+        with pytest.warns(UserWarning, match="history.jsonl, line 2 is damaged and is ignored"):
+            assert [line["epoch"] for line in run.history()] == [1, 3]
+        with pytest.warns(UserWarning, match="line 2 is damaged"):
+            assert run.missing_epochs(4) == [2, 4]
+
+
+def test_damaged_files_of_the_trained_model_are_found(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.open(CONFIG)
+    exported = run.saved_models / "1"
+    files = [run.model_path, exported / "saved_model.pb", exported / "variables" / "variables.index",
+             exported / "assets.extra" / "requests"]
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(1000))
+    run.write_checksums([exported, run.model_path])
+    run.finish(RESULT)
+    assert run.is_finished() and run.is_intact(exported) and run.damaged_exports() == []
+    for damage in DAMAGES.values():
+        for path in files:
+            damage(path)
+            name = str(path.relative_to(tmp_path))
+            assert run.damaged_exports() == ([name] if path is not files[-1] else [])  # others write to assets.extra/
+            assert run.is_finished() == (path is files[-1])
+            path.write_bytes(bytes(1000))
+    run.model_path.write_bytes(b"new")
+    run.update_checksum(run.model_path)
+    assert run.is_finished()
+    (tmp_path / "checksums.json").unlink()  # as in runs of earlier versions
+    assert run.damaged_exports() == ["model.keras"] and not run.is_intact(exported)
 
 
 @pytest.mark.parametrize("error", [
