@@ -45,7 +45,8 @@ def glow(image_shape: ShapeLike, num_levels: int = 3, num_steps: int = 32, width
       dtype: float32 (the default) or float64, of images, latents, densities and parameters.
       network_dtype: dtype or Keras dtype policy of the coupling networks, such as `"mixed_bfloat16"`. None (the
         default) means Keras's global policy (`keras.config.set_dtype_policy`), or float64 if `dtype` is float64.
-        Densities and all other parameters have the dtype `dtype` under every policy.
+        Densities and all other parameters have the dtype `dtype` under every policy. Networks in half precision
+        often do not return integers exactly from their latents; `tfp_glow.with_network_dtype` converts them.
       coupling: `"affine"` couplings (the default) scale and shift, `"additive"` couplings only shift.
       permutation: the bijector that mixes channels between couplings: `"lu"` (the default), the invertible 1x1
         convolution in its LU parametrization; `"dense"`, the 1x1 convolution with a dense matrix; `"shuffle"`, a fixed

@@ -54,7 +54,8 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
       dtype: float32 (the default) or float64, of images, latents, densities and parameters.
       network_dtype: dtype or Keras dtype policy of the networks, such as `"mixed_bfloat16"`. None (the default) means
         Keras's global policy (`keras.config.set_dtype_policy`), or float64 if `dtype` is float64. Densities and all
-        other parameters have the dtype `dtype` under every policy.
+        other parameters have the dtype `dtype` under every policy. Networks in half precision
+        often do not return integers exactly from their latents; `tfp_glow.with_network_dtype` converts them.
       name: name of the distribution, a string. None (the default) means `"pyramid"`, or the name of the variable in a
         joint distribution of TFP.
 

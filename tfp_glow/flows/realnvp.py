@@ -51,7 +51,8 @@ def realnvp(image_shape: ShapeLike, num_scales: int = 2, num_blocks: int = 8, wi
       dtype: float32 (the default) or float64, of images, latents, densities and parameters.
       network_dtype: dtype or Keras dtype policy of the networks, such as `"mixed_bfloat16"`. None (the default) means
         Keras's global policy (`keras.config.set_dtype_policy`), or float64 if `dtype` is float64. Densities and all
-        other parameters have the dtype `dtype` under every policy.
+        other parameters have the dtype `dtype` under every policy. Networks in half precision
+        often do not return integers exactly from their latents; `tfp_glow.with_network_dtype` converts them.
       num_classes: number of classes of a class-conditional flow, an int of at least 2. The networks then receive the
         one-hot label as additional channels of every pixel. The label is the context:
         `flow.log_prob(x, bijector_kwargs={"context": tf.one_hot(labels, num_classes)})`. None (the default) means no

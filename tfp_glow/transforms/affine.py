@@ -21,7 +21,8 @@ class Affine:
       scale: the function that computes `log_scale` from `raw_scale`:
 
         * `"sigmoid"` (the default): `log_scale = -log(sigmoid(raw_scale + 2))`. The inverse then multiplies by a factor
-          in (0, 1), as in Glow's published code.
+          in (0, 1), as in Glow's published code. The factor has no lower bound. On inputs unlike the training data it
+          can be so small that `forward` amplifies rounding errors; `FlowModel.encode` then raises an error.
         * `"exp"`: `log_scale = raw_scale`. Nothing bounds `log_scale` here, so the conditioner must bound it. RealNVP's
           conditioners end in a learned factor times tanh (`tfp_glow.networks.ScaledTanh`).
         * `"tanh"`: `log_scale = tanh(raw_scale)`, which is in (-1, 1).
