@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfp_glow._checks import check_path
 from tfp_glow.models.flow_model import FlowModel
+from tfp_glow.models.value_checks import batch_of_events
 
 
 def export_saved_model(model: FlowModel, path: str | os.PathLike[str]) -> str:
@@ -38,10 +39,11 @@ def export_saved_model(model: FlowModel, path: str | os.PathLike[str]) -> str:
       `context`, `[batch, *context_shape]`. A batch of size 1 holds one condition for all events.
     * A batch may be empty, and `number` may be 0.
 
-    The signatures answer a request with an error in these cases: integers outside `[0, 2**num_bits)`; a negative or
-    infinite temperature, or NaN; and events from `decode` or `sample` that are not finite. For a model with pixel
-    units, also if the floats of a request are no constant and all of them are whole numbers, lie in [0, 1] or [-1, 1],
-    or look standardized. If such floats are meant, build the model with `check_values=False`.
+    The signatures answer a request with an error in these cases: inputs of another shape; integers outside
+    `[0, 2**num_bits)`; a negative or infinite temperature, or NaN; and events from `decode` or `sample` that are not
+    finite. For a model with pixel units, also if the floats of a request are no constant and all of them are whole
+    numbers, lie in [0, 1] or [-1, 1], or look standardized. If such floats are meant, build the model with
+    `check_values=False`.
 
     Args:
       model: a `tfp_glow.FlowModel`.
@@ -87,8 +89,13 @@ def _signatures(model: FlowModel) -> dict[str, tf.types.experimental.Polymorphic
     no_seed = tf.constant(0)  # Float images get no noise.
 
     def signature(output, specs, compute):
-        return tf.function(lambda *inputs: {output: compute(*inputs)}, input_signature=[*specs, *condition],
-                           autograph=False)
+        specs = [*specs, *condition]
+
+        def compute_from_inputs(*inputs):
+            return {output: compute(*(batch_of_events(spec.name, x, tuple(spec.shape[1:])) if spec.shape.rank else x
+                                      for spec, x in zip(specs, inputs, strict=True)))}
+
+        return tf.function(compute_from_inputs, input_signature=specs, autograph=False)
 
     signatures = {
         "log_prob": signature("log_prob", [points], lambda x, *c: functions.log_prob(pixel_units(x), no_seed, *c)),

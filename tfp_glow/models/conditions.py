@@ -47,7 +47,9 @@ class Condition:
     def __init__(self, distribution: tfp.distributions.Distribution) -> None:
         self._distribution = distribution
         shape, config = context_shape_of(distribution), config_of(distribution)
-        num_classes = None if config is None else config.arguments.get("num_classes")
+        # A copy with another base distribution has no config.
+        known = getattr(distribution, "num_classes", None)
+        num_classes = known if config is None else config.arguments.get("num_classes")
         self.num_classes: int | None = num_classes if shape is not None and shape == (num_classes,) else None
         self.spec: Any = None
         if self.num_classes is not None:
@@ -186,6 +188,15 @@ class Condition:
             return f"integer labels in [0, {self.num_classes})"
         return f"contexts of shape {tuple(self.spec.shape[1:])}"
 
+    def _remedy(self, value: Any) -> str:
+        """Returns a sentence for the error message about labels that are one-hot vectors or whole floats."""
+        shape = getattr(value, "shape", None)
+        if self.num_classes is None or shape is None:
+            return ""
+        if len(shape) and shape[-1] == self.num_classes:
+            return " Convert one-hot vectors to labels, as in `np.argmax(labels, axis=-1)`."
+        return " Convert the labels to integers." if tf.as_dtype(value.dtype).is_floating else ""
+
     def _has_valid_dtype(self, value: tf.Tensor | tf.TensorSpec) -> bool:
         is_integer = value.dtype.is_integer
         return is_integer if self.num_classes is not None else is_integer or value.dtype.is_floating
@@ -199,7 +210,8 @@ class Condition:
         event = self.spec.shape[1:]
         if tensor is None or not self._has_valid_dtype(tensor) or tensor.shape.rank < event.rank or (
                 event.rank and not tensor.shape[-event.rank:].is_compatible_with(event)):
-            raise ValueError(f"Argument `{argument}` must be {self._requirement}; received {_describe(value)}.")
+            raise ValueError(f"Argument `{argument}` must be {self._requirement}; received {_describe(value)}."
+                             f"{self._remedy(value)}")
         if tf.executing_eagerly():
             check_finite(argument, tensor)
             values = tensor.numpy()

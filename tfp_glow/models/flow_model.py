@@ -319,7 +319,11 @@ class FlowModel(BuiltModel):
                                    tf.reshape(latents, (-1, *self.latent_shape)), condition=condition)
         if bool(tf.reduce_all(returns)):
             return
-        dtypes = {layer.compute_dtype for flow in self._flow_bijectors for layer in flow.keras_layers}
+        # `Repeat` hides its networks, so their dtype is known from the config.
+        configs = [config for config in map(config_of, self._distributions) if config is not None]
+        policies = [config.arguments.get("network_dtype") for config in configs]
+        dtypes = {keras.dtype_policies.get(policy).compute_dtype for policy in policies if policy is not None}
+        dtypes |= {layer.compute_dtype for flow in self._flow_bijectors for layer in flow.keras_layers}
         reason = ("The flow amplifies the rounding errors of events that are unlike its training data."
                   if dtypes.isdisjoint(("bfloat16", "float16")) else
                   "Its networks compute in half precision; use `tfp_glow.with_network_dtype(model, \"float32\")`.")

@@ -53,7 +53,9 @@ def _metric_in_scope(strategy: tf.distribute.Strategy, argument: str, metric: An
     with strategy.scope():
         # Keras chooses the metric of these names from the shapes of the first batch.
         found = metric if metric in ("accuracy", "acc", "crossentropy", "ce") else keras.metrics.get(metric)
-        if callable(found) and not isinstance(found, keras.metrics.Metric):
+        if isinstance(metric, str) and isinstance(found, keras.metrics.Metric):
+            found = type(found)(name=metric)
+        elif callable(found) and not isinstance(found, keras.metrics.Metric):
             found = keras.metrics.MeanMetricWrapper(found, name=metric if isinstance(metric, str) else found.__name__)
     if not isinstance(found, keras.metrics.Metric):
         raise ValueError(f"Argument `{argument}` must hold keras.metrics.Metric objects, functions or names of "

@@ -113,24 +113,25 @@ class TrainingData:
           size: number of events to return from an array. From batches, the whole first batch is returned. Default: 256.
 
         Returns:
-          A triple `(events, conditions, data)`. `conditions` is None if the data has no conditions. `data` holds all
-          data and replaces this object, because a generator has lost its first batch.
+          A triple `(events, conditions, data)`. `conditions` is None if the data has no conditions, and `events` is
+          None if there is no batch. `data` holds all data and replaces this object, because a generator has lost its
+          first batch.
 
         Raises:
-          ValueError: if there are no events, or they are no batch of events.
+          ValueError: if the first batch is no batch of events.
         """
         if self.is_array:
             return self.x[:size], None if self.y is None else self.y[:size], self
         data, batch = self, None
         if isinstance(self.x, keras.utils.PyDataset):
-            batch = self.x[0] if self.x.num_batches != 0 else None
+            batch = None if self.x.num_batches == 0 else self.x[0]
         else:
             batches = iter(self.x)
             batch = next(batches, None)
             if isinstance(self.x, GeneratorType):
-                data = dataclasses.replace(self, x=_tuples(itertools.chain([batch], batches)))
+                data = dataclasses.replace(self, x=_tuples(itertools.chain([] if batch is None else [batch], batches)))
         if batch is None:
-            raise ValueError("Argument `x` must hold at least one batch of events; received no batch.")
+            return None, None, data
         x, y, _ = batch_of("x", batch)
         x = _local(x)
         x = x if isinstance(x, tf.Tensor) else np.asarray(x)
@@ -169,8 +170,14 @@ def arguments_of(method: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[
       method: a bound method.
       *args: positional arguments.
       **kwargs: keyword arguments.
+
+    Raises:
+      TypeError: if the method does not have these arguments.
     """
-    given = dict(inspect.signature(method).bind(*args, **kwargs).arguments)
+    try:
+        given = dict(inspect.signature(method).bind(*args, **kwargs).arguments)
+    except TypeError as error:
+        raise TypeError(f"{method.__name__}() {error}") from None
     others = given.pop("kwargs", {})
     return {**given, **others}
 

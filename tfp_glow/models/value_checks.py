@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow._checks import ending_in, require
+from tfp_glow._checks import require
 from tfp_glow._types import DTypeLike, Shape, TensorLike
 
 _EVENTS_PER_CHUNK = 1024
@@ -136,11 +136,7 @@ class EventChecks:
           tf.errors.InvalidArgumentError: when the graph runs, if a shape or an integer is wrong.
         """
         self.spec("x", x)
-        rank = 1 + len(self._event_shape)
-        if x.shape.rank is None:
-            x = require(tf.equal(tf.rank(x), rank), x, f"events {self._shape_rule}; received rank", tf.rank(x))
-            x = tf.ensure_shape(x, [None] * rank)
-        x = ending_in("Argument `x`", x, self._event_shape)
+        x = batch_of_events("events", x, self._event_shape)
         if x.dtype.is_floating or not self._excludes_some(x.dtype):
             return x
         values = tf.cast(x, self._dtype)
@@ -182,7 +178,7 @@ class EventChecks:
 
     @property
     def _shape_rule(self) -> str:
-        return f"must have shape ({', '.join(map(str, ('batch', *self._event_shape)))})"
+        return _shape_rule(self._event_shape)
 
     def _excludes_some(self, dtype: tf.DType) -> bool:
         """Returns True if the domain does not hold every value of a dtype of integers."""
@@ -196,6 +192,30 @@ def tensor_of(argument: str, value: Any) -> tf.Tensor:
     except (TypeError, ValueError):
         received = "None" if value is None else type(value).__name__
         raise ValueError(f"Argument `{argument}` must be an array of numbers; received {received}.") from None
+
+
+def batch_of_events(name: str, x: tf.Tensor, event_shape: Shape) -> tf.Tensor:
+    """Returns a batch of a graph, after an assertion that it has the shape `[batch, *event_shape]`.
+
+    There is an assertion even if the static shape is known, because TensorFlow does not compare the inputs of a loaded
+    SavedModel with it. It costs nothing elsewhere.
+
+    Args:
+      name: name of the batch, for the error message.
+      x: a tensor whose static shape is compatible. Its rank and its sizes may be unknown until the graph runs.
+      event_shape: shape of one event, a tuple of ints.
+
+    Returns:
+      The same values, with the static shape `[batch, *event_shape]`.
+    """
+    if tf.executing_eagerly():
+        return x
+    rank, shape = 1 + len(event_shape), tf.shape(x)
+    sizes = tf.concat([tf.fill([rank], -1), shape], axis=0)[-rank:]  # The same number of sizes for any rank of `x`.
+    expected = tf.concat([shape[:1], tf.constant(event_shape, tf.int32)], axis=0)
+    message = f"{name} {_shape_rule(event_shape)}; received shape"
+    x = require(tf.reduce_all(tf.equal(sizes, expected)), x, message, shape)
+    return x if x.shape.rank and x.shape[1:].is_fully_defined() else tf.ensure_shape(x, (None, *event_shape))
 
 
 def per_event(argument: str, value: Any, number: Any) -> Any:
@@ -236,6 +256,11 @@ def finite_events(events: tf.Tensor) -> tf.Tensor:
                    "the forward pass of the flow gave events that are not finite, because it overflowed; lower the "
                    "temperature or the size of the latents, or train with a smaller learning rate; values that are not "
                    "finite:", tf.reduce_sum(tf.cast(~finite, tf.float32)), "of", tf.size(events))
+
+
+def _shape_rule(event_shape: Shape) -> str:
+    sizes = ", ".join(["batch", *map(str, event_shape)])
+    return f"must have shape ({sizes})" if event_shape else "must have shape (batch,)"
 
 
 def _text(value: tf.TensorShape) -> str:

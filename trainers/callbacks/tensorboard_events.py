@@ -8,13 +8,14 @@ events with these tags:
 |---|---|---|
 | `train`, `validation` | `bits_per_dim`, `loss`, ... | a log of the epoch, a scalar |
 | `train` | `samples` | the picture of samples after the epoch |
-| `train` | `parameters/NUMBER NAME` | histogram of the values of a trainable variable |
+| `train` | `parameters/LEVEL/NUMBER NAME` | histogram of the values of a trainable variable of a level |
 | `validation` | `latents/LEVEL` | histogram of the latents of one batch at a level of the flow |
 | `validation` | `log_det/LEVEL` | mean log-determinant of the same batch at the level, in bits per dimension |
 
-`NUMBER` is the index of the variable, because several variables may have the same name. `LEVEL` is a key of the dicts
-that `trainers.evaluation.level_statistics.decompose_by_level` returns, such as `level 1`, or `flow` for a flow without
-levels.
+`NUMBER` is the index of the variable, because several variables may have the same name. `LEVEL` is `level 1`,
+`level 2`, ... or `top` for the last level, or `flow` for a flow without levels. Parameters may also belong to `base`,
+the base distribution, and log-determinants to `pixels`, the map from gray levels to real numbers. Both may belong to
+`dequantizer`.
 
 The step of an event is the number of the epoch, counted from 1. A resumed run adds event files and does not change the
 old ones. If an epoch is repeated after a kill, its events are present twice.
@@ -29,7 +30,7 @@ import numpy as np
 import PIL.Image
 import tensorflow as tf
 
-from ..evaluation.level_statistics import decompose_by_level
+from ..evaluation.level_statistics import decompose_by_level, parameter_levels
 from ..optimization.averaged_weights import validated_weights
 from ..runs.run_directory import RunDirectory
 
@@ -81,8 +82,9 @@ class TensorBoardEvents(keras.callbacks.Callback):
                 if self._run.sample_path(epoch + 1).exists():
                     with PIL.Image.open(self._run.sample_path(epoch + 1)) as picture:
                         tf.summary.image("samples", np.asarray(picture.convert("RGB"))[None])
-                _write_histograms({f"parameters/{index:03} {variable.path}": variable  # Paths alone are not unique.
-                                   for index, variable in enumerate(self.model.trainable_variables)})
+                variables, levels = self.model.trainable_variables, parameter_levels(self.model)
+                _write_histograms({f"parameters/{level}/{index:03} {variable.path}": variable
+                                   for index, (level, variable) in enumerate(zip(levels, variables, strict=True))})
             with self._validation.as_default(step=epoch + 1):
                 _write_scalars({key[4:]: value for key, value in logs.items() if key.startswith("val_")})
                 latents, log_dets = self._decompose(*self._batch)
