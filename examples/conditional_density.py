@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A conditional density p(y|x), by couplings with x as their context.
+"""A conditional density p(y|x): a Keras encoder of x and a flow of y given the code, trained end to end by one `fit`.
 
-The data are noisy points y on an ellipse whose first half-axis is x. `python -m examples.conditional_density` trains
-one flow with the true contexts x and one with shuffled contexts. It prints the negative log-likelihood of new points
-under each flow, in nats per point.
+The data are noisy points y on an ellipse. The observation x is a noisy signal whose amplitude is the first half-axis of
+the ellipse. `python -m examples.conditional_density` trains one model with the true signals and one with shuffled
+signals. It prints the negative log-likelihood of new points under each model, in nats per point.
 """
 
 import keras
@@ -15,66 +15,75 @@ from tfp_glow import bijectors as tfgb
 from tfp_glow.networks import MLP
 
 tfd = tfp.distributions
+SIGNAL_SIZE = 16
 
 
 def draw(number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draws `number` pairs of a context x and a point y; returns arrays `[number, 1]` and `[number, 2]`."""
+    """Draws `number` pairs of a signal x and a point y; returns arrays `[number, SIGNAL_SIZE]` and `[number, 2]`."""
     rng = np.random.RandomState(seed)
-    x, angle = rng.uniform(0.5, 3.0, (number, 1)), rng.uniform(0.0, 2.0 * np.pi, (number, 1))
-    y = np.concatenate([x * np.cos(angle), np.sin(angle)], axis=1) + 0.1 * rng.standard_normal((number, 2))
+    axis, angle = rng.uniform(0.5, 3.0, (number, 1)), rng.uniform(0.0, 2.0 * np.pi, (number, 1))
+    x = axis * np.sin(np.linspace(0.0, 2.0 * np.pi, SIGNAL_SIZE)) + 0.1 * rng.standard_normal((number, SIGNAL_SIZE))
+    y = np.concatenate([axis * np.cos(angle), np.sin(angle)], axis=1) + 0.1 * rng.standard_normal((number, 2))
     return x.astype("float32"), y.astype("float32")
 
 
-def conditional_flow(num_couplings: int = 6, width: int = 32) -> tfp.distributions.Distribution:
-    """Returns p(y|x), a RealNVP over points y in the plane with a scalar context x."""
+def conditional_flow(code_size: int = 2, num_couplings: int = 4, width: int = 32) -> tfp.distributions.Distribution:
+    """Returns p(y|code), a RealNVP over points y in the plane whose context is a vector of `code_size` numbers."""
     couplings = [
-        tfgb.AffineCoupling((2,), MLP(2, (width, width), "tanh", seed=index), mask, scale="tanh", context_shape=(1,))
+        tfgb.AffineCoupling((2,), MLP(2, (width, width), "tanh", seed=index), mask, scale="tanh",
+                            context_shape=(code_size,))
         for index, mask in zip(range(num_couplings), ("channel", "channel_reversed") * num_couplings, strict=False)]
     return tfd.TransformedDistribution(tfd.MultivariateNormalDiag(tf.zeros(2)), tfgb.Steps(couplings))
 
 
-def fit(flow: tfp.distributions.Distribution, x: np.ndarray, y: np.ndarray, num_steps: int,
-        batch_size: int = 256) -> None:
-    """Trains a conditional flow by maximum likelihood, with a Keras optimizer and an explicit training step.
+@keras.saving.register_keras_serializable("examples")
+class ConditionalDensity(keras.Model):
+    """A Keras model of p(y|x). Its inputs are pairs `(x, y)`, its outputs log-densities `log p(y|x)`, `[batch]`.
+
+    Keras trains and saves the variables of the encoder and of the flow, because both are attributes of the model.
 
     Args:
-      flow: a distribution that `conditional_flow` returned.
-      x: contexts, `[number, 1]`.
-      y: points, `[number, 2]`.
-      num_steps: number of training steps.
-      batch_size: number of points per step.
+      code_size: size of the encoder's output, an int.
+      **kwargs: further arguments of `keras.Model`.
     """
-    variables = [v for v in flow.bijector.keras_variables if v.trainable]
-    optimizer = keras.optimizers.Adam(3e-3)
-    optimizer.build(variables)
 
-    @tf.function(autograph=False)
-    def step(x: tf.Tensor, y: tf.Tensor) -> None:
-        with tf.GradientTape() as tape:
-            loss = -tf.reduce_mean(flow.log_prob(y, bijector_kwargs={"context": x}))
-        optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
+    def __init__(self, code_size: int = 2, **kwargs):
+        super().__init__(**kwargs)
+        self.encoder = keras.Sequential([
+            keras.Input((SIGNAL_SIZE,)),
+            keras.layers.Dense(32, "tanh", kernel_initializer=keras.initializers.GlorotUniform(0)),
+            keras.layers.Dense(code_size, kernel_initializer=keras.initializers.GlorotUniform(1))])
+        self.flow = conditional_flow(code_size)
 
-    data = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x), seed=1).repeat().batch(batch_size)
-    for batch in data.take(num_steps):
-        step(*batch)
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        x, y = inputs
+        return self.flow.log_prob(y, bijector_kwargs={"context": self.encoder(x)})
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True) -> tf.Tensor:
+        return -tf.reduce_mean(y_pred)
+
+    def sample(self, x: tf.Tensor) -> tf.Tensor:
+        """Draws one point y for each signal x, `[number, 2]`."""
+        return self.flow.sample(len(x), bijector_kwargs={"context": self.encoder(x)})
 
 
-def main(num_steps: int = 1500, number: int = 8192) -> dict[str, float]:
-    """Trains both flows and prints their losses.
+def main(epochs: int = 40, number: int = 8192) -> dict[str, float]:
+    """Trains both models and prints their losses.
 
     Args:
-      num_steps: number of training steps per flow.
-      number: number of training points.
+      epochs: number of epochs of training per model.
+      number: number of training pairs.
 
     Returns:
-      A dict of the negative log-likelihoods of new points, in nats per point: `"true context"`, `"shuffled context"`.
+      A dict of the negative log-likelihoods of new points, in nats per point: `"true signals"`, `"shuffled signals"`.
     """
     (x, y), (new_x, new_y) = draw(number, seed=0), draw(2000, seed=1)
     losses = {}
-    for name, given in (("true context", x), ("shuffled context", np.random.RandomState(2).permutation(x))):
-        flow = conditional_flow()
-        fit(flow, given, y, num_steps)
-        losses[name] = -float(tf.reduce_mean(flow.log_prob(new_y, bijector_kwargs={"context": new_x})))
+    for name, given in (("true signals", x), ("shuffled signals", np.random.RandomState(2).permutation(x))):
+        model = ConditionalDensity()
+        model.compile(keras.optimizers.Adam(3e-3))
+        model.fit((given, y), batch_size=256, epochs=epochs, verbose=0)
+        losses[name] = model.evaluate((new_x, new_y), batch_size=2000, verbose=0)
         print(f"{name}: {losses[name]:.3f} nats per point")
     return losses
 

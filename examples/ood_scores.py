@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Out-of-distribution detection by the bits per dimension of a Glow.
 
-`python -m examples.ood_scores idx:DIRECTORY` trains a Glow on scikit-learn's digits. It computes the bits per dimension
-of test digits and of crops of another data set, such as Fashion-MNIST in the file format of MNIST. It prints the area
-under the ROC curve, the probability that a crop has a higher score than a digit, for two scores:
+`python -m examples.ood_scores` trains a Glow on scikit-learn's digits. It computes the bits per dimension of test
+digits and of crops of scikit-learn's two photographs. With an argument, such as `idx:DIRECTORY`, the crops are of the
+test images of that data set; see `trainers.data.load`. The program prints the area under the ROC curve, the probability
+that a crop has a higher score than a digit, for two scores:
 
 * the bits per dimension;
 * the distance of the bits per dimension from the median of the training digits. Under most flows, constant images have
@@ -12,35 +13,60 @@ under the ROC curve, the probability that a crop has a higher score than a digit
 Reference: Nalisnick et al., *Do deep generative models know what they don't know?*, 2019.
 """
 
+import itertools
 import sys
+from collections.abc import Iterable
 
 import keras
 import numpy as np
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_sample_images
 from sklearn.metrics import roc_auc_score, roc_curve
 
 import tfp_glow
 from trainers import data
 
 
-def crops(spec: str, number: int = 1000, size: int = 8, num_levels: int = 17, seed: int = 0) -> np.ndarray:
-    """Crops test images of a data set at random positions.
+def images_of(spec: str | None) -> Iterable[np.ndarray]:
+    """Returns gray images with values from 0 to 255, `[height, width, 1]`.
 
     Args:
-      spec: spec of an image data set, such as `"idx:DIRECTORY"`; see `trainers.data.load`.
-      number: number of images to crop.
+      spec: spec of an image data set, such as `"idx:DIRECTORY"`, whose test images are returned; see
+        `trainers.data.load`. None means scikit-learn's two photographs.
+
+    Raises:
+      ValueError: if there is no such data set.
+    """
+    if spec is None:
+        return [np.mean(photograph, axis=-1, keepdims=True) for photograph in load_sample_images().images]
+    source = data.load(spec)
+    gray = [image[..., :1] for image, _ in source.examples("test").take(1000).as_numpy_iterator()]
+    return [image * (255.0 / (source.num_levels - 1)) for image in gray] if source.num_levels else gray
+
+
+def crops(images: Iterable[np.ndarray], number: int = 1000, size: int = 8, num_levels: int = 17,
+          seed: int = 0) -> np.ndarray:
+    """Crops images at random positions, each image in turn.
+
+    Args:
+      images: gray images `[height, width, 1]` with values from 0 to 255, at least `size` high and wide.
+      number: number of crops.
       size: height and width of the crops in pixels.
       num_levels: number of gray levels of the crops.
       seed: seed of the positions.
 
     Returns:
       A uint8 array `[number, size, size, 1]` with values from 0 to `num_levels - 1`.
+
+    Raises:
+      ValueError: if an image is smaller than a crop.
     """
     rng = np.random.RandomState(seed)
     found = []
-    for image, _ in data.load(spec).examples("test").take(number).as_numpy_iterator():
+    for image in itertools.islice(itertools.cycle(images), number):
+        if image.ndim != 3 or min(image.shape[:2]) < size:
+            raise ValueError(f"Crops require images of at least {size}x{size} pixels; received shape {image.shape}.")
         top, left = (rng.randint(side - size + 1) for side in image.shape[:2])
-        found.append(image[top:top + size, left:left + size, :1])
+        found.append(image[top:top + size, left:left + size])
     return (np.stack(found).astype("int32") * num_levels // 256).astype("uint8")
 
 
@@ -74,4 +100,8 @@ def main(outliers: np.ndarray, epochs: int = 20) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main(crops(sys.argv[1]))
+    try:
+        OUTLIERS = crops(images_of(*sys.argv[1:2] or [None]))
+    except ValueError as error:
+        sys.exit(str(error))
+    main(OUTLIERS)

@@ -1,17 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Normalizing flows for TensorFlow Probability, with Keras 3 variables as parameters."""
 
-from tfp_glow._versions import __version__  # First: it checks the installed libraries.
+import tfp_glow._log_level  # noqa: F401  Before TensorFlow is imported.
+
+# isort: split
+from tfp_glow._versions import __version__  # Before other modules: it checks the installed libraries.
 
 # isort: split
 from tfp_glow import bijectors, flows, networks, transforms
 from tfp_glow.bijectors import initialize
 from tfp_glow.export import export_saved_model, write_model_config, write_warmup_requests
 from tfp_glow.flows import dequantizer, glow, iaf, maf, nice, pyramid, realnvp, realnvp_vector
-from tfp_glow.models import FlowModel, at_resolution, in_parts, load_pretrained, pretrained, with_network_dtype
+from tfp_glow.models import (
+    FlowLayer,
+    FlowModel,
+    at_resolution,
+    in_parts,
+    load_pretrained,
+    pretrained,
+    with_network_dtype,
+)
 
 __all__ = [
-    "FlowModel", "__version__", "at_resolution", "bijectors", "dequantizer", "export_saved_model", "flows", "glow",
-    "iaf", "in_parts", "initialize", "load_pretrained", "maf", "networks", "nice", "pretrained", "pyramid", "realnvp",
-    "realnvp_vector", "transforms", "with_network_dtype", "write_model_config", "write_warmup_requests",
+    "FlowLayer", "FlowModel", "__version__", "at_resolution", "bijectors", "dequantizer", "export_saved_model", "flows",
+    "glow", "iaf", "in_parts", "initialize", "load_pretrained", "maf", "networks", "nice", "pretrained", "pyramid",
+    "realnvp", "realnvp_vector", "transforms", "with_network_dtype", "write_model_config", "write_warmup_requests",
 ]

@@ -4,16 +4,23 @@
 `tfp_glow._versions` checks that they exist.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.backend.common.global_state import get_global_attribute
 
 __all__ = ["BuiltModel", "GradientSumOptimizer", "IndexVariable", "MovingAverageOptimizer", "WrappedVariable",
-           "start_moving_average"]
+           "called_layer", "observe_attributes", "start_moving_average"]
 
 PRIVATE_APIS = {
+    "keras.Layer.__setattr__":
+        "Keras tracks Keras layers and variables among the attributes of a layer. It is extended, so that it also "
+        "tracks flows and TFP objects that contain flow bijectors.",
+    "keras.src.backend.common.global_state":
+        "Shows which layer Keras is calling, for a warning if this layer does not track a flow that it uses.",
     "keras.Model._maybe_symbolic_build":
         "`fit` would build the model from a batch of the data, which fails for batches that are spread over workers. "
         "`FlowModel` is built by its constructor.",
@@ -176,3 +183,26 @@ def start_moving_average(optimizer: keras.optimizers.Optimizer) -> None:
       optimizer: a Keras optimizer that keeps a moving average, built.
     """
     optimizer._update_model_variables_moving_average(optimizer._trainable_variables)
+
+
+def observe_attributes(observer: Callable[[keras.layers.Layer, str, Any], None]) -> None:
+    """Calls a function after each assignment of an attribute of any Keras layer or model.
+
+    Args:
+      observer: a function `observer(layer, name, value)`. It replaces the function of an earlier call.
+    """
+    assign = getattr(keras.Layer.__setattr__, "before_observation", keras.Layer.__setattr__)
+
+    @functools.wraps(assign)
+    def assign_and_observe(self: keras.layers.Layer, name: str, value: Any) -> None:
+        assign(self, name, value)
+        observer(self, name, value)
+
+    assign_and_observe.before_observation = assign  # type: ignore[attr-defined]
+    keras.Layer.__setattr__ = assign_and_observe
+
+
+def called_layer() -> keras.layers.Layer | None:
+    """Returns the outermost Keras layer whose call is running, or None if Keras calls no layer."""
+    context = get_global_attribute("current_call_ctx")
+    return None if context is None else context.entry_layer

@@ -12,6 +12,7 @@ Flow bijectors are `tf.Module`s whose parameters are Keras variables. This modul
 to each search.
 """
 
+import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -23,6 +24,8 @@ from tfp_glow._compat_keras import IndexVariable, WrappedVariable
 from tfp_glow._compat_tensorflow import untracked
 
 T = TypeVar("T")
+# Two Keras variables for one `tf.Variable` would be two parameters for an optimizer.
+_WRAPPED: weakref.WeakValueDictionary[int, WrappedVariable] = weakref.WeakValueDictionary()
 
 
 class Hidden(Generic[T]):
@@ -94,11 +97,19 @@ class WrappedVariables(keras.layers.Layer):
     def __init__(self, variables: Iterable[tf.Variable], **kwargs: Any):
         super().__init__(**kwargs)
         for index, variable in enumerate(variables):
-            setattr(self, f"variable_{index}", WrappedVariable(variable))
+            setattr(self, f"variable_{index}", _wrapped(variable))
         self.built = True
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return inputs
+
+
+def _wrapped(variable: tf.Variable) -> WrappedVariable:
+    """Returns the Keras variable that holds a `tf.Variable`, the same one in each call."""
+    wrapped = _WRAPPED.get(id(variable))
+    if wrapped is None:
+        wrapped = _WRAPPED[id(variable)] = WrappedVariable(variable)
+    return wrapped
 
 
 class VariableList(tf.Module):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each program in examples/ runs with small settings and shows its documented effect."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -23,9 +24,20 @@ def test_hmc_runs_through_a_flow():
     assert set(efficiency) == {"NeuTra", "plain HMC"} and all(0.0 < value < 2.0 for value in efficiency.values())
 
 
-def test_a_context_lowers_the_loss():
-    losses = conditional_density.main(num_steps=200, number=2048)
-    assert losses["true context"] < losses["shuffled context"] - 0.1
+def test_an_encoder_and_a_conditional_flow_train_in_one_fit(tmp_path):
+    losses = conditional_density.main(epochs=12, number=2048)
+    assert losses["true signals"] < losses["shuffled signals"] - 0.1
+    x, y = conditional_density.draw(8, seed=0)
+    model = conditional_density.ConditionalDensity()
+    model.compile("adam")
+    before = [variable.numpy() for variable in model.trainable_variables]
+    model.fit((x, y), epochs=3, verbose=0)  # In the first step, the last layers are 0 and pass no gradients on.
+    assert all(np.any(v.numpy() != b) for v, b in zip(model.trainable_variables, before, strict=True))
+    assert {id(v.value) for v in model.trainable_variables} >= {id(v) for v in model.flow.trainable_variables}
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    np.testing.assert_array_equal(loaded.predict((x, y), verbose=0), model.predict((x, y), verbose=0))
+    assert loaded.sample(x).shape == (8, 2)
 
 
 def test_a_learned_prior_raises_the_evidence():
@@ -54,5 +66,7 @@ def test_mixture_same_family_rejects_flows():
 
 def test_scores_separate_noise_from_digits():
     outliers = np.random.RandomState(0).randint(0, 17, (200, 8, 8, 1)).astype("uint8")
+    photographs = ood_scores.crops(ood_scores.images_of(None), number=3)
+    assert photographs.shape == (3, 8, 8, 1) and 0 < photographs.max() <= 16
     areas = ood_scores.main(outliers, epochs=2)
     assert areas["bits"] > 0.95 and areas["distance"] > 0.9

@@ -12,6 +12,7 @@ from tfp_glow.bijectors.flatten import Flatten
 from tfp_glow.bijectors.flow_bijector import FlowBijector
 from tfp_glow.bijectors.initialization import initialize
 from tfp_glow.bijectors.invertible_conv import InvertibleConv1x1
+from tfp_glow.bijectors.keras_tracking import track_flows
 from tfp_glow.bijectors.map_context import MapContext
 from tfp_glow.bijectors.masked_autoregressive import MaskedAutoregressive
 from tfp_glow.bijectors.multiscale import Multiscale
@@ -31,3 +32,5 @@ __all__ = [
     "Permute", "Pixels", "RawPixels", "Repeat", "Reverse", "Scale", "Shuffle", "Squeeze", "Standardize", "Steps",
     "forward_and_log_det", "initialize", "inverse_and_log_det",
 ]
+
+track_flows()

@@ -24,6 +24,7 @@ import tensorflow as tf
 
 from tfp_glow._compat_tensorflow import could_possibly_record, derivative_order, stop_recording
 from tfp_glow._compat_tfp import StampedCache
+from tfp_glow.bijectors._training_checks import components, trainable_tensors
 
 _READ_OPS = frozenset({"ReadVariableOp", "VariableShape", "ResourceGather", "ResourceGatherNd", "VarIsInitializedOp"})
 
@@ -42,7 +43,7 @@ class PassCache(StampedCache):
             return True
         order = derivative_order([attributes["ildj"], *(() if output is None else tf.nest.flatten(output))])
         sources = [s for s in tf.nest.flatten(source) if isinstance(s, tf.Tensor)]
-        return order < 2 and derivative_order([*sources, *stamp.trainable_tensors()]) <= order
+        return order < 2 and derivative_order([*sources, *trainable_tensors(stamp.variables)]) <= order
 
 
 class _Stamp:
@@ -50,7 +51,7 @@ class _Stamp:
 
     def __init__(self, bijector: tf.Module, conditions: Any):
         given = [v.value if isinstance(v, keras.Variable) else v for v in tf.nest.flatten(conditions)]
-        self._variables = [*bijector.variables, *(v for v in given if isinstance(v, tf.Variable))]
+        self.variables = [*bijector.variables, *(v for v in given if isinstance(v, tf.Variable))]
         self._arrays = [(v, v.copy()) for v in given if isinstance(v, np.ndarray)]
         self._graph = _current_graph()
         self._state = self._read()
@@ -62,30 +63,19 @@ class _Stamp:
             return self._state == self._read()
         return all(bool(tf.reduce_all(old == new)) for old, new in zip(self._state, self._read(), strict=True))
 
-    def trainable_tensors(self) -> list[tf.Tensor]:
-        """Returns tensors of which a tape or accumulator records at least one if a new pass would be recorded."""
-        trainables = [v for v in self._variables if v.trainable]
-        # A tape that records all variables which are read starts to do so at the first reading.
-        return [*(v.read_value() for v in trainables[:1]), *(c.handle for c in _components(trainables))]
-
     def _read(self) -> Any:
         if self._graph is None:  # Reading copies nothing: the tensors share the buffers.
             with stop_recording():
-                return [v.read_value() for v in self._variables]
-        return _num_possible_writes(self._graph, self._variables)
+                return [v.read_value() for v in self.variables]
+        return _num_possible_writes(self._graph, self.variables)
 
 
 def _current_graph() -> tf.Graph | None:
     return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
 
 
-def _components(variables: list[Any]) -> list[Any]:
-    """Returns the variables, with each variable of a strategy replaced by its copies on the devices."""
-    return [c for v in variables for c in getattr(v, "values", (v,))]
-
-
 def _num_possible_writes(graph: tf.Graph, variables: list[Any]) -> int:
     """Counts the operations of `graph` that can change one of `variables`."""
-    handles = {id(c.handle) for c in _components(variables)}
+    handles = {id(c.handle) for c in components(variables)}
     inside = [placeholder for outer, placeholder in getattr(graph, "captures", ()) if id(outer) in handles]
     return sum(op.type not in _READ_OPS for handle in inside for op in handle.consumers())

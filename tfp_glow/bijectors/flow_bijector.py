@@ -15,6 +15,7 @@ from tfp_glow._tracking import ParameterLayer, show_variables
 from tfp_glow._types import DTypeLike, Shape, TensorLike
 from tfp_glow.bijectors._conditioner import check_context
 from tfp_glow.bijectors._pass_cache import PassCache
+from tfp_glow.bijectors._training_checks import checked_training
 
 CONDITIONS = ("context", "training")
 
@@ -76,6 +77,7 @@ class FlowBijector(tfb.Bijector):
         self._own_layer = ParameterLayer(name=name, dtype=dtype.name)
         self._layers = untracked(self, [self._own_layer])
         self._children: list[tfb.Bijector] = []
+        self.has_warned, self.known_as_initialized = False, False
 
     def __reduce__(self) -> Any:
         raise TypeError(f"The bijector {self.name!r} cannot be pickled or copied deeply. Instead, pickle the flow that "
@@ -178,7 +180,8 @@ class FlowBijector(tfb.Bijector):
         """
         x = self._checked("x", x, self.latent_shape)
         conditions = self._checked_conditions(conditions, x.shape[:-len(self.latent_shape)])
-        y, log_det = self._forward_and_log_det(x, **conditions)
+        with checked_training(self, from_data=False):
+            y, log_det = self._forward_and_log_det(x, **conditions)
         return y, _with_batch_shape(log_det, x, len(self.latent_shape))
 
     def inverse_and_log_det(self, y: TensorLike, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
@@ -198,7 +201,8 @@ class FlowBijector(tfb.Bijector):
         """
         y = self._checked("y", y, self.event_shape)
         conditions = self._checked_conditions(conditions, y.shape[:-len(self.event_shape)])
-        x, log_det = self._inverse_and_log_det(y, **conditions)
+        with checked_training(self, from_data=True):
+            x, log_det = self._inverse_and_log_det(y, **conditions)
         return x, _with_batch_shape(log_det, y, len(self.event_shape))
 
     def _forward_and_log_det(self, x: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:

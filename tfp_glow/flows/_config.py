@@ -52,6 +52,11 @@ class FlowConfig:
         config = FlowConfig(self.flow, _complete(registered.parameters, self.arguments))
         return _remember(registered.build(**config.arguments), config)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the same dict as `config_to_dict`."""
+        arguments = {key: value for key, value in self.arguments.items() if key != "name" or value is not None}
+        return {"flow": self.flow, **arguments}
+
     def renamed(self, name: str | None) -> "FlowConfig":
         """Returns the config of the same flow with another `name`, or this config if the flow has no such argument."""
         if "name" not in self.arguments:
@@ -137,8 +142,7 @@ def config_to_dict(config: FlowConfig) -> dict[str, Any]:
 
     An argument `name` of None is left out.
     """
-    arguments = {key: value for key, value in config.arguments.items() if key != "name" or value is not None}
-    return {"flow": config.flow, **arguments}
+    return config.to_dict()
 
 
 def config_from_dict(values: Mapping[str, Any]) -> FlowConfig:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
@@ -17,6 +18,7 @@ from tfp_glow._types import TensorLike
 _KEYWORDS = ("bijector_kwargs", "distribution_kwargs")
 
 
+@keras.saving.register_keras_serializable("tfp_glow")
 class FlowDistribution(TransformedDistribution):
     """A `tfd.TransformedDistribution` that can be copied and pickled and that rejects unknown keywords.
 
@@ -82,6 +84,25 @@ class FlowDistribution(TransformedDistribution):
         if same and self.config is not None:
             new.config = self.config.renamed(new.parameters["name"])
         return new
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the config of the flow as a dict of plain data, so that Keras can save a layer with a flow argument.
+
+        Raises:
+          ValueError: if no registered flow built the distribution.
+        """
+        if self.config is None:
+            raise ValueError(f"The distribution {self.name!r} has no config, because no registered flow built its base "
+                             "distribution and its bijector. Build it in a function that "
+                             "`tfp_glow.flows.register_flow` decorates.")
+        return self.config.to_dict()
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> tfd.Distribution:
+        """Builds the flow, with new weights, from a config that `get_config` returned."""
+        from tfp_glow.flows._config import config_from_dict  # That module imports this one.
+
+        return config_from_dict(config).build()
 
     def __copy__(self) -> "FlowDistribution":
         return self.copy()
