@@ -156,7 +156,7 @@ def run(program: Callable[[flags.FlagValues], None], values: flags.FlagValues, a
         print(with_command_names(f"{description.strip()}\n\n{flags_help}"))
         return 0
     for flag, listing in (listings or {}).items():
-        if flag in arguments[1:]:
+        if {flag, flag[1:], f"{flag}=true", f"{flag}=1"} & set(arguments[1:]):
             print(listing())
             return 0
     is_own_process = sys.argv[-len(arguments[1:]):] == arguments[1:]

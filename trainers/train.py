@@ -12,6 +12,7 @@ and saved_model/1/.
 """
 
 import math
+import os
 import sys
 from collections.abc import Sequence
 
@@ -97,9 +98,13 @@ def program(options: flags.FlagValues) -> None:
 
     if math.isnan(options.checkpoint_minutes):
         raise ValueError("checkpoint_minutes: must be a number of at least 0; got nan")
+    if os.path.islink(options.output_dir) and not os.path.exists(options.output_dir):
+        raise ValueError(f"output_dir: {options.output_dir} is a link to a directory that does not exist")
     preset = get(options.preset, batch_size=options.batch_size, epochs=options.epochs,
                  learning_rate=options.learning_rate, clip_norm=options.clip_norm, ema_momentum=options.ema_momentum,
                  crop=options.crop, resize=options.resize, dequantization=options.dequantization)
+    if options.replicas is not None and options.replicas > preset.batch_size:
+        raise ValueError(f"replicas: must be at most the batch size {preset.batch_size}; got {options.replicas}")
     if options.tensorboard:
         tensorboard_events.check_installed()
     scope = strategies.choose(options.strategy, options.replicas)
@@ -114,7 +119,13 @@ def program(options: flags.FlagValues) -> None:
         workers.agree_on_config(scope, config)
         finished = run.is_finished(config)
         # Invalid arguments of the flow raise an error here, before the directory exists.
-        model = None if finished else training_loop.build_model(config, scope)
+        model = None
+        if not finished:
+            try:
+                model = training_loop.build_model(config, scope)
+            except ValueError as error:
+                raise ValueError(f"preset: {options.preset} does not fit {data.name}, which has {data.description}: "
+                                 f"{error} --crop and --resize change the size of images.") from error
         if model is not None and run.writes:
             check_data(options.preset, data, preset)
         run.open(config, options.resume)

@@ -27,6 +27,12 @@ from trainers.training import training_loop
     (["--output_dir="], "flag --output_dir=: must be a path, not empty"),
     (["--output_dir=a\nb"], "must be a path of printable characters"),
     (["--data=mnist"], "data: must be one of digits, tfds:NAME, idx:DIR, folder:DIR, toy:NAME, array:FILE; got"),
+    (["--data=mnist"], "got 'mnist'; for the set of TensorFlow Datasets, write tfds:mnist"),
+    (["--data={tmp}"], "; for the images in this directory, write folder:{tmp}"),
+    (["--data=array:{tmp}"], "data: array file {tmp} is a directory"),
+    (["--data=idx:{tmp}/file"], "data: idx directory {tmp}/file is a file"),
+    (["--output_dir={tmp}/link"], "output_dir: {tmp}/link is a link to a directory that does not exist"),
+    (["--strategy=mirrored", "--replicas=1000000"], "replicas: must be at most the batch size 16; got 1000000"),
     (["--data=folder:nowhere"], "data: folder nowhere does not exist"),
     (["--data=idx:nowhere"], "data: idx directory nowhere does not exist"),
     (["--batch_size=2000"], "batch_size: train of digits has only 1350 examples; got 2000"),
@@ -46,7 +52,7 @@ from trainers.training import training_loop
     (["--resize=60000"], "batch_size: 16 events of size 60000x60000 need at least "),
     (["--data=folder:~nobody/x"], "data: folder ~nobody/x does not exist"),
     (["--preset=glow_cifar10", "--data=idx:{tmp}", "--batch_size=8"],
-     "divisible by 2**num_levels = 8; received (12, 12, 1)"),
+     "divisible by 2**num_levels = 8; received (12, 12, 1). --crop and --resize change the size of images."),
     (["--strategy=mirrored"], "replicas: --strategy=mirrored requires --replicas=N on a machine without GPUs"),
     (["--replicas=2"], "replicas: must be at least 1 and requires --strategy=mirrored; got 2 with --strategy=auto"),
     (["--output_dir={tmp}/file"], "{tmp}/file is a file; choose another directory"),
@@ -62,6 +68,7 @@ def test_train_reports_errors(flags, message, digits_run, tmp_path):
     names = {"tmp": tmp_path, "run": digits_run}
     write_idx(tmp_path, {"train": 20}, shape=(12, 12))
     (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "notes.txt").write_text("mine")
     before = {p: p.stat().st_mtime_ns for p in digits_run.path.rglob("*")}

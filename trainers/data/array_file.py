@@ -33,7 +33,7 @@ def load(path: str) -> VectorData:
     """
     file = pathlib.Path(os.path.expanduser(path))
     if not file.is_file():
-        raise ValueError(f"data: array file {path} does not exist")
+        raise ValueError(f"data: array file {path} {'is a directory' if file.is_dir() else 'does not exist'}")
     readers = {".npy": _read_npy, ".csv": _read_csv}
     if file.suffix.lower() not in readers:
         raise ValueError(f"data: array file must be .npy or .csv; got {path}")
@@ -48,13 +48,16 @@ def load(path: str) -> VectorData:
                          f"{table[row, column]}")
     if len(table) < _MIN_ROWS:
         raise ValueError(f"data: {path} must have at least {_MIN_ROWS} rows; got {len(table)}")
-    shuffled = table[prepared_sets.fixed_permutation(len(table))].astype(np.float32)
+    with np.errstate(over="ignore"):  # The standard deviation below shows what is too large.
+        shuffled = table[prepared_sets.fixed_permutation(len(table))].astype(np.float32)
     num_test = max(1, len(table) // 10)
     num_validation = max(1, (len(table) - num_test) // 10)
     num_train = len(table) - num_test - num_validation
     train, validation, test = np.split(shuffled, [num_train, num_train + num_validation])
     data = VectorData(file.stem, {"train": train, "validation": validation, "test": test})
-    for column, deviation in enumerate(data.statistics[1]):
+    with np.errstate(invalid="ignore"):
+        deviations = data.statistics[1]
+    for column, deviation in enumerate(deviations):
         if not 0 < deviation < np.inf:
             raise ValueError(f"data: column {column + 1} of {path} must vary, and its values must not be too large for "
                              f"float32; its standard deviation is {deviation}")

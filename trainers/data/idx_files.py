@@ -57,7 +57,7 @@ def load(
     """
     root = pathlib.Path(os.path.expanduser(directory))
     if not root.is_dir():
-        raise ValueError(f"data: idx directory {directory} does not exist")
+        raise ValueError(f"data: idx directory {directory} {'is a file' if root.exists() else 'does not exist'}")
     found = {
         (split, content): _find(root, f"{prefix}-{content}", rank)
         for split, prefix in _PREFIXES.items()

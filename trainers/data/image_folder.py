@@ -75,7 +75,7 @@ def load(
     """
     root = pathlib.Path(os.path.expanduser(directory))
     if not root.is_dir():
-        raise ValueError(f"data: folder {directory} does not exist")
+        raise ValueError(f"data: folder {directory} {'is a file' if root.exists() else 'does not exist'}")
     files = _find_images(root)
     name = root.resolve().name
     split_directories = _split_directories(root)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`load`: opens the data set that a spec names. A spec is a value of `--data`, such as `digits` or `tfds:cifar10`."""
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,9 @@ from .vector_data import VectorData
 _IMAGE_LOADERS: dict[str, Callable[[str, str | None, CropAndResize, bool], ImageData]] = {
     "idx": idx_files.load, "folder": image_folder.load}
 _VECTOR_LOADERS: dict[str, Callable[[str], VectorData]] = {"toy": toy_densities.load, "array": array_file.load}
+# The sets that users name most often, without `tfds:`.
+_CATALOG = {"mnist", "fashion_mnist", "kmnist", "emnist", "cifar10", "cifar100", "svhn_cropped", "celeb_a",
+            "imagenet2012", "downsampled_imagenet"}
 _KNOWN = "digits, tfds:NAME, idx:DIR, folder:DIR, toy:NAME, array:FILE"
 
 
@@ -68,7 +72,7 @@ def load(
     if spec == "digits":
         return digits.load(data_dir, crop_and_resize, verify)
     if kind not in {"tfds", *_IMAGE_LOADERS, *_VECTOR_LOADERS} or not colon:
-        raise ValueError(f"data: must be one of {_KNOWN}; got {spec!r}")
+        raise ValueError(f"data: must be one of {_KNOWN}; got {spec!r}{_hint(spec)}")
     if not argument:
         raise ValueError(f"data: must have a name or a path after the colon; got {spec!r}")
     if kind == "tfds":
@@ -96,3 +100,15 @@ def load_for_run(spec: str, config: Mapping[str, Any], verify: bool = False) -> 
       ValueError: for the reasons for which `load` raises it.
     """
     return load(spec, crop=config.get("crop"), resize=config.get("resize"), verify=verify)
+
+
+def _hint(spec: str) -> str:
+    """Returns the spec that the user may have meant, for the error message."""
+    path = os.path.expanduser(spec)
+    if os.path.isdir(path):
+        return f"; for the images in this directory, write folder:{spec}"
+    if os.path.isfile(path):
+        return f"; for a table in this file, write array:{spec}"
+    if spec.lower().strip() in _CATALOG:
+        return f"; for the set of TensorFlow Datasets, write tfds:{spec.lower().strip()}"
+    return ""

@@ -2,6 +2,7 @@
 """Tables from files: the loaded data, the units of likelihoods, and the errors."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -59,6 +60,7 @@ BAD_TABLES = {
     "corrupt array file .*t.npy": ("t.npy", "not an array"),
     "corrupt array file .*t.csv": ("t.csv", '1,"2\n3,4\n'),
     "must have at least 4 rows; got 3": ("t.npy", np.arange(6.0).reshape(3, 2)),
+    "values must not be too large for float32": ("t.npy", np.arange(60.0).reshape(30, 2) * 1e300),
     "column 2 of .* must vary": ("t.npy", np.stack([np.arange(30.0), np.ones(30)], axis=1)),
 }
 
@@ -70,6 +72,7 @@ def test_bad_tables_are_rejected(message, tmp_path):
         (tmp_path / name).write_text(content)
     else:
         np.save(tmp_path / name, content)
-    with pytest.raises(ValueError, match=f"^data: .*{message}") as caught:
+    with warnings.catch_warnings(), pytest.raises(ValueError, match=f"^data: .*{message}") as caught:
+        warnings.simplefilter("error")
         data.load(f"array:{tmp_path / name}")
     assert "\n" not in str(caught.value)
