@@ -16,7 +16,8 @@ from tfp_glow.bijectors._single_pass import inverse_and_log_det
 
 def decompose_by_level(
         model: tfp_glow.FlowModel, events: TensorLike, seed: Sequence[int | tf.Tensor],
-        labels: TensorLike | None = None) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        labels: TensorLike | None = None,
+        noise: TensorLike | None = None) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
     """Computes the latents and the log-determinant of each level of a flow.
 
     A multi-scale flow maps an event of `D` values to latents level by level. If `log_det_i` is the log-determinant of
@@ -28,6 +29,8 @@ def decompose_by_level(
       events: `[batch, *event_shape]`. The dequantization noise of training is added to integers.
       seed: two integers, the random seed of the noise.
       labels: integers `[batch]`, required by a class-conditional model. Other models ignore them. Default None.
+      noise: uniform noise in [0, 1), floats of the shape of `events`, which must be integers. Default None: noise from
+        `seed`.
 
     Returns:
       A pair `(latents, log_dets)` of dicts. For a multi-scale flow, `latents` has the keys `"level 1"`, `"level 2"`,
@@ -37,7 +40,8 @@ def decompose_by_level(
       each dict has the key `"flow"` instead of the levels.
     """
     dequantization, event_ndims = model.functions.dequantization, len(model.event_shape)
-    points, log_q = dequantization(tf.convert_to_tensor(events), seed)
+    events = tf.convert_to_tensor(events)
+    points, log_q = dequantization(events, seed) if noise is None else dequantization.with_noise(events, noise)
     condition = () if model.condition_spec is None else (labels,)
     keywords = model.functions.condition.keywords(*condition).get("bijector_kwargs", {})
     log_dets = {} if dequantization.flow is None else {"dequantizer": -log_q}
@@ -56,6 +60,30 @@ def decompose_by_level(
     batch_shape, nats_per_bit_per_dim = tf.shape(events)[:1], math.prod(model.event_shape) * math.log(2.0)
     return latents, {name: tf.broadcast_to(log_det, batch_shape) / nats_per_bit_per_dim
                      for name, log_det in log_dets.items()}
+
+
+def parameter_levels(model: tfp_glow.FlowModel) -> list[str]:
+    """Returns the name of the level of each trainable variable.
+
+    Args:
+      model: a `tfp_glow.FlowModel` whose distribution has a bijector.
+
+    Returns:
+      A list of strings in the order of `model.trainable_variables`: `"level 1"`, `"level 2"`, ... and, for the last
+      level, `"top"`; `"base"` for the base distribution and `"dequantizer"` for variational noise. For a flow without
+      levels, it is `"flow"` instead of the levels. Variables outside of all these have the name `"other"`.
+    """
+    bijector = model.distribution.bijector
+    last = bijector.bijectors[-1] if isinstance(bijector, Steps) else bijector
+    parts = {"base": model.distribution.distribution, "dequantizer": model.dequantizer, "flow": bijector}
+    level, number = (last, 1) if isinstance(last, Multiscale) else (None, 0)
+    while level is not None:
+        rest = level.parameters["next_level"]
+        parts["top" if rest is None else f"level {number}"] = level.parameters["body"]
+        level, number = rest, number + 1
+    # In this order, a level replaces the name `flow` of the whole bijector.
+    names = {id(v): name for name, part in parts.items() if part is not None for v in part.variables}
+    return [names.get(id(v.value), "other") for v in model.trainable_variables]
 
 
 def _inverse_in_order(bijectors: Sequence[tfp.bijectors.Bijector], points: tf.Tensor, event_ndims: int,

@@ -41,6 +41,26 @@ def bits_per_dim(model: tfp_glow.FlowModel, batches: Iterable[Any], seed: int = 
     References:
       Burda, Grosse and Salakhutdinov, *Importance weighted autoencoders*, 2016, section 3.
     """
+    bits = bits_of_events(model, batches, seed, num_samples)
+    return float(bits.mean()), len(bits)
+
+
+def bits_of_events(model: tfp_glow.FlowModel, batches: Iterable[Any], seed: int = 0,
+                   num_samples: int = 1) -> np.ndarray:
+    """Computes the bits per dimension of each event, as `bits_per_dim` defines them.
+
+    Args:
+      model: a `tfp_glow.FlowModel`.
+      batches: see `bits_per_dim`.
+      seed: see `bits_per_dim`.
+      num_samples: see `bits_per_dim`.
+
+    Returns:
+      A float64 array `[number]`.
+
+    Raises:
+      ValueError: if `num_samples` is greater than 1 for vectors.
+    """
     generators = _noise_generators(seed, num_samples)
     bits = []
     for events, labels in _events_and_labels(batches):
@@ -48,11 +68,10 @@ def bits_per_dim(model: tfp_glow.FlowModel, batches: Iterable[Any], seed: int = 
             raise ValueError("importance_samples: must be 1 for vectors, because no noise is added to them; "
                              f"got {num_samples}")
         log_prob = functools.reduce(np.logaddexp, (
-            model.log_prob(events, condition=labels, noise=_noise(generator, events)).numpy().astype(np.float64)
+            model.log_prob(events, condition=labels, noise=noise_of(generator, events)).numpy().astype(np.float64)
             for generator in generators))
         bits.append(model.functions.to_bits(log_prob - np.log(num_samples)))
-    all_bits = np.concatenate(bits)
-    return float(all_bits.mean()), len(all_bits)
+    return np.concatenate(bits)
 
 
 def accuracy(model: tfp_glow.FlowModel, batches: Iterable[Any], seed: int = 0) -> float:
@@ -79,7 +98,7 @@ def accuracy(model: tfp_glow.FlowModel, batches: Iterable[Any], seed: int = 0) -
     (generator,) = _noise_generators(seed)
     is_correct = []
     for events, labels in _events_and_labels(batches):
-        noise = _noise(generator, events)
+        noise = noise_of(generator, events)
         log_probs = np.stack([
             model.log_prob(events, condition=label, noise=noise).numpy() for label in range(num_classes)])
         is_correct.append(log_probs.argmax(axis=0) == np.asarray(labels))
@@ -146,8 +165,16 @@ def _noise_generators(seed: int, number: int = 1) -> list[np.random.Generator]:
     return [np.random.default_rng([seed, k] if k else seed) for k in range(number)]
 
 
-def _noise(generator: np.random.Generator, events: np.ndarray) -> np.ndarray | None:
-    """Returns uniform noise in [0, 1) of the shape of `events` for integers, and None for floats."""
+def noise_of(generator: np.random.Generator, events: np.ndarray) -> np.ndarray | None:
+    """Returns the dequantization noise of a batch of events.
+
+    Args:
+      generator: `np.random.default_rng(seed)`, which is used for all batches of a split, one after the other.
+      events: integers or floats `[batch, *event_shape]`.
+
+    Returns:
+      Uniform noise in [0, 1), a float32 array of the shape of `events`, for integers; None for floats.
+    """
     return generator.random(events.shape).astype(np.float32) if _is_quantized(events) else None
 
 

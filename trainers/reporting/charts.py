@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Matplotlib charts: learning curve, histograms of latents and of bits per dimension, and plots of vectors."""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,13 +16,20 @@ _LATENT_RANGE = 4.5
 _NUM_QUANTILES = 300
 
 
-def learning_curve(history: Sequence[Mapping[str, Any]], over: str = "epoch") -> Figure:
+def learning_curve(history: Sequence[Mapping[str, Any]], over: str = "epoch",
+                   training: Mapping[str, Any] | None = None) -> Figure:
     """Draws the bits per dimension of the training and the validation split after each epoch.
 
+    The legend says what the two curves differ in: the training values are means over the steps of an epoch, and may
+    include pixel noise; the validation values are those at the end of the epoch, and may use averaged weights.
+
     Args:
-      history: sequence of one dict per epoch. Each has the keys `epoch` (number of the epoch), `bits_per_dim` and
-        `val_bits_per_dim`. If `over` is `"minutes"`, it also has `seconds`, the duration of the epoch.
+      history: sequence of one dict per epoch. Each has the key `epoch` (number of the epoch) and may have the keys
+        `bits_per_dim` and `val_bits_per_dim`. If `over` is `"minutes"`, it also has `seconds`, the duration of the
+        epoch.
       over: unit of the horizontal axis: `"epoch"`, or `"minutes"` for the time since the start. Default `"epoch"`.
+      training: dict with the entries `pixel_noise` and `ema_momentum`, as the entry `training` of the configuration of
+        a run. Default None: no pixel noise and no average of the weights.
 
     Returns:
       A Matplotlib figure. The first tenth of the epochs does not influence the range of the vertical axis.
@@ -30,11 +38,17 @@ def learning_curve(history: Sequence[Mapping[str, Any]], over: str = "epoch") ->
     axes = figure.subplots()
     times = [line["epoch"] for line in history]
     if over == "minutes":
-        times = list(np.cumsum([line["seconds"] for line in history]) / 60.0)
-    for key, label in (("bits_per_dim", "training"), ("val_bits_per_dim", "validation")):
-        axes.plot(times, [line[key] for line in history], marker="." if len(times) < 50 else None, label=label)
+        times = list(np.cumsum([line.get("seconds", 0.0) for line in history]) / 60.0)
+    settings = training or {}
+    noise = " with pixel noise" if settings.get("pixel_noise") else ""
+    weights = ", averaged weights" if settings.get("ema_momentum") is not None else ""
+    curves = {f"training: mean over the steps of the epoch{noise}": "bits_per_dim",
+              f"validation: after the epoch{weights}": "val_bits_per_dim"}
+    for label, key in curves.items():
+        axes.plot(times, [line.get(key, math.nan) for line in history], marker="." if len(times) < 50 else None,
+                  label=label)
     # The values of the first tenth of the epochs may be far from all others.
-    values = _finite([[line["bits_per_dim"], line["val_bits_per_dim"]] for line in history[len(history) // 10:]])
+    values = _finite([[line.get(key, math.nan) for key in curves.values()] for line in history[len(history) // 10:]])
     if len(values):
         margin = 0.05 * (values.max() - values.min()) or 0.1
         axes.set_ylim(values.min() - margin, values.max() + margin)

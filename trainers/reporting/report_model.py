@@ -11,6 +11,7 @@ import tensorflow as tf
 import tfp_glow
 
 from .. import data as data_lib
+from ..evaluation import scores
 from ..evaluation.level_statistics import decompose_by_level
 from ..runs import class_labels
 from ..runs.run_directory import RunDirectory
@@ -62,23 +63,27 @@ class ReportedModel:
 
     @functools.cached_property
     def bits_per_dim(self) -> dict[str, np.ndarray]:
-        """Bits per dimension of up to 1000 examples per split: a dict from the split to a float array `[number]`."""
-        return {split: np.concatenate([
-            self.model.bits_per_dim(
-                events, seed=index, condition=class_labels.condition_for(self.model, labels)).numpy()
-            for index, (events, labels) in self._batches(split)]) for split in data_lib.SPLITS}
+        """Bits per dimension of up to 1000 examples per split: a dict from the split to a float array `[number]`.
+
+        The noise is that of `trainers.evaluate`. A split of up to 1000 examples is in stored order, so that the mean is
+        the number that `trainers.evaluate` prints.
+        """
+        return {split: scores.bits_of_events(self.model, (
+            (events, class_labels.condition_for(self.model, labels)) for events, labels in self._scored(split)))
+            for split in data_lib.SPLITS}
 
     @functools.cached_property
     def latents_and_log_dets(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Latents and log-determinants of up to 1000 test examples, by level of the flow.
+        """Latents and log-determinants of the test examples of `bits_per_dim`, with their noise, by level of the flow.
 
         It is a pair `(latents, log_dets)` of dicts, as `decompose_by_level` returns. The keys are names of levels. The
         values are float arrays: latents `[number, size]` and log-determinants `[number]` in bits per dimension.
         """
         graph = tf.function(
-            lambda events, labels, index: decompose_by_level(self.model, events, (self.seed, index), labels),
+            lambda events, labels, noise: decompose_by_level(self.model, events, (0, 0), labels, noise),
             autograph=False, reduce_retracing=True)
-        results = [graph(events, labels, tf.constant(index)) for index, (events, labels) in self._batches("test")]
+        generator = np.random.default_rng(0)
+        results = [graph(events, labels, scores.noise_of(generator, events)) for events, labels in self._scored("test")]
         latents, log_dets = ({name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
                              for batches in zip(*results, strict=True))
         return latents, log_dets
@@ -108,7 +113,13 @@ class ReportedModel:
         """
         return bits_per_dim * math.prod(self.model.event_shape) * math.log(2.0)
 
-    def _batches(self, split: str) -> Iterator[tuple[int, tuple[tf.Tensor, tf.Tensor]]]:
-        events, labels = self.examples(split)
-        parts = (slice(start, start + _BATCH_SIZE) for start in range(0, len(events), _BATCH_SIZE))
-        return enumerate((tf.constant(events[part]), tf.constant(labels[part])) for part in parts)
+    def _scored(self, split: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yields batches of events and labels: all examples of a small split, or random ones of a large split."""
+        number = self.data.num_examples(split)
+        if number <= _MAX_EXAMPLES:
+            (events, labels), = data_lib.dataset(
+                self.data, split, number, shuffle=False, num_bits=self.config["num_bits"]).as_numpy_iterator()
+        else:
+            events, labels = self.examples(split)
+        for start in range(0, len(events), _BATCH_SIZE):
+            yield events[start:start + _BATCH_SIZE], labels[start:start + _BATCH_SIZE]

@@ -38,8 +38,11 @@ def all_sections(reported: ReportedModel) -> dict[str, dict[str, Any]]:
     of_events = {"vectors": _vectors(reported)} if reported.num_levels is None else {
         "samples": _samples(reported), "interpolations": _interpolations(reported), "neighbors": _neighbors(reported)}
     return {
-        "results": _results(reported),
-        "learning_curve": {"chart": charts.learning_curve(reported.history)},
+        "results": results(reported),
+        "learning_curve": {
+            "chart": charts.learning_curve(reported.history, training=reported.config["training"]),
+            "pixel_noise": reported.config["training"]["pixel_noise"],
+            "ema_momentum": reported.config["training"]["ema_momentum"]},
         **of_events,
         "latents": {"chart": charts.latents_and_normal_density(reported.latents_and_log_dets[0])},
         "levels": _levels(reported),
@@ -48,16 +51,28 @@ def all_sections(reported: ReportedModel) -> dict[str, dict[str, Any]]:
     }
 
 
-def _results(reported: ReportedModel) -> dict[str, Any]:
+def results(reported: ReportedModel) -> dict[str, Any]:
+    """Computes the numbers of the section `results`.
+
+    Args:
+      reported: the model and its data set.
+
+    Returns:
+      A dict of numbers and table rows.
+    """
     history = reported.history
     return {
         "num_parameters": sum(math.prod(variable.shape) for variable in reported.model.trainable_variables),
         "source": reported.source,
-        "num_epochs": len(history),
+        "num_epochs": max([line["epoch"] for line in history], default=0),
+        "num_missing": max([line["epoch"] for line in history], default=0) - len({line["epoch"] for line in history}),
         "steps_per_epoch": reported.config["steps_per_epoch"],
-        "seconds": sum(line["seconds"] for line in history),
+        "seconds": sum(line.get("seconds", 0.0) for line in history),
         "num_skipped": history[-1].get("skipped_steps") if history else None,
         "true_entropy": reported.data.true_entropy,
+        "has_noise": reported.num_levels is not None,
+        "is_sampled": any(len(bits) < reported.data.num_examples(split)
+                          for split, bits in reported.bits_per_dim.items()),
         "rows": [(split, f"{len(bits):,} of {reported.data.num_examples(split):,}", f"{bits.mean():.4f}",
                   f"{reported.to_nats(bits.mean()):.3f}") for split, bits in reported.bits_per_dim.items()],
     }

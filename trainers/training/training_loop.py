@@ -158,7 +158,7 @@ def train(
     workers.agree_on_weights(scope, model)
     if not run.writes:
         return None
-    png_files.save_png(charts.learning_curve(run.history()), run.path / "loss_curve.png")
+    png_files.save_png(charts.learning_curve(run.history(), training=training), run.path / "loss_curve.png")
     skipped_steps = model.skipped_steps  # of the last checkpoint, before the best one is loaded
     best = trained_models.load_best(model, run)
     if best is None:

@@ -58,6 +58,8 @@ def test_events_of_two_processes(tmp_path):
     histograms = [tag for tag in seen if tag.startswith("parameters/")]
     assert set(seen) == {"bits_per_dim", "loss", "samples", *histograms}
     assert len(histograms) == len(model.trainable_variables)
+    levels = {tag.split("/")[1] for tag in histograms}
+    assert levels == {"level 1", "top"} and "parameters/level 1/000 steps/log_scale_0" in histograms
     width, height, picture, *_ = value_of(run, "train", "samples", 2)
     assert (int(width), int(height)) == tf.image.decode_png(picture).shape[1::-1]
     np.testing.assert_array_equal(
@@ -123,6 +125,17 @@ def test_log_determinants_of_levels_add_up(flow):
     base = -flow.distribution.log_prob(tf.concat(list(by_name.values()), axis=-1)) / (128 * np.log(2))
     np.testing.assert_allclose(base - sum(bits.values()), model.bits_per_dim(x), rtol=1e-4)
     assert list(bits) == ["pixels", *(f"level {i}" for i in range(1, len(latents))), "top"]
+
+
+def test_parameters_belong_to_levels():
+    flow = tfp_glow.glow((8, 8, 2), num_levels=3, num_steps=1, width=4, seed=1)
+    model = tfp_glow.FlowModel(flow, dequantizer=tfp_glow.dequantizer((8, 8, 2), num_steps=1, width=4))
+    levels = level_statistics.parameter_levels(model)
+    assert list(dict.fromkeys(levels)) == ["level 1", "level 2", "top", "dequantizer"]
+    of_level_2 = {id(v) for v in flow.bijector.bijectors[-1].parameters["next_level"].parameters["body"].variables}
+    assert of_level_2 == {id(v.value) for v, level in zip(model.variables, levels, strict=False) if level == "level 2"}
+    plain = tfp_glow.FlowModel(tfp_glow.maf((3,), num_layers=1, hidden_sizes=(8,), seed=1), num_bits=None)
+    assert set(level_statistics.parameter_levels(plain)) == {"flow"}
 
 
 def test_a_flow_without_levels_has_one_level():

@@ -5,15 +5,16 @@ import base64
 import contextlib
 import html.parser
 import io
+import json
 import shutil
 
 import numpy as np
 import PIL.Image
 import pytest
 
-from trainers import data, presets, report
+from trainers import data, evaluate, presets, report
 from trainers.evaluation import nearest_neighbors
-from trainers.reporting import charts, run_report
+from trainers.reporting import charts, report_sections, run_report
 from trainers.reporting.report_model import ReportedModel
 from trainers.runs import trained_models
 from trainers.runs.checkpoints import Checkpoints
@@ -100,6 +101,20 @@ def test_page_is_self_contained_and_complete(digits_page):
     assert rows["train"][0] == "1,000 of 1,350" and rows["test"][0] == "297 of 297"
 
 
+def test_one_noise_gives_one_number(digits_page, capsys):
+    """The page, `result.json`, the line of `train` and `evaluate` show the same bits per dimension."""
+    rows = {row[0]: row[1:] for row in Page(digits_page.report_path).rows}
+    printed = {}
+    for split in ("validation", "test"):
+        assert evaluate.main(["evaluate", f"--run_dir={digits_page}", "--data=digits", f"--split={split}"]) == 0
+        printed[split] = json.loads(capsys.readouterr().out.splitlines()[-1])["bits_per_dim"]
+        assert rows[split][1] == f"{printed[split]:.4f}"
+    assert digits_page.result()["val_bits_per_dim"] == pytest.approx(printed["validation"], rel=1e-6)
+    assert float(rows["total"][0]) + float(rows["total"][1]) == pytest.approx(printed["test"], abs=2e-4)
+    text = " ".join(Page(digits_page.report_path).found["p"])
+    assert f"The test split has {printed['test']:.4f} bits per dimension." in " ".join(text.split())
+
+
 def test_numbers_match_the_model(digits_page):
     digits = data.load("digits")
     model, _ = trained_models.load(digits_page)
@@ -118,6 +133,34 @@ def test_numbers_match_the_model(digits_page):
         name: pytest.approx(-values.mean(), abs=1e-4) for name, values in log_dets.items()}
     assert float(rows["total"][0]) + float(rows["total"][1]) == pytest.approx(bits.mean(), abs=0.02)
     assert float(rows["level 1"][0]) + float(rows["top"][0]) == pytest.approx(base_bits.mean(), abs=2e-4)
+
+
+def test_the_page_explains_the_learning_curve(digits_page):
+    text = " ".join(" ".join(Page(digits_page.report_path).found["p"]).split())
+    for sentence in ("A training value is the mean over the steps of an epoch", "5% of the values are replaced by random",
+                     "It is that of the moving average of the weights", "the training curve can lie above the validation"):
+        assert sentence in text
+    history = [{"epoch": epoch, "bits_per_dim": 3.0, "val_bits_per_dim": 2.0} for epoch in (1, 2)]
+    for training, expected in (
+            ({"pixel_noise": 0.05, "ema_momentum": 0.9},
+             ["training: mean over the steps of the epoch with pixel noise",
+              "validation: after the epoch, averaged weights"]),
+            (None, ["training: mean over the steps of the epoch", "validation: after the epoch"])):
+        legend = charts.learning_curve(history, training=training).axes[0].get_legend()
+        assert [each.get_text() for each in legend.get_texts()] == expected
+
+
+def test_a_history_without_lines(digits_page, tmp_path):
+    run = RunDirectory(shutil.copytree(digits_page.path, tmp_path / "run"))
+    run.history_path.write_text(run.history_path.read_text().splitlines(True)[1])
+    reported = ReportedModel(run, *trained_models.load(run), data.load("digits"))
+    results = report_sections.results(reported)
+    assert (results["num_epochs"], results["num_missing"], results["num_skipped"]) == (2, 1, 0)
+    reported.history = []
+    results = report_sections.results(reported)
+    assert (results["num_epochs"], results["num_missing"], results["seconds"]) == (0, 0, 0)
+    for history in ([], [{"epoch": 1}]):
+        assert charts.learning_curve(history, over="minutes").axes
 
 
 def test_examples_are_random_and_reproducible(digits_page):
