@@ -141,6 +141,7 @@ class Environment:
         shutil.rmtree(self.home, ignore_errors=True)
         self.home.mkdir(parents=True)
         self.run("venv", python_of(self.row.python), "-m", "venv", self.home / "venv")
+        self.install("--upgrade", "pip")  # That of Python 3.10 searches for hours.
         self.install(*self.row.libraries)
 
 
