@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The private APIs of TensorFlow that this package uses, each with its reason.
 
-Tested with TensorFlow 2.21.
+`tfp_glow._versions` checks that they exist.
 """
 
 from collections.abc import Sequence
