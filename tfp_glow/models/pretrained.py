@@ -47,8 +47,8 @@ def load_pretrained(name: str) -> FlowModel:
 def directory(name: str) -> pathlib.Path:
     """Returns the directory of the training run of a trained model of this project.
 
-    The directory holds the model, the training configuration and the training history. The programs `tfp-glow
-    evaluate`, `tfp-glow sample` and others accept the directory as `--run_dir`.
+    The directory holds the model, the training configuration and the training history. The programs evaluate, sample
+    and others accept the directory as `--run_dir`.
 
     The directory is in `pretrained/` of the repository. A wheel holds it while all trained models together have at most
     10 MB. The environment variable `TFP_GLOW_PRETRAINED` names another place: a folder like `pretrained/`, or the URL
