@@ -215,6 +215,23 @@ def test_global_policies_apply_to_networks_only(kind, policy):
     assert config_of(double).arguments["network_dtype"] is None
 
 
+def test_mixed_float16_trains_with_loss_scaling(policy, tmp_path):
+    policy("mixed_float16")
+    model = tfp_glow.FlowModel(BUILDERS["glow"](seed=1))
+    policy("float32")
+    model.compile(keras.optimizers.Adam(1e-2))
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    images = np.random.RandomState(0).randint(100, 120, (32, *IMAGE)).astype("uint8")
+    bits = model.fit(images, batch_size=8, epochs=3, verbose=0).history["bits_per_dim"]
+    assert bits[-1] < bits[0] and model.skipped_steps == 0
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert isinstance(loaded.optimizer.inner_optimizer, keras.optimizers.Adam)
+    np.testing.assert_array_equal(loaded.log_prob(images), model.log_prob(images))
+    model.compile("adam", auto_scale_loss=False)
+    assert isinstance(model.optimizer, keras.optimizers.Adam)
+
+
 @pytest.mark.parametrize("shape", [1, (1,), (1, 1, 1)])
 @pytest.mark.parametrize("kind", ["realnvp_vector", "nice"])
 def test_couplings_of_one_element_name_the_argument(kind, shape):

@@ -148,6 +148,11 @@ class FlowBijector(tfb.Bijector):
         return list({id(v): v for layer in self.keras_layers for v in layer.variables}.values())
 
     @property
+    def network_dtypes(self) -> set[str]:
+        """Names of the dtypes that the Keras layers of `keras_layers` compute in, such as `{"bfloat16", "float32"}`."""
+        return {dtype for layer in self.keras_layers for dtype in _compute_dtypes(layer)}
+
+    @property
     def is_initialized(self) -> bool:
         """True if all data-dependent parameters are set, or if there are none.
 
@@ -316,6 +321,13 @@ class FlowBijector(tfb.Bijector):
     @classmethod
     def _parameter_properties(cls, dtype: tf.DType) -> dict[str, Any]:
         return {}  # No parameter has a batch shape.
+
+
+def _compute_dtypes(layer: keras.layers.Layer) -> set[str]:
+    """Returns the compute dtype of a layer. For a model, returns those of its layers, because it computes in them."""
+    if isinstance(layer, keras.Model) and layer.layers:
+        return {dtype for inner in layer.layers for dtype in _compute_dtypes(inner)}
+    return {layer.compute_dtype}
 
 
 def source_key(variable: keras.Variable) -> str:

@@ -111,6 +111,11 @@ class Repeat(FlowBijector):
         return self._num_steps
 
     @property
+    def network_dtypes(self) -> set[str]:
+        """Names of the dtypes that the Keras layers of the repeated bijector compute in."""
+        return self._template.value.network_dtypes
+
+    @property
     def context_shape(self) -> Shape | None:
         """Shape of the additional input `context` of every step for one event: a tuple of ints, or None."""
         return self._template.value.context_shape

@@ -193,6 +193,10 @@ class FlowModel(BuiltModel):
     def _flow_bijectors(self) -> list[FlowBijector]:
         return [m for part in self._distributions for m in part.submodules if isinstance(m, FlowBijector)]
 
+    @property
+    def _network_dtypes(self) -> set[str]:
+        return {dtype for flow in self._flow_bijectors for dtype in flow.network_dtypes}
+
     # Densities, latents and samples. If `condition_spec` is not None, each of these methods requires `condition`.
 
     def log_prob(self, x: TensorLike, seed: int = 0, condition: TensorLike | None = None,
@@ -319,13 +323,8 @@ class FlowModel(BuiltModel):
                                    tf.reshape(latents, (-1, *self.latent_shape)), condition=condition)
         if bool(tf.reduce_all(returns)):
             return
-        # `Repeat` hides its networks, so their dtype is known from the config.
-        configs = [config for config in map(config_of, self._distributions) if config is not None]
-        policies = [config.arguments.get("network_dtype") for config in configs]
-        dtypes = {keras.dtype_policies.get(policy).compute_dtype for policy in policies if policy is not None}
-        dtypes |= {layer.compute_dtype for flow in self._flow_bijectors for layer in flow.keras_layers}
         reason = ("The flow amplifies the rounding errors of events that are unlike its training data."
-                  if dtypes.isdisjoint(("bfloat16", "float16")) else
+                  if self._network_dtypes.isdisjoint(("bfloat16", "float16")) else
                   "Its networks compute in half precision; use `tfp_glow.with_network_dtype(model, \"float32\")`.")
         raise ValueError(
             "Argument `x` must hold integers that return from their latents; "
@@ -398,7 +397,7 @@ class FlowModel(BuiltModel):
         """
         n = check_int("n", n, minimum=0)
         temperature = check_number("temperature", temperature, "be finite",
-                                   lambda value: abs(value) <= self.distribution.dtype.max)
+                                   lambda value: abs(value) <= float(self.distribution.dtype.max))
         temperature = check_number("temperature", temperature, "not be negative", lambda value: value >= 0.0)
         if temperature != 1.0:
             _ = self.latent_shape
@@ -455,7 +454,9 @@ class FlowModel(BuiltModel):
           skip_nonfinite: True (the default) skips each training step whose loss or gradient is not finite, so that the
             step does not destroy the weights. A skipped step changes only `optimizer.iterations` and `skipped_steps`.
             False updates the weights in any case, as Keras does.
-          **kwargs: further arguments of Keras's `compile`. Metrics compare the log-densities with the conditions.
+          **kwargs: further arguments of Keras's `compile`. Metrics compare the log-densities with the conditions. With
+            `auto_scale_loss` (the default), networks that compute in float16 are trained with loss scaling: the model
+            wraps the optimizer in a `keras.optimizers.LossScaleOptimizer`.
 
         Raises:
           ValueError: if `loss` is given.
@@ -472,6 +473,11 @@ class FlowModel(BuiltModel):
         if optimizer is None:
             with strategy.scope():
                 optimizer = _adamax_with_warmup()
+        if "float16" in self._network_dtypes and kwargs.get("auto_scale_loss", True):
+            with strategy.scope():
+                optimizer = keras.optimizers.get(optimizer)
+                if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+                    optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
         for argument in ("metrics", "weighted_metrics"):
             kwargs[argument] = metrics_in_scope(strategy, argument, kwargs.get(argument))
         self._has_compiled_metrics = bool(kwargs["metrics"] or kwargs["weighted_metrics"])
