@@ -90,7 +90,7 @@ class EventChecks:
                 raise ValueError(f"Argument `{argument}` must hold integers in {self._domain}; received values from "
                                  f"{int(low)} to {int(high)}. Rescale the values, or build the flow with another "
                                  "`num_bits`.")
-        elif not np.isfinite(np.asarray([low, high]).astype(self._dtype.as_numpy_dtype)).all():
+        elif not max(-float(low), float(high)) <= float(self._dtype.max):  # NaN is not less.
             raise ValueError(f"Argument `{argument}` must be finite; received NaN or infinity.")
         elif self.can_warn and low < high:
             self._warn_of_units(argument, float(low), float(high), are_whole)
