@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The library example in the README runs. The files, presets and programs that the README names exist."""
 
+import importlib
 import re
 
 import pytest
@@ -35,3 +36,26 @@ def test_named_presets_and_programs_exist():
         assert f"{name}_smoke" in PRESETS
     for main in re.findall(r"python -m trainers\.(\w+)", README):
         assert (ROOT / "trainers" / f"{main}.py").exists()
+
+
+def commands():
+    """The commands with flags in the README and at the top of the programs, as pairs of program and arguments."""
+    texts = [README, *(path.read_text(encoding="utf-8") for path in sorted((ROOT / "trainers").glob("*.py")))]
+    for text in texts:
+        for program, flags in re.findall(r"python -m trainers\.(\w+) +(--(?:[^`\n\\]|\\\n)+)", text):
+            yield program, flags.replace("\\\n", " ").split()
+
+
+def test_commands_parse_and_write_into_ignored_folders(tmp_path, monkeypatch):
+    assert "/runs/" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    found = list(commands())
+    assert len(found) > 15 and {program for program, _ in found} >= {"train", "sample", "interpolate", "figure2d"}
+    for program, flags in found:
+        if flags == ["--list_presets"]:
+            continue
+        values = importlib.import_module(f"trainers.{program}").flag_values()
+        assert values([program, *flags])[1:] == []
+        for name in ("out", "output_dir"):
+            assert name not in values or values[name].value.startswith("runs/"), flags
