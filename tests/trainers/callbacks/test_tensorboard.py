@@ -132,8 +132,9 @@ def test_parameters_belong_to_levels():
     model = tfp_glow.FlowModel(flow, dequantizer=tfp_glow.dequantizer((8, 8, 2), num_steps=1, width=4))
     levels = level_statistics.parameter_levels(model)
     assert list(dict.fromkeys(levels)) == ["level 1", "level 2", "top", "dequantizer"]
-    of_level_2 = {id(v) for v in flow.bijector.bijectors[-1].parameters["next_level"].parameters["body"].variables}
-    assert of_level_2 == {id(v.value) for v, level in zip(model.variables, levels, strict=False) if level == "level 2"}
+    body = flow.bijector.bijectors[-1].parameters["next_level"].parameters["body"]
+    named = {id(v.value) for v, level in zip(model.trainable_variables, levels, strict=True) if level == "level 2"}
+    assert named == {id(v) for v in body.trainable_variables}
     plain = tfp_glow.FlowModel(tfp_glow.maf((3,), num_layers=1, hidden_sizes=(8,), seed=1), num_bits=None)
     assert set(level_statistics.parameter_levels(plain)) == {"flow"}
 

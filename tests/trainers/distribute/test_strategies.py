@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import keras
@@ -171,6 +172,27 @@ def test_an_invalid_tf_config_raises(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ValueError, match=r"TF_CONFIG: must be of the form \{.*; got "):
         strategies.choose("auto")
+
+
+def test_a_worker_that_waits_says_for_whom(monkeypatch, capsys):
+    """Another worker starts after a while. The port of this worker is open meanwhile, so that the other one sees it."""
+    monkeypatch.setattr(workers, "_REPORT_SECONDS", 0.2)
+    monkeypatch.setattr(workers, "_PROBE_SECONDS", 0.02)
+    addresses = [f"localhost:{port}" for port in free_ports(3)]
+    waiting = threading.Thread(target=workers.wait_for_ports, args=(1, addresses), daemon=True)
+    with socket.create_server(("localhost", int(addresses[0].rpartition(":")[2]))):
+        waiting.start()
+        time.sleep(0.5)
+        with socket.create_connection(("localhost", int(addresses[1].rpartition(":")[2])), timeout=5):
+            pass
+        with socket.create_server(("localhost", int(addresses[2].rpartition(":")[2]))):
+            waiting.join(10)
+    assert not waiting.is_alive()
+    lines = capsys.readouterr().out.splitlines()
+    assert 1 <= len(lines) <= 4 and set(lines) == {
+        f"worker 2 of 3: still waiting for worker 3 at {addresses[2]}, for 0 min so far"}
+    for bad in ("localhost:x", "localhost:99999", "nothing"):
+        workers.wait_for_ports(0, [addresses[0], bad])  # TensorFlow names a wrong address.
 
 
 def test_multi_worker_requires_several_workers():

@@ -137,9 +137,9 @@ def test_numbers_match_the_model(digits_page):
 
 def test_the_page_explains_the_learning_curve(digits_page):
     text = " ".join(" ".join(Page(digits_page.report_path).found["p"]).split())
-    for sentence in ("A training value is the mean over the steps of an epoch", "5% of the values are replaced by random",
-                     "It is that of the moving average of the weights", "the training curve can lie above the validation"):
-        assert sentence in text
+    for phrase in ("A training value is the mean over the steps of an epoch", "5% of the values are replaced by",
+                   "It is that of the moving average of the weights", "the training curve can lie above the"):
+        assert phrase in text
     history = [{"epoch": epoch, "bits_per_dim": 3.0, "val_bits_per_dim": 2.0} for epoch in (1, 2)]
     for training, expected in (
             ({"pixel_noise": 0.05, "ema_momentum": 0.9},
