@@ -174,7 +174,8 @@ def install_package(environment: Environment, distribution: pathlib.Path) -> dic
         environment.install("--no-deps", distribution)
         metadata = "import importlib.metadata as m; print('\\n'.join(m.requires('tfp_glow')))"
         lines = environment.run("metadata", "python", "-c", metadata).splitlines()
-        environment.install(*(line.partition(";")[0].strip() for line in lines if re.search(r"extra == .train", line)))
+        environment.install(*(line.partition(";")[0].strip() for line in lines if re.search(
+            r"extra == .train|^setuptools", line)))
     else:
         environment.install(f"{distribution}[train]")
     # The import names the package that TensorFlow Probability requires, and the command that installs it.

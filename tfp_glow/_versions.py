@@ -34,6 +34,9 @@ def check_libraries() -> None:
     if importlib.util.find_spec("tf_keras") is None:
         raise ImportError("TensorFlow Probability requires the package tf-keras, which is not installed; "
                           f"{_install_tf_keras(tf.__version__)}")
+    if importlib.util.find_spec("distutils") is None:  # Python from 3.12 on has it from setuptools only.
+        raise ImportError("TensorFlow Probability requires the module distutils, which is not installed; "
+                          "pip install setuptools")
     import tensorflow_probability as tfp  # After the check of `tf_keras`: the import fails without it.
 
     _check_floor("TensorFlow Probability", tfp.__version__)

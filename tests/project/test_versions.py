@@ -86,6 +86,13 @@ def test_missing_tf_keras_names_the_command_that_keeps_tensorflow(monkeypatch, v
         _versions.check_libraries()
 
 
+def test_missing_distutils_names_the_remedy(monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distutils" else find_spec(name))
+    with pytest.raises(ImportError, match="module distutils, which is not installed; pip install setuptools"):
+        _versions.check_libraries()
+
+
 def test_another_backend_is_one_clear_error(monkeypatch):
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
     with pytest.raises(ImportError, match="TensorFlow backend; the backend is 'jax'.*KERAS_BACKEND=tensorflow"):
