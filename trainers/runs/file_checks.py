@@ -37,9 +37,14 @@ def _is_names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
 
+def _is_size(value: Any) -> bool:
+    return value is None or all(is_int(size, 1) for size in (value if isinstance(value, list) else [value]))
+
+
 def _is_flow(value: Any) -> bool:
     return (isinstance(value, dict) and isinstance(value.get("flow"), str)
-            and _is_shape(value.get("image_shape", value.get("event_shape"))))
+            and _is_shape(value.get("image_shape", value.get("event_shape")))
+            and all(map(_is_size, (value.get(name) for name in _SIZES))))
 
 
 def _optional(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -62,6 +67,8 @@ def _of(kind: type) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, kind)
 
 
+_SIZES = ("width", "num_levels", "num_scales", "num_steps", "num_blocks", "num_couplings", "num_layers",
+          "hidden_sizes", "top_sizes", "num_components", "num_bits", "num_classes")
 _TRAINING: dict[str, Callable[[Any], bool]] = {
     "batch_size": _count, "optimizer": _of(str), "learning_rate": _positive, "warmup_epochs": is_int,
     "schedule": _of(str), "ema_momentum": _optional(_momentum), "clip_norm": _optional(_positive),

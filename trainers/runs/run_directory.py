@@ -69,6 +69,7 @@ class RunDirectory:
         self.report_path = self.path / "report.html"
         self._config_path = self.path / "config.json"
         self._checksums_path = self.path / "checksums.json"
+        self._has_warned = False
 
     def __str__(self) -> str:
         return str(self.path)
@@ -180,7 +181,9 @@ class RunDirectory:
         try:
             return file_checks.read_json(path, file_checks.check_result)
         except ValueError as error:
-            warnings.warn(f"{error}; run the command that trained the model again to write the file", stacklevel=2)
+            if not self._has_warned:  # The file is read several times per command.
+                warnings.warn(f"{error}; run the command that trained the model again to write the file", stacklevel=2)
+            self._has_warned = True
             return None
 
     def is_finished(self, config: Mapping[str, Any] | None = None) -> bool:

@@ -104,7 +104,7 @@ def train(
     result = run.result()
     if result is not None and result["epochs"] >= epochs:
         for name in run.damaged_exports():
-            warnings.warn(f"{run.path / name} is damaged or missing; it is written again from the best checkpoint",
+            warnings.warn(f"{run.path / name} is damaged or missing; the run is finished again from its checkpoints",
                           stacklevel=2)
     checkpoints = Checkpoints(run.checkpoints)
     record = checkpoints.restore_last(model)

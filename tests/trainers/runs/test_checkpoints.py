@@ -218,7 +218,8 @@ def replaced(value, path, new):
     *(replaced(CONFIG, path, new) for path, new in [
         ("epochs", 0), ("epochs", True), ("epochs", [1]), ("epochs", KeyError), ("training", 3), ("training", KeyError),
         ("training.batch_size", "16"), ("training.flip", None), ("training.ema_momentum", 1.5), ("flow", []),
-        ("flow.image_shape", 8), ("flow.image_shape", [8, "x", 1]), ("flow.flow", 3), ("num_bits", "5"),
+        ("flow.image_shape", 8), ("flow.image_shape", [8, "x", 1]), ("flow.flow", 3),
+        ("flow.width", "8"), ("flow.hidden_sizes", [8, None]), ("num_bits", "5"),
         ("seed", -1), ("preset", None), ("data", {}), ("crop", "no")])], ids=str)
 def test_a_config_of_a_wrong_form_is_one_clear_error(content, tmp_path):
     run = RunDirectory(tmp_path)

@@ -144,7 +144,7 @@ def test_train_mends_a_finished_run(digits_run, copied_run, capsys):
     assert train_digits(run) == 0
     output = capsys.readouterr()
     assert output.err.splitlines() == [
-        f"warning: {run.model_path} is damaged or missing; it is written again from the best checkpoint",
+        f"warning: {run.model_path} is damaged or missing; the run is finished again from its checkpoints",
         f"warning: {run.history_path} has no line of epoch 2; training continues, and learning curves leave out what "
         "is missing"]
     assert f"{run}: is finished after 2 epochs; model.keras holds the weights of epoch 2" in output.out
