@@ -35,6 +35,7 @@ from benchmarks.report import publish, table
 
 ROOT = harness.ROOT
 BUILD = ROOT / ".build" / "versions"
+STEP_MINUTES = 60
 GIGABYTES = 8  # An environment has 3 GB. That of the first row stays until the end.
 TEST_TOOLS = ("pytest", "hypothesis", "h5py", "psutil", "packaging")
 LIBRARIES = ("tensorflow", "keras", "keras-nightly", "tensorflow-probability", "tfp-nightly", "numpy", "protobuf")
@@ -112,14 +113,17 @@ class Environment:
           fails: True if the exit code does not matter.
 
         Raises:
-          StepFailed: if the exit code is not 0.
+          StepFailed: if the exit code is not 0, or the command does not end.
         """
         program = self.bin / str(command[0])
         arguments = [program if program.exists() else command[0], *command[1:]]
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "TFP_GLOW_DATA_DIR": str(self.home / "data")}
         environment.pop("PYTHONPATH", None)
-        result = subprocess.run([str(a) for a in arguments], cwd=cwd, env=environment, capture_output=True, text=True,
-                                check=False)
+        try:
+            result = subprocess.run([str(a) for a in arguments], cwd=cwd, env=environment, capture_output=True,
+                                    text=True, check=False, timeout=STEP_MINUTES * 60)
+        except subprocess.TimeoutExpired as error:
+            raise StepFailed(f"{step} did not end in {STEP_MINUTES} minutes") from error
         with self.log.open("a", encoding="utf-8") as log:
             print(f"$ {' '.join(map(str, command))}\n{result.stdout}{result.stderr}", file=log)
         if result.returncode and not fails:
