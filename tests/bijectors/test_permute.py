@@ -12,6 +12,8 @@ from small_flows import SMALL_FLOWS, events
 import tfp_glow
 from tfp_glow import bijectors as tfgb
 
+pytestmark = pytest.mark.matrix
+
 ORDER = [2, 0, 3, 1]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
+from gpu_kernels import has_gpu_support, saved_graph, without_gpu_kernel
 from paths import TESTS
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -186,3 +187,13 @@ def test_an_existing_directory_is_never_overwritten(exported, tmp_path):
     with pytest.raises(ValueError, match="`path` must be an empty directory or not exist"):
         tfp_glow.export_saved_model(exported[0], tmp_path)
     assert (tmp_path / "precious").read_text() == "data"
+
+
+@pytest.mark.skipif(not has_gpu_support(), reason="The installed TensorFlow was built without kernels for GPUs.")
+def test_every_operation_has_a_kernel_for_gpus(exported):
+    """The same holds for the signatures of all flows, which the slow tests in test_gpu_kernels.py check."""
+    _, path = exported
+    graph = saved_graph(path)
+    operations = {node.op for function in graph.library.function for node in function.node_def}
+    assert {"Conv2D", "MatrixTriangularSolve", "StatelessWhile"} <= operations
+    assert not without_gpu_kernel(graph)

@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 
 import pytest
+from declared_files import absolute, rules
 from packaging.requirements import Requirement
 from paths import ROOT
 
@@ -139,30 +140,15 @@ def requirements():
 
 @functools.cache
 def build_targets():
-    """The rules of all BUILD files by label, such as `//tfp_glow/flows:flows`; Starlark's calls are Python's syntax."""
+    """The Python rules of all BUILD files by label, with the paths of their sources and the labels of their deps."""
     targets = {}
-    for file in project_files(ROOT):
-        if file.name != "BUILD":
-            continue
-        package = str(file.parent.relative_to(ROOT)).replace(".", "")
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
-            call = getattr(node, "value", None)
-            if isinstance(call, ast.Call) and call.func.id.startswith("py_"):
-                rule = {k.arg: ast.literal_eval(k.value) for k in call.keywords}
-                label = f"//{package}:{rule['name']}"
-                assert label not in targets, f"{file} has two rules named {rule['name']!r}"
-                prefix = f"{package}/" if package else ""
-                rule["srcs"] = [prefix + source for source in rule.get("srcs", [])]
-                rule["deps"] = [full_label(dep, package) for dep in rule.get("deps", [])]
-                targets[label] = rule
+    for label, rule in rules()[0].items():
+        if rule["kind"].startswith("py_"):
+            package = rule["package"]
+            prefix = f"{package}/" if package else ""
+            targets[label] = {"srcs": [prefix + source for source in rule.get("srcs", [])],
+                              "deps": [absolute(dep, package) for dep in rule.get("deps", [])]}
     return targets
-
-
-def full_label(label, package):
-    """`:name` and `//package` written out."""
-    if label.startswith(":"):
-        return f"//{package}{label}"
-    return label if label.startswith("@") or ":" in label else f"{label}:{label.rpartition('/')[2]}"
 
 
 def test_build_files_name_every_source_once():
