@@ -122,6 +122,8 @@ SAVED = {**FLOWS, "networks_with_lists": listing, "repeated_lists": lambda: tfd.
 
 @pytest.mark.parametrize("name", SAVED)
 def test_weights_and_checkpoints_hold_every_variable(name, tmp_path):
+    if name == "networks_with_lists" and tuple(map(int, keras.__version__.split(".")[:2])) < (3, 15):
+        pytest.skip("Keras saves the layers in nested lists from 3.15 on.")
     model = tfp_glow.FlowModel(SAVED[name]())
     rng = np.random.RandomState(0)
     for variable in model.distribution.variables:

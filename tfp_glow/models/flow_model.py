@@ -891,11 +891,12 @@ class FlowModel(BuiltModel):
         With several workers, each value is a vector of size 1 instead of a scalar, because Keras then averages metric
         values over their first axis.
         """
-        # Keras up to 3.10 returns numbers in eager mode.
-        results = {name: tf.convert_to_tensor(value) for name, value in super().get_metrics_result().items()}
+        results = super().get_metrics_result()
         if tf.distribute.in_cross_replica_context() or _num_replicas() == 1:
             is_empty = tf.equal(self._bits_metric.count, 0.0)  # The mean of no values would be 0.
-            return {name: tf.where(is_empty, tf.constant(math.nan, value.dtype), value)
+            if all(isinstance(value, float) for value in results.values()):  # Keras 3.10, in eager mode
+                return dict.fromkeys(results, math.nan) if is_empty else results
+            return {name: tf.where(is_empty, tf.constant(math.nan, tf.as_dtype(value.dtype)), value)
                     for name, value in results.items()}
         if not _has_several_workers():
             return results
