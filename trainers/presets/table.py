@@ -106,7 +106,10 @@ def check_data(name: str, data: Any, preset: Preset) -> None:
       UserWarning: if an image has at least 4 times more or fewer values than the images that the preset is for; or if
         the preset has the published size of a model. The presets `NAME_smoke` give no warning.
     """
-    phrase, shape = _data_of(name.removesuffix("_smoke"))
+    try:
+        phrase, shape = _data_of(name.removesuffix("_smoke"))
+    except LookupError:
+        return  # A preset that is not of this package.
     if shape is None:
         if data.num_bits is not None:
             raise ValueError(f"preset: {name} is for vectors; {data.name} has {data.description}")
@@ -142,7 +145,10 @@ def _is_published(name: str) -> bool:
 
 
 def _data_of(name: str) -> tuple[str, tuple[int, int, int] | None]:
-    return next(value for part, value in _DATA.items() if name.startswith(part) or name.endswith(part))
+    for part, value in _DATA.items():
+        if name.startswith(part) or name.endswith(part):
+            return value
+    raise LookupError(f"The table of presets has no data for {name!r}.")
 
 
 def _describe_flow(flow: Mapping[str, Any]) -> str:
