@@ -13,14 +13,15 @@ import tensorflow as tf
 from keras.src.backend.common.global_state import get_global_attribute
 
 __all__ = ["BuiltModel", "GradientSumOptimizer", "IndexVariable", "MovingAverageOptimizer", "WrappedVariable",
-           "called_layer", "observe_attributes", "start_moving_average"]
+           "called_layer", "is_tracing_layers", "observe_attributes", "start_moving_average"]
 
 PRIVATE_APIS = {
     "keras.Layer.__setattr__":
         "Keras tracks Keras layers and variables among the attributes of a layer. It is extended, so that it also "
         "tracks flows and TFP objects that contain flow bijectors.",
     "keras.src.backend.common.global_state":
-        "Shows which layer Keras is calling, for a warning if this layer does not track a flow that it uses.",
+        "Shows which layer Keras is calling, for a warning if this layer does not track a flow that it uses, and "
+        "whether Keras builds a layer.",
     "keras.Model._maybe_symbolic_build":
         "`fit` would build the model from a batch of the data, which fails for batches that are spread over workers. "
         "`FlowModel` is built by its constructor.",
@@ -206,3 +207,9 @@ def called_layer() -> keras.layers.Layer | None:
     """Returns the outermost Keras layer whose call is running, or None if Keras calls no layer."""
     context = get_global_attribute("current_call_ctx")
     return None if context is None else context.entry_layer
+
+
+def is_tracing_layers() -> bool:
+    """Returns True while Keras calls or builds a layer."""
+    # The name of a layer in a call or in its method `build` is on the stack of name scopes.
+    return bool(get_global_attribute("name_scope_stack"))

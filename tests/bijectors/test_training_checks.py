@@ -66,9 +66,8 @@ def test_replicas_warn():
     assert not warnings_of(tf.function(lambda: strategy.run(lambda: loss_and_gradient(flow, x)[0])))
 
 
-@pytest.mark.parametrize("name", ["glow", "maf"])
-def test_initialized_flows_models_samples_and_densities_do_not_warn(name, tmp_path):
-    flow, fitted = SMALL_FLOWS[name](), SMALL_FLOWS[name]()
+def test_initialized_flows_models_samples_and_densities_do_not_warn():
+    flow, fitted = SMALL_FLOWS["maf"](), SMALL_FLOWS["maf"]()
     x = points(flow)
 
     def use():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
+import tf_keras
 from small_flows import IMAGE, SMALL_FLOWS, moved
 
 import tfp_glow
@@ -90,6 +91,74 @@ def test_joint_distributions_of_coroutines(auto_batched, flow):
     assert pinned.unnormalized_log_prob(sample[0]).shape == (2,)
 
 
+def rest():
+    return tfd.Independent(tfd.Normal([0.0, 1.0], 1.0), 1)
+
+
+@pytest.mark.parametrize(("compose", "expected"), [
+    (lambda flow: tfd.Independent(flow, 0), lambda p, s: p(s)),
+    (lambda flow: tfd.Sample(flow, 4), lambda p, s: tf.reduce_sum(p(s), axis=-1)),
+    (lambda flow: tfd.BatchBroadcast(flow, [4]), lambda p, s: p(s)),
+    (lambda flow: tfd.BatchReshape(flow, [1, 1]), lambda p, s: p(s)),
+    (lambda flow: tfd.Masked(flow, True, safe_sample_fn=lambda _: tf.zeros(3)), lambda p, s: p(s)),
+    (lambda flow: tfd.Mixture(tfd.Categorical(probs=[0.3, 0.7]), [flow, flow]), lambda p, s: p(s)),
+    (lambda flow: tfd.Blockwise([flow, rest()]), lambda p, s: p(s[..., :3]) + rest().log_prob(s[..., 3:])),
+    (lambda flow: tfd.TransformedDistribution(
+        tfd.JointDistributionSequential([flow.distribution, rest()]), tfb.JointMap([flow.bijector, tfb.Identity()])),
+     lambda p, s: p(s[0]) + rest().log_prob(s[1])),
+    (lambda flow: tfd.TransformedDistribution(
+        tfd.Blockwise([flow.distribution, rest()]), tfb.Blockwise([flow.bijector, tfb.Identity()], [3, 2])),
+     lambda p, s: p(s[..., :3]) + rest().log_prob(s[..., 3:])),
+], ids=["independent", "sample", "batch_broadcast", "batch_reshape", "masked", "mixture", "blockwise", "joint_map",
+        "blockwise_bijector"])
+def test_flows_in_compositions_of_distributions(compose, expected, flow):
+    whole = compose(flow)
+    sample = whole.sample(2, seed=(1, 2))
+    np.testing.assert_allclose(whole.log_prob(sample),
+                               expected(flow.log_prob, tf.nest.map_structure(tf.identity, sample)), rtol=1e-4)
+    assert {id(v) for v in flow.trainable_variables} <= {id(v) for v in whole.trainable_variables}
+
+
+@pytest.mark.parametrize("optimizer", [keras.optimizers.Adam, tf_keras.optimizers.Adam], ids=["keras", "tf_keras"])
+def test_optimizers_of_tfp_train_flows(optimizer):
+    surrogate = BUILDERS["iaf"](seed=1)
+    target = tfd.MultivariateNormalDiag(2.0 * tf.ones(3))
+    losses = tfp.vi.fit_surrogate_posterior(
+        target.log_prob, surrogate, optimizer=optimizer(0.05), num_steps=20, sample_size=8, seed=(1, 2))
+    assert losses[-1] < losses[0] - 1.0
+    density, data = BUILDERS["realnvp_vector"](seed=1), target.sample(32, seed=(1, 2))
+    losses = tfp.math.minimize(lambda: -tf.reduce_mean(density.log_prob(data)), 20, optimizer(0.05),
+                               trainable_variables=density.trainable_variables)
+    assert losses[-1] < losses[0] - 1.0
+
+
+def test_markov_chains_with_a_flow_as_target_and_as_transform(flow):
+    for kernel in (tfp.mcmc.HamiltonianMonteCarlo(flow.log_prob, 0.1, 2), tfp.mcmc.TransformedTransitionKernel(
+            tfp.mcmc.HamiltonianMonteCarlo(lambda x: -tf.reduce_sum(x**2, axis=-1), 0.1, 2), flow.bijector)):
+        states = tfp.mcmc.sample_chain(3, current_state=tf.zeros((2, 3)), kernel=kernel, trace_fn=None, seed=(1, 2))
+        assert states.shape == (3, 2, 3) and np.all(np.isfinite(states))
+
+
+@pytest.mark.parametrize("kind", ["glow", "maf"])
+def test_empty_batches_have_empty_results(kind):
+    flow = BUILDERS[kind]()
+    assert flow.sample(0).shape == (0, *flow.event_shape)
+    assert flow.log_prob(tf.zeros((2, 0, *flow.event_shape))).shape == (2, 0)
+
+
+def test_flows_are_built_outside_of_graphs():
+    message = "must be built outside of a tf.function.*build the flow before this function"
+    with pytest.raises(ValueError, match=message):
+        tf.function(lambda: BUILDERS["nice"]().sample(), autograph=False)()
+
+    def model():
+        z = yield BUILDERS["nice"](name="z")
+        yield tfd.Independent(tfd.Normal(z, 1.0), 1, name="x")
+
+    with pytest.raises(ValueError, match=message):
+        tfd.JointDistributionCoroutineAutoBatched(model).sample(2)
+
+
 @pytest.mark.parametrize("call", [
     lambda flow, x, **k: flow.log_prob(x, **k), lambda flow, x, **k: flow.prob(x, **k),
     lambda flow, x, **k: flow.sample(2, **k), lambda flow, x, **k: flow.experimental_sample_and_log_prob(2, **k),
@@ -169,7 +238,7 @@ def test_copies_keep_the_config_unless_base_or_bijector_change(class_flow, tmp_p
             pickle.dumps(changed)
 
 
-@pytest.mark.parametrize("name", ["glow", "realnvp", "maf", "pyramid", "glow_additive_shuffle"])
+@pytest.mark.parametrize("name", ["glow_additive_shuffle", "maf"])
 def test_pickles_and_deep_copies_have_equal_weights(name):
     flow = moved(SMALL_FLOWS[name](name="mine"))
     value = flow.sample(2, seed=1)
@@ -194,7 +263,7 @@ def test_bijectors_say_that_they_cannot_be_pickled(flow):
             call(flow.bijector)
 
 
-@pytest.mark.parametrize("kind", BUILDERS)
+@pytest.mark.parametrize("kind", ["glow", "realnvp_vector", "maf", "dequantizer"])
 def test_global_policies_apply_to_networks_only(kind, policy):
     plain = BUILDERS[kind](seed=1)
     policy("mixed_bfloat16")
@@ -213,6 +282,14 @@ def test_global_policies_apply_to_networks_only(kind, policy):
     np.testing.assert_array_equal(log_probs[2:], [log_probs[0]] * 2)  # Neither a config nor an explicit dtype change.
     assert {v.dtype for v in double.trainable_variables} == {tf.float64}
     assert config_of(double).arguments["network_dtype"] is None
+
+
+@pytest.mark.parametrize("kind", BUILDERS)
+def test_every_builder_honors_global_policies(kind, policy):
+    policy("mixed_bfloat16")
+    flow = BUILDERS[kind]()
+    dtypes = {dtype for part in flow.submodules if isinstance(part, tfgb.FlowBijector) for dtype in part.network_dtypes}
+    assert "bfloat16" in dtypes and {v.dtype for v in flow.trainable_variables} == {tf.float32}
 
 
 def test_mixed_float16_trains_with_loss_scaling(policy, tmp_path):

@@ -18,6 +18,8 @@ def test_the_library_example_runs(tmp_path, monkeypatch, capsys):
     assert names["samples"].shape == (16, 8, 8, 1)
     assert (tmp_path / "serving" / "1" / "saved_model.pb").exists()
     assert "(256,)" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="'serving/1', which exists. .* next version, 'serving/2'"):
+        names["tfp_glow"].export_saved_model(names["model"], "serving/1")  # The example run twice.
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\((?!http)([^)#]+)\)", README))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`export_saved_model`: writes a `FlowModel` as a SavedModel that requires no package besides TensorFlow."""
 
+import itertools
 import os
 
 import tensorflow as tf
@@ -69,7 +70,13 @@ def export_saved_model(model: FlowModel, path: str | os.PathLike[str]) -> str:
         raise ValueError(f"Argument `model` must be a tfp_glow.FlowModel; received {type(model).__name__}.")
     path = check_path("path", path)
     if os.path.exists(path) and (not os.path.isdir(path) or os.listdir(path)):
-        raise ValueError(f"Argument `path` must be an empty directory or not exist; received {path!r}.")
+        parent, version = os.path.split(os.path.normpath(path))
+        if not version.isdecimal():
+            parent, version = path, "0"
+        free = next(str(number) for number in itertools.count(int(version) + 1)
+                    if not os.path.exists(os.path.join(parent, str(number))))
+        raise ValueError(f"Argument `path` must be an empty directory or not exist; received {path!r}, which exists. "
+                         f"Delete it, or write the next version, {os.path.join(parent, free)!r}.")
     module = tf.Module()
     module.variables_of_model = [v.value for v in model.variables]
     signatures = _signatures(model)

@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from tfp_glow._compat_keras import is_tracing_layers
 from tfp_glow._compat_tfp import TransformedDistribution
 from tfp_glow.flows._flow_distribution import FlowDistribution
 
@@ -46,11 +47,17 @@ class FlowConfig:
           A `tfd.Distribution`, whose config `config_of` returns.
 
         Raises:
-          ValueError: if the value of an argument is invalid for the flow.
+          ValueError: if the value of an argument is invalid for the flow, or if a `tf.function` calls this method
+            outside of the method `build` of a Keras layer.
         """
         registered = _FLOWS[self.flow]
         config = FlowConfig(self.flow, _complete(registered.parameters, self.arguments))
-        return _remember(registered.build(**config.arguments), config)
+        if tf.inside_function() and not is_tracing_layers():
+            raise ValueError(f"The flow {self.flow!r} must be built outside of a tf.function, because each trace would "
+                             "create new weights. The function of an auto-batched joint distribution is traced, too: "
+                             "build the flow before this function.")
+        with tf.init_scope():
+            return _remember(registered.build(**config.arguments), config)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the same dict as `config_to_dict`."""
