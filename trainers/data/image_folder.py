@@ -111,7 +111,7 @@ def load(
         for key, index in enumerate(prepared_sets.fixed_permutation(len(used))):
             file = used[index]
             label = {"label": file.parts[0]} if label_names else {}
-            examples.append((key, {"image": str(file.path), **label}))
+            examples.append((key, {"image": file.path, **label}))
         return {"train": examples}
 
     builder = prepared_sets.open_or_prepare(
@@ -130,7 +130,7 @@ class _File(NamedTuple):
       state: size in bytes, time of the last change of the content and time of the last change of the state, in ns.
     """
 
-    path: pathlib.Path
+    path: str
     parts: tuple[str, ...]
     state: tuple[int, int, int]
 
@@ -172,13 +172,13 @@ def _find_images(root: pathlib.Path) -> list[_File]:
                 if entry.is_symlink():
                     raise ValueError(f"data: {entry.path} is a link to a file that does not exist")
                 continue
-            files.append(_File(pathlib.Path(entry.path), parts, _state(entry.stat())))
+            files.append(_File(entry.path, parts, _state(entry.stat())))
         elif suffix in _OTHER_SUFFIXES:
             others.append(entry.path)
     if others:
         warnings.warn(f"data: {len(others)} images in other formats than PNG and JPEG are left out, such as "
                       f"{min(others)}", stacklevel=3)
-    return sorted(files, key=lambda file: file.path)
+    return sorted(files, key=lambda file: file.parts)
 
 
 def _state(status: os.stat_result) -> tuple[int, int, int]:
@@ -199,9 +199,9 @@ def _walk(directory: pathlib.Path | str, parts: tuple[str, ...]) -> Iterator[tup
 def _split_directories(root: pathlib.Path) -> dict[str, list[str]]:
     """Returns the names of the directories of each split."""
     found: dict[str, list[str]] = {}
-    for path in sorted(root.iterdir()):
-        if path.name.lower() in _SPLIT_NAMES and path.is_dir():
-            found.setdefault(_SPLIT_NAMES[path.name.lower()], []).append(path.name)
+    for name in sorted(os.listdir(root)):
+        if name.lower() in _SPLIT_NAMES and (root / name).is_dir():
+            found.setdefault(_SPLIT_NAMES[name.lower()], []).append(name)
     return found
 
 
@@ -277,7 +277,7 @@ def _check_images(files: Sequence[_File], where: str, data_dir: str | None, veri
 def _decode_all(files: Sequence[_File]) -> _Content:
     with concurrent.futures.ThreadPoolExecutor() as pool:
         images = list(pool.map(_decode, [file.path for file in files]))
-    sizes = [(str(file.path), image.width, image.height) for file, image in zip(files, images, strict=True)]
+    sizes = [(file.path, image.width, image.height) for file, image in zip(files, images, strict=True)]
     other = next((size for size in sizes if size[1:] != sizes[0][1:]), None)
     _, width, height = sizes[0]
     chunks = ["/".join(file.parts).encode("utf-8", "surrogateescape") for file in files]
@@ -291,7 +291,7 @@ def _read_record(record: pathlib.Path, files: Sequence[_File]) -> _Content | Non
     """Returns the result of an earlier check. It names files by their number, because the directory may be renamed."""
     def with_path(size: Any) -> tuple[str, int, int]:
         number, width, height = map(int, size)
-        return str(files[number].path), width, height
+        return files[number].path, width, height
 
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
         values = json.loads(record.read_text(encoding="utf-8"))
@@ -304,7 +304,7 @@ def _read_record(record: pathlib.Path, files: Sequence[_File]) -> _Content | Non
 
 def _write_record(record: pathlib.Path, content: _Content, files: Sequence[_File]) -> None:
     """Stores the result of a check. If the cache directory is not writable, the next call decodes the files again."""
-    numbers = {str(file.path): number for number, file in enumerate(files)}
+    numbers = {file.path: number for number, file in enumerate(files)}
     values = {key: size and (numbers[size[0]], *size[1:])
               for key, size in (("first", content.first), ("other", content.other), ("smallest", content.smallest))}
     temporary = record.with_name(f".partial.{os.getpid()}.{record.name}")
@@ -321,9 +321,9 @@ class _DecodedImage(NamedTuple):
     digest: str
 
 
-def _decode(path: pathlib.Path) -> _DecodedImage:
+def _decode(path: str) -> _DecodedImage:
     """Decodes a whole image file and returns its size, whether it is gray, and the hash of its bytes."""
-    raw = path.read_bytes()
+    raw = pathlib.Path(path).read_bytes()
     # Pillow returns the mode, and TensorFlow does not. TensorFlow decodes the pixels, because it reads the file later
     # and rejects some files that Pillow accepts, such as a truncated PNG.
     try:
@@ -344,7 +344,7 @@ def _find_damage(files: Sequence[_File]) -> str | None:
     """Returns an error message about the first file that is lost, changed or corrupt, or None."""
     def message(file: _File) -> str | None:
         try:
-            if _state(file.path.stat()) != file.state:
+            if _state(os.stat(file.path)) != file.state:
                 return f"data: image {file.path} was changed while it was in use; run the same command again"
             _decode(file.path)
         except FileNotFoundError:

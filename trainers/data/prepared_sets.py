@@ -54,7 +54,7 @@ def cache_dir(data_dir: str | None = None) -> pathlib.Path:
     Returns:
       A `pathlib.Path`. The directory may not exist yet.
     """
-    return pathlib.Path(data_dir or os.environ.get("TFP_GLOW_DATA_DIR") or "~/.cache/tfp_glow").expanduser()
+    return pathlib.Path(os.path.expanduser(data_dir or os.environ.get("TFP_GLOW_DATA_DIR") or "~/.cache/tfp_glow"))
 
 
 def fixed_permutation(size: int) -> np.ndarray:

@@ -91,7 +91,7 @@ def _damage_message(name: str, damage: str, folder: str | os.PathLike) -> str:
 
 def _damaged_info_file(name: str, data_dir: str | None) -> pathlib.Path | None:
     """Returns the first `dataset_info.json` of a set that is no JSON object, or None."""
-    root = pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    root = pathlib.Path(os.path.expanduser(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"))
     parts = re.fullmatch(r"(\w+)[\w/.:-]*", name)
     for path in sorted((root / parts[1]).rglob("dataset_info.json")) if parts else ():
         try:
