@@ -22,8 +22,6 @@ from trainers import data, presets, train
 from trainers.distribute import strategies, workers
 from trainers.runs.run_directory import RunDirectory
 
-pytestmark = pytest.mark.matrix
-
 FLAGS = ("--data=digits", "--notensorboard", "--noreport")
 
 
