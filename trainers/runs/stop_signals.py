@@ -49,7 +49,7 @@ def handled(ends_process: bool = True) -> Iterator[None]:
     _state.is_pending, _state.stopped_by = False, None
     _state.handlers = {number: handler for number, handler in (
         (signal.SIGINT, _interrupt), (signal.SIGTERM, _terminate)) if before[number] != signal.SIG_IGN}
-    watched = _deadline() if ends_process else contextlib.nullcontext()
+    watched = _deadline() if ends_process and os.name == "posix" else contextlib.nullcontext()
     try:
         with watched:
             reinstall()
@@ -58,7 +58,7 @@ def handled(ends_process: bool = True) -> Iterator[None]:
         for number in _state.handlers:
             if before[number] is not None:
                 signal.signal(number, before[number])
-        _state.handlers = {}
+        _state.handlers, _state.stopped_by = {}, None
 
 
 def reinstall() -> None:

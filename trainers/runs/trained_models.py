@@ -166,9 +166,8 @@ def save(model: tfp_glow.FlowModel, config: Mapping[str, Any], run: RunDirectory
     The model is written as `model.keras`, and as a SavedModel in `saved_model/VERSION/`. `VERSION` is 1 when the run
     finishes for the first time. It grows by 1 each time the run finishes again with more epochs. TensorFlow Serving can
     serve the SavedModel: `saved_model/model.config` gives the model the name of the preset, and the SavedModel has
-    warm-up requests if the package `tensorflow-serving-api` is installed. `checksums.json` holds the hashes of these
-    files. If the run was finished and some of its files are damaged, `VERSION` stays, and an intact SavedModel is not
-    written again.
+    warm-up requests. `checksums.json` holds the hashes of these files. If the run was finished and some of its files
+    are damaged, `VERSION` stays, and an intact SavedModel is not written again.
 
     `result.json` is written last. Its entries are
 
@@ -212,10 +211,7 @@ def _export(model: tfp_glow.FlowModel, run: RunDirectory, path: pathlib.Path) ->
         shutil.rmtree(leftover, ignore_errors=True)
     run.saved_models.mkdir(exist_ok=True)
     tfp_glow.export_saved_model(model, temporary)
-    try:
-        tfp_glow.write_warmup_requests(temporary)
-    except ImportError as error:
-        print(f"{path}: exported without warm-up requests for TensorFlow Serving: {error}", flush=True)
+    tfp_glow.write_warmup_requests(temporary)
     sync_tree(temporary)
     os.replace(temporary, path)
 

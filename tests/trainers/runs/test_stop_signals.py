@@ -19,6 +19,9 @@ from trainers.callbacks.checkpoint_saving import SaveCheckpoint, SaveCheckpointW
 from trainers.runs import stop_signals
 from trainers.runs.checkpoints import Checkpoints
 
+pytestmark = pytest.mark.skipif(
+    threading.current_thread() is not threading.main_thread(), reason="Python handles signals in the main thread only")
+
 
 def send(number):
     os.kill(os.getpid(), number)
