@@ -12,6 +12,8 @@ import tensorflow_probability as tfp
 import tfp_glow
 from tfp_glow import bijectors as tfgb
 
+pytestmark = pytest.mark.matrix
+
 tfb, tfd = tfp.bijectors, tfp.distributions
 POINTS = np.random.RandomState(0).normal(1.0, 3.0, (64, 2)).astype("float32")
 

@@ -14,6 +14,8 @@ import tfp_glow
 from tfp_glow._compat_keras import GradientSumOptimizer
 from tfp_glow.models.nonfinite_steps import SkippedStepsWarning, StepGuard
 
+pytestmark = pytest.mark.matrix
+
 RANDOM = np.random.default_rng(0)
 POINTS = RANDOM.normal(size=(64, 2)).astype("float32")
 BAD_STEP, BATCH_SIZE = 5, 8
