@@ -84,7 +84,8 @@ class Conditioner:
           ValueError: if a context is required, and `context` is None or has another shape.
         """
         batch_shape = kept.shape[:-len(self._kept_shape)]
-        if batch_shape.rank is not None and 0 in batch_shape.as_list():  # Some kernels of convolutions fail for an empty batch.
+        # Some kernels of convolutions fail for an empty batch.
+        if batch_shape.rank is not None and 0 in batch_shape.as_list():
             self.inputs(kept, context)
             empty = tf.zeros(tf.concat([tf.shape(kept)[:batch_shape.rank], self._output_shape], axis=0), self._dtype)
             return tf.ensure_shape(empty, batch_shape.concatenate(self._output_shape))

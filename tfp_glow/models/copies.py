@@ -102,5 +102,5 @@ def _copy(model: FlowModel, change: Callable[[dict[str, Any]], dict[str, Any]]) 
     if not isinstance(model, FlowModel):
         raise ValueError(f"Argument `model` must be a tfp_glow.FlowModel; received {type(model).__name__}.")
     config = model.get_config()
-    changed = {name: change(config[name]) for name in ("distribution", "dequantizer") if name in config}
-    return FlowModel.from_config({**config, **changed})
+    return FlowModel.from_config({
+        name: change(value) if name in ("distribution", "dequantizer") else value for name, value in config.items()})
