@@ -108,6 +108,8 @@ class StepGuard:
 
 def _squared_norm(grads: Sequence[Any]) -> tf.Tensor:
     """Computes half of the squared norm of all gradients together, in float32, or in float64 if all are float64."""
+    if all(grad is None for grad in grads):
+        return tf.zeros([])  # Keras raises an error.
     tensors = [grad.values if isinstance(grad, tf.IndexedSlices) else grad for grad in grads if grad is not None]
     dtype = tf.float64 if all(tensor.dtype == tf.float64 for tensor in tensors) else tf.float32
     return tf.add_n([tf.nn.l2_loss(tf.cast(tensor, dtype)) for tensor in tensors])

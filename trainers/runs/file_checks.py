@@ -181,14 +181,14 @@ def file_hash(path: pathlib.Path) -> str:
 
 
 def is_intact_archive(path: pathlib.Path) -> bool:
-    """Returns True if a file is a zip archive whose members have the checksums that the archive stores.
+    """Returns True if a file is a `.keras` archive whose members have the checksums that the archive stores.
 
     Args:
       path: path of the file, which may be absent.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.testzip() is None and "config.json" in archive.namelist()
+            return {"config.json", "model.weights.h5"} <= set(archive.namelist()) and archive.testzip() is None
     except Exception:  # A damaged archive raises errors of many classes, such as BadZipFile and NotImplementedError.
         return False
 

@@ -201,12 +201,14 @@ class RunDirectory:
     def damaged_exports(self) -> list[str]:
         """Returns the files of the trained model that are missing or damaged, as paths relative to the directory.
 
-        A run of an earlier version has no checksums. Then only `model.keras` is checked, by the checksums in the file.
+        `model.keras` has checksums of its own. If they are right, the file is not damaged, even if it is not the file
+        that training wrote. A run of an earlier version has no `checksums.json`. Then only `model.keras` is checked.
         """
-        expected = self._checksums()
-        if not expected:
-            return [] if file_checks.is_intact_archive(self.model_path) else [self.model_path.name]
-        return file_checks.changed_files(self.path, expected)
+        name = self.model_path.name
+        changed = file_checks.changed_files(self.path, self._checksums() or {name: ""})
+        if name in changed and file_checks.is_intact_archive(self.model_path):
+            changed.remove(name)
+        return changed
 
     def is_intact(self, directory: pathlib.Path) -> bool:
         """Returns True if `checksums.json` has hashes of files in a directory, and the files have these hashes.

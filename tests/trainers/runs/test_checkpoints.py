@@ -161,6 +161,7 @@ def test_a_run_is_finished_only_for_its_number_of_epochs(tmp_path):
     run.open(CONFIG)
     with zipfile.ZipFile(run.model_path, "w") as archive:
         archive.writestr("config.json", "{}")
+        archive.writestr("model.weights.h5", b"")
     assert not run.is_finished()
     run.finish(RESULT)
     assert run.is_finished() and run.is_finished(CONFIG) and not run.is_finished({**CONFIG, "epochs": 2})
