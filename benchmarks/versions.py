@@ -10,7 +10,7 @@ The program builds the source distribution and, from it, the wheel. Then it make
 1. installs the libraries of the row, as a user has them, and then the package, which must not replace any of them;
 2. trains, evaluates and samples with the installed command `tfp-glow`;
 3. runs the test modules that have the mark `matrix`, in the unpacked source distribution;
-4. writes model files, and reads those of the rows before it. The first row reads the files of all rows at the end.
+4. writes model files, and reads those of the rows before it. At the end, the first row reads the files of all rows.
 
 The Pythons are those on the PATH, such as `python3.10`, or those of pyenv. Only the standard library is used here.
 """
@@ -225,10 +225,10 @@ def run_tests(environment: Environment, source: pathlib.Path) -> dict[str, int]:
             "failed": counts["failures"] + counts["errors"], "skipped": counts["skipped"]}
 
 
-def read_files(environment: Environment, source: pathlib.Path, writers: Sequence[str]) -> dict[str, Any]:
-    """Reads the model files that other rows wrote. Returns the number of files and the errors."""
+def read_files(environment: Environment, source: pathlib.Path) -> dict[str, Any]:
+    """Reads the model files that the rows have written so far. Returns the number of files and the errors."""
     files, errors = 0, {}
-    for writer in writers:
+    for writer in (row.name for row in ROWS if (BUILD / "files" / row.name).exists()):
         output = environment.run("model files", "python", "-m", "benchmarks.programs.model_files", "read",
                                  BUILD / "files" / writer, cwd=source)
         result = json.loads(output.splitlines()[-1])
@@ -237,7 +237,7 @@ def read_files(environment: Environment, source: pathlib.Path, writers: Sequence
     return {"files": files, "errors": errors}
 
 
-def measure(environment: Environment, distributions: Sequence[pathlib.Path], earlier: Sequence[str]) -> dict[str, Any]:
+def measure(environment: Environment, distributions: Sequence[pathlib.Path]) -> dict[str, Any]:
     """Returns the record of a row. Its entry `error` is the step that failed, or None."""
     source_archive, wheel, source = distributions
     row, start = environment.row, time.monotonic()
@@ -250,7 +250,7 @@ def measure(environment: Environment, distributions: Sequence[pathlib.Path], ear
         record["tests"] = run_tests(environment, source)
         environment.run("model files", "python", "-m", "benchmarks.programs.model_files", "write",
                         BUILD / "files" / row.name, cwd=source)
-        record["read"] = read_files(environment, source, [*earlier, row.name])
+        record["read"] = read_files(environment, source)
     except StepFailed as error:
         record["error"] = str(error)
     record["minutes"] = round((time.monotonic() - start) / 60, 1)
@@ -289,11 +289,15 @@ def markdown(record: dict[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = harness.parser_of(__doc__.partition("\n")[0], "versions.json", "README.md")
-    parser.add_argument("--rows", nargs="+", choices=[row.name for row in ROWS], default=[row.name for row in ROWS],
-                        help="rows to run; the others keep their results")
+    parser.add_argument("--rows", nargs="*", choices=[row.name for row in ROWS], default=[row.name for row in ROWS],
+                        help="rows to run; the others keep their results. None: only the table is made")
     parser.add_argument("--keep", action="store_true", help="keep the environments")
     args = parser.parse_args(argv)
     rows = [row for row in ROWS if row.name in args.rows]
+    record = json.loads(args.results.read_text(encoding="utf-8")) if args.results.exists() else {}
+    if not rows:
+        publish(args, record, markdown(record), "versions")
+        return 0
     BUILD.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(BUILD).free / 1e9
     try:
@@ -305,20 +309,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StepFailed as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    shutil.rmtree(BUILD / "files", ignore_errors=True)
-    record = json.loads(args.results.read_text(encoding="utf-8")) if args.results.exists() else {}
     environments = [Environment(row, BUILD / row.name) for row in rows]
-    written: list[str] = []
     for environment in environments:
-        record[environment.row.name] = measure(environment, distributions, written)
-        if (BUILD / "files" / environment.row.name).exists():
-            written.append(environment.row.name)
+        record[environment.row.name] = measure(environment, distributions)
         if environment is not environments[0] and not args.keep:
             shutil.rmtree(environment.home / "venv", ignore_errors=True)
         publish(args, record, markdown(record), "versions")
     first = environments[0]
     if record[first.row.name]["error"] is None:
-        record[first.row.name]["read"] = read_files(first, distributions[2], written)
+        record[first.row.name]["read"] = read_files(first, distributions[2])
         publish(args, record, markdown(record), "versions")
     if not args.keep:
         shutil.rmtree(first.home / "venv", ignore_errors=True)
