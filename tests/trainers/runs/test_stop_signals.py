@@ -23,6 +23,14 @@ pytestmark = pytest.mark.skipif(
     threading.current_thread() is not threading.main_thread(), reason="Python handles signals in the main thread only")
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_is_not_ignored():
+    """A shell starts programs in the background with SIGINT ignored, and they and their children keep that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def send(number):
     os.kill(os.getpid(), number)
     time.sleep(0.01)
@@ -131,9 +139,12 @@ with stop_signals.handled():
 def test_a_process_that_cannot_raise_ends_nevertheless(kind, number, code, line):
     with subprocess.Popen([sys.executable, "-c", BUSY, kind], cwd=ROOT, text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as process:
-        assert process.stdout.readline() == "ready\n"
-        process.send_signal(number)
-        assert (process.communicate(timeout=30)[1], process.returncode) == (line, code)
+        try:
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(number)
+            assert (process.communicate(timeout=30)[1], process.returncode) == (line, code)
+        finally:
+            process.kill()
 
 
 def test_an_interrupt_of_the_first_imports_prints_one_line():
