@@ -484,7 +484,7 @@ class FlowModel(BuiltModel):
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
         with self.distribute_strategy.scope():
             self.optimizer.build(self.trainable_variables)
-            self._guard = StepGuard(self.optimizer) if skip_nonfinite else None
+            self._guard = StepGuard(self.optimizer) if check_bool("skip_nonfinite", skip_nonfinite) else None
         self._reported_steps = self.skipped_steps
 
     def get_compile_config(self) -> dict[str, Any]:
