@@ -253,7 +253,7 @@ def damage_message(builder: tfds.core.DatasetBuilder) -> str | None:
 
 
 def _exists(home: pathlib.Path) -> bool:
-    return (home / _VERSION).exists() or (home / _LIST_NAME).exists()
+    return os.path.exists(home / _VERSION) or os.path.exists(home / _LIST_NAME)
 
 
 def _write(
