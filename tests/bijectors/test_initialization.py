@@ -43,7 +43,7 @@ WRAPPED = {
 @pytest.mark.parametrize("name", WRAPPED)
 def test_initialize_reaches_flows_inside_other_distributions(name):
     whole = WRAPPED[name]()
-    batch = np.reshape(BATCH, (-1, *whole.batch_shape, *whole.event_shape)) if name != "nested" else BATCH
+    batch = np.reshape(BATCH, (-1, *whole.batch_shape, *whole.event_shape))
     tfp_glow.initialize(whole, batch)
     assert len(norms(whole)) == (2 if name in ("mixture", "nested") else 1)
     for norm in norms(whole):
@@ -122,3 +122,21 @@ def test_networks_inside_a_chain_are_initialized():
     assert not tfp_glow.FlowModel(whole).is_initialized
     tfp_glow.initialize(whole, np.random.RandomState(0).uniform(size=(8, 4, 4, 1)).astype("float32"))
     assert tfp_glow.FlowModel(whole).is_initialized
+
+
+@pytest.mark.parametrize(("batch", "message"), [
+    (np.zeros(4, "float32"), r"batch axis, shape \[batch, 4\]; received shape \(4,\)"),
+    (np.zeros((0, 4), "float32"), r"at least one event.*received shape \(0, 4\)"),
+    (tf.data.Dataset.range(3), "must be an array or tensor; received <_RangeDataset"),
+])
+@pytest.mark.parametrize("flow", [
+    lambda: tfgb.ActNorm((4,)), lambda: tfb.Chain([tfgb.ActNorm((4,))]),
+    lambda: tfp_glow.realnvp_vector(4, 2, (4,), act_norm=True)], ids=["bijector", "chain", "flow"])
+def test_batches_without_a_batch_axis_or_events_raise(flow, batch, message):
+    with pytest.raises(ValueError, match=message):
+        tfp_glow.initialize(flow(), batch)
+
+
+def test_initialize_in_a_graph_raises():
+    with pytest.raises(ValueError, match="outside of a tf.function"):
+        tf.function(lambda: tfp_glow.initialize(tfgb.ActNorm((4,)), tf.zeros((3, 4))), autograph=False)()

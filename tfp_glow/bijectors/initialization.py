@@ -10,7 +10,7 @@ from tensorflow_probability import distributions as tfd
 from tfp_glow._compat_tfp import WRAPPERS, Blockwise, Chain, Invert, Mixture, TransformedDistribution
 from tfp_glow._types import TensorLike
 from tfp_glow.bijectors._conditioner import check_context
-from tfp_glow.bijectors._single_pass import flow_bijectors_in, inverse_and_log_det
+from tfp_glow.bijectors._single_pass import event_shape_of, flow_bijectors_in, inverse_and_log_det
 from tfp_glow.bijectors.flow_bijector import CONDITIONS, FlowBijector
 
 
@@ -33,9 +33,10 @@ def initialize(flow: tfb.Bijector | tfd.Distribution, batch: TensorLike, **condi
       The latents of the batch. For a mixture, the batch itself.
 
     Raises:
-      ValueError: if `flow` is neither a bijector nor a distribution, or `batch` is not finite or does not have the
-        event shape of the flow. If `context` is missing, not required or of another shape. Also if data-dependent
-        parameters are not set after the pass, because the pass does not reach them, for example inside `tfb.Invert`.
+      ValueError: if `flow` is neither a bijector nor a distribution, or `batch` is not finite, holds no event, or has
+        no batch axis or another event shape than the flow. If `context` is missing, not required or of another shape.
+        If the call is inside a `tf.function`. Also if data-dependent parameters are not set after the pass, because
+        the pass does not reach them, for example inside `tfb.Invert`.
 
     Example:
 
@@ -46,6 +47,9 @@ def initialize(flow: tfb.Bijector | tfd.Distribution, batch: TensorLike, **condi
     """
     if not isinstance(flow, (tfb.Bijector, tfd.Distribution)):
         raise ValueError(f"Argument `flow` must be a tfb.Bijector or a tfd.Distribution; received {flow!r}.")
+    if not tf.executing_eagerly():
+        raise ValueError("initialize must be called outside of a tf.function, because it sets variables once.")
+    _check_batch(flow, batch)
     _check_conditions(flow, conditions)
     latents = initialize_part(flow, batch, **conditions)
     left = [part.name for part in flow_bijectors_in(flow) if not part.is_initialized]
@@ -54,6 +58,22 @@ def initialize(flow: tfb.Bijector | tfd.Distribution, batch: TensorLike, **condi
                          f"reaches them; received {flow.name!r}, in which {', '.join(map(repr, left[:3]))} could not "
                          "be initialized. Call `initialize` on these parts first.")
     return latents
+
+
+def _check_batch(flow: tfb.Bijector | tfd.Distribution, batch: TensorLike) -> None:
+    """Raises `ValueError` unless `batch` is an array with at least one event and, as far as is known, a batch axis."""
+    if tf.nest.is_nested(flow.dtype):
+        return
+    try:
+        shape = tf.convert_to_tensor(batch).shape
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{flow.name}: argument `batch` must be an array or tensor; received {batch!r}.") from error
+    event_shape = event_shape_of(flow) if isinstance(flow, tfb.Bijector) else flow.event_shape
+    rank = 0 if event_shape is None or event_shape.rank is None else event_shape.rank
+    if shape.rank <= rank or 0 in shape.as_list():
+        known = f"[batch, {', '.join(map(str, event_shape))}]" if rank else "[batch, ...]"
+        raise ValueError(f"{flow.name}: argument `batch` must hold at least one event and have a batch axis, shape "
+                         f"{known}; received shape {tuple(shape)}.")
 
 
 def _check_conditions(flow: tfb.Bijector | tfd.Distribution, conditions: dict[str, Any]) -> None:
