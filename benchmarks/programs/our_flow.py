@@ -18,6 +18,7 @@ import tfp_glow
 from benchmarks.programs.command_line import main
 from benchmarks.programs.system import System
 from tfp_glow.flows import config_from_dict
+from tfp_glow.models.nonfinite_steps import StepGuard
 from trainers.optimization.averaged_weights import averaged_weights
 from trainers.optimization.optimizers import make_optimizer
 from trainers.presets import Preset
@@ -56,6 +57,7 @@ def build(first: np.ndarray, seed: int = 0, num_parts: int = 1, preset: Mapping[
     optimizer = make_optimizer(training, 1, 1) if preset else keras.optimizers.Adamax()
     optimizer.learning_rate = rate.read_value
     model.compile(optimizer)
+    guard = StepGuard(optimizer)
 
     def in_parts(function: Any, x: tf.Tensor, combine: str = "concat") -> Any:
         parts = math.gcd(num_parts, x.shape[0])  # The parts must be equal.
@@ -70,7 +72,7 @@ def build(first: np.ndarray, seed: int = 0, num_parts: int = 1, preset: Mapping[
     @tf.function(autograph=False)
     def update(images: tf.Tensor) -> tf.Tensor:
         log_prob, gradients = in_parts(loss_and_gradients, images, "mean")
-        optimizer.apply(gradients, model.trainable_variables)
+        guard.apply(log_prob, gradients, model.trainable_variables)
         return log_prob
 
     def step(images: tf.Tensor, multiplier: float) -> float:
@@ -85,7 +87,7 @@ def build(first: np.ndarray, seed: int = 0, num_parts: int = 1, preset: Mapping[
         sum(math.prod(v.shape) for v in variables), tf.constant, step, lambda images: log_prob(images).numpy(),
         lambda number: sample(number).numpy(),
         lambda x: float(tf.reduce_max(tf.abs(bijector.forward(tf.identity(bijector.inverse(x))) - x))) / 256.0,
-        lambda: sum(v.numpy().nbytes for v in [*variables, *optimizer.variables]), lambda: optimizer.skipped.numpy(),
+        lambda: sum(v.numpy().nbytes for v in [*variables, *optimizer.variables]), lambda: guard.skipped_steps.numpy(),
         lambda: averaged_weights(model))
 
 

@@ -109,15 +109,22 @@ def run(exported, tmp_path, monkeypatch):
     """The directory of a trained run whose model is not saved yet."""
     run = RunDirectory(tmp_path / "run")
     run.path.mkdir()
-    write_json({"preset": "tiny", "epochs": 1}, run.path / "config.json")
+    training = {"batch_size": 1, "optimizer": "adam", "learning_rate": 1.0, "warmup_epochs": 0, "schedule": "constant",
+                "ema_momentum": None, "clip_norm": None, "init_batch_size": 1, "flip": False, "pixel_noise": 0.0,
+                "temperature": 1.0}
+    config = dict.fromkeys(("crop", "resize", "data_levels", "num_levels", "num_bits", "dequantizer"))
+    config |= {"preset": "tiny", "data": "digits", "epochs": 1, "steps_per_epoch": 1, "seed": 0, "training": training,
+               "flow": tfp_glow.flows.config_to_dict(tfp_glow.flows.config_of(exported[0].distribution))}
+    write_json(config, run.path / "config.json")
     run.add_history({"epoch": 1, "skipped_steps": 0})
     flow = tfp_glow.flows.config_of(exported[0].distribution).build()
     monkeypatch.setattr(trained_models, "build", lambda config: tfp_glow.FlowModel(flow))
     return run
 
 
-def finish(run, model):
-    trained_models.save(model, run.config(), run, {"epoch": 1, "val_bits_per_dim": 3.0})
+def finish(run, model, epochs=1):
+    config = {**run.config(), "epochs": epochs}
+    trained_models.save(model, config, run, {"epoch": epochs}, val_bits_per_dim=3.0, skipped_steps=0)
 
 
 def test_a_finished_run_is_ready_to_serve(exported, run, capsys):
@@ -129,7 +136,7 @@ def test_a_finished_run_is_ready_to_serve(exported, run, capsys):
     assert serving.main(["serving", f"--run_dir={run}", "--name=digits", "--base_path=/models/digits"]) == 0
     assert (model_in(run.saved_models).name, model_in(run.saved_models).base_path) == ("digits", "/models/digits")
     assert len(requests_in(newest)) == 9
-    finish(run, exported[0])  # A continued run writes a new version and keeps the name and the base path.
+    finish(run, exported[0], epochs=2)  # A continued run writes a new version and keeps the name and the base path.
     assert sorted(p.name for p in run.saved_models.iterdir()) == ["1", "2", MODEL_CONFIG_FILE]
     assert model_in(run.saved_models).name == "digits"
 

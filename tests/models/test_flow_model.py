@@ -187,7 +187,7 @@ def test_float64_flows_train():
     (lambda m: m.encode(np.zeros((8, 8))), "`x` must have a shape"),
     (lambda m: m.decode(np.zeros((3, 63), "float32")), r"`latents` must have a shape that ends in \(64,\)"),
     (lambda m: m.sample(-1), "`n` must be an integer of at least 0; received -1"),
-    (lambda m: m.sample(1, temperature=-1.0), "`temperature` must not be negative; received -1.0"),
+    (lambda m: m.sample(1, temperature=-1.0), "`temperature` must be finite and not be negative; received -1.0"),
     (lambda m: m.sample(1, seed=1.5), "`seed` must be an integer"),
     (lambda m: tfp_glow.FlowModel(tfd.Sample(tfd.Normal(0.0, 1.0), 3)).encode(np.zeros((1, 3))), "Latents"),
     (lambda m: tfp_glow.export_saved_model("model", "x"), "`model` must be a tfp_glow.FlowModel"),

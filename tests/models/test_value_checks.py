@@ -293,7 +293,7 @@ def test_overflow_raises(model):
 
 @pytest.mark.parametrize("temperature", [float("nan"), float("inf"), -float("inf"), -0.1, "1", None, 1e39])
 def test_wrong_temperatures_raise(model, temperature):
-    with pytest.raises(ValueError, match="`temperature` must (be finite|not be negative); received"):
+    with pytest.raises(ValueError, match="`temperature` must be finite and not be negative; received"):
         model.sample(2, temperature=temperature)
     if isinstance(temperature, float) and temperature != 1e39:
         with pytest.raises(tf.errors.InvalidArgumentError, match="temperature must be a finite number of at least 0"):

@@ -396,9 +396,8 @@ class FlowModel(BuiltModel):
           ValueError: if a sample is not finite, because the flow overflowed.
         """
         n = check_int("n", n, minimum=0)
-        temperature = check_number("temperature", temperature, "be finite",
-                                   lambda value: abs(value) <= float(self.distribution.dtype.max))
-        temperature = check_number("temperature", temperature, "not be negative", lambda value: value >= 0.0)
+        temperature = check_number("temperature", temperature, "be finite and not be negative",
+                                   lambda value: 0.0 <= value <= float(self.distribution.dtype.max))
         if temperature != 1.0:
             _ = self.latent_shape
         seed = int(np.random.randint(2**31 - 1)) if seed is None else check_int("seed", seed, minimum=0)

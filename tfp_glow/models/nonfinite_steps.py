@@ -61,7 +61,7 @@ class StepGuard:
             loss = model.compute_loss(x, y, y_pred, sample_weight, training=True)
             scaled = self._optimizer.scale_loss(loss) * _one_or_nan(tf.math.is_finite(loss), loss.dtype)
         variables = model.trainable_variables
-        is_applied = self._apply(loss, tape.gradient(scaled, variables), variables)
+        is_applied = self.apply(loss, tape.gradient(scaled, variables), variables)
         loss_metric = next(metric for metric in model.metrics if metric.name == "loss")
         loss_metric.update_state(loss * tf.cast(_replicas(), loss.dtype), tf.shape(tf.nest.flatten(x)[0])[0])
         model.compute_metrics(x, y, y_pred, sample_weight)
@@ -71,8 +71,17 @@ class StepGuard:
         return {name: tf.where(is_missing, tf.constant(math.nan, value.dtype), value)
                 for name, value in model.get_metrics_result().items()}
 
-    def _apply(self, loss: tf.Tensor, grads: Sequence[Any], variables: Sequence[Any]) -> tf.Tensor:
-        """Updates the variables, or skips the step. Returns whether the step was applied, a boolean scalar."""
+    def apply(self, loss: tf.Tensor, grads: Sequence[Any], variables: Sequence[Any]) -> tf.Tensor:
+        """Updates the variables, or skips the step.
+
+        Args:
+          loss: the loss of the batch on this replica, a float scalar.
+          grads: the gradients, in the order of `variables`. If the loss is not finite, they must not be finite either.
+          variables: the trainable variables of the model.
+
+        Returns:
+          Whether the step was applied, a boolean scalar.
+        """
         optimizer, apply = self._optimizer, self._optimizer.apply
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
             is_applied = _on_all_replicas(tf.math.is_finite(loss))

@@ -80,6 +80,7 @@ def make_optimizer(training: Mapping[str, Any], epochs: int, steps_per_epoch: in
         initial_learning_rate=0.0 if warmup else rate, warmup_target=rate if warmup else None, warmup_steps=warmup,
         decay_steps=max(1, epochs * steps_per_epoch - warmup), alpha=0.0 if training["schedule"] == "cosine" else 1.0)
     momentum = training["ema_momentum"]
-    return _CLASSES[training["optimizer"]](
-        schedule, global_clipnorm=training["clip_norm"],
+    name = training["optimizer"]
+    return _CLASSES[name](
+        schedule, name=name, global_clipnorm=training["clip_norm"],
         use_ema=momentum is not None, ema_momentum=0.99 if momentum is None else momentum)
