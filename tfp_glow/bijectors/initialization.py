@@ -71,7 +71,7 @@ def _check_batch(flow: tfb.Bijector | tfd.Distribution, batch: TensorLike) -> No
     event_shape = event_shape_of(flow) if isinstance(flow, tfb.Bijector) else flow.event_shape
     rank = 0 if event_shape is None or event_shape.rank is None else event_shape.rank
     if shape.rank <= rank or 0 in shape.as_list():
-        known = f"[batch, {', '.join(map(str, event_shape))}]" if rank else "[batch, ...]"
+        known = f"[batch, {', '.join(map(str, event_shape or ()))}]" if rank else "[batch, ...]"
         raise ValueError(f"{flow.name}: argument `batch` must hold at least one event and have a batch axis, shape "
                          f"{known}; received shape {tuple(shape)}.")
 
