@@ -13,7 +13,7 @@ import tensorflow as tf
 
 __version__ = "0.1.0"
 
-# The first and the last version of each library that the tests passed with, `make matrix`.
+# The first and the last version of each library in `make matrix`.
 TESTED = {"TensorFlow": ("2.18", "2.22"), "Keras": ("3.10", "3.16"), "TensorFlow Probability": ("0.25", "0.26")}
 _COMPATIBILITY_MODULES = ("_compat_tensorflow", "_compat_keras", "_compat_tfp")
 _ALIASES = {"tf": "tensorflow", "tfb": "tensorflow_probability.bijectors"}
