@@ -42,7 +42,8 @@ def all_sections(reported: ReportedModel) -> dict[str, dict[str, Any]]:
         "learning_curve": {
             "chart": charts.learning_curve(reported.history, training=reported.config["training"]),
             "pixel_noise": reported.config["training"]["pixel_noise"],
-            "ema_momentum": reported.config["training"]["ema_momentum"]},
+            "ema_momentum": reported.config["training"]["ema_momentum"],
+            "has_other_noise": reported.config.get("dequantizer") is not None},
         **of_events,
         "latents": {"chart": charts.latents_and_normal_density(reported.latents_and_log_dets[0])},
         "levels": _levels(reported),

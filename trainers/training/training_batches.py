@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Batches of a run: for training from any step on, for the data-dependent initialization and for TensorBoard."""
+"""Batches of a run: for training from any step on, for the data-dependent initialization and for validation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from .. import data as data_lib
 from ..data import ImageData, VectorData
+from ..evaluation import scores
 from ..runs import class_labels
 
 
@@ -59,6 +61,39 @@ def first_batch(config: Mapping[str, Any], data: ImageData | VectorData) -> tupl
         num_bits=config["num_bits"])
     events, labels = next(iter(batches))
     return (events, labels) if class_labels.is_class_conditional(config) else (events,)
+
+
+def validation_batches(config: Mapping[str, Any], data: ImageData | VectorData) -> tf.data.Dataset:
+    """Returns the batches of the validation split for the argument `validation_data` of `fit`.
+
+    With uniform dequantization, images get the noise of `trainers.evaluate`, so that training and evaluation print the
+    same bits per dimension. A dequantizer draws its own noise.
+
+    Args:
+      config: configuration of the run, a dict, as `trainers.runs.configuration.configure` returns.
+      data: the data set of the run, an `ImageData` or a `VectorData`.
+
+    Returns:
+      A `tf.data.Dataset` of pairs `(events, labels)`: float32 images with noise, or uint8 images if the run has a
+      dequantizer, `[batch, height, width, channels]`; or float32 vectors `[batch, size]`; and int64 labels `[batch]`.
+      The examples are in stored order.
+    """
+    batch_size = config["training"]["batch_size"]
+    batches = data_lib.dataset(data, "validation", batch_size, shuffle=False, num_bits=config["num_bits"])
+    if config["num_bits"] is None or config.get("dequantizer") is not None:
+        return batches
+    size = data.num_examples("validation")
+
+    def all_noise() -> Iterator[np.ndarray | None]:
+        generator = np.random.default_rng(0)
+        for start in range(0, size, batch_size):
+            yield scores.noise_of(generator, np.empty((min(batch_size, size - start), *data.event_shape), np.uint8))
+
+    noise = tf.data.Dataset.from_generator(
+        all_noise, output_signature=tf.TensorSpec((None, *data.event_shape), tf.float32))
+    noise = noise.apply(tf.data.experimental.assert_cardinality(-(-size // batch_size)))
+    return tf.data.Dataset.zip((batches, noise)).map(
+        lambda batch, uniform: (tf.cast(batch[0], tf.float32) + uniform, batch[1]))
 
 
 def validation_batch(config: Mapping[str, Any], data: ImageData | VectorData) -> tuple[tf.Tensor, tf.Tensor]:

@@ -17,7 +17,6 @@ import tensorflow as tf
 import tfp_glow
 from tfp_glow.models.nonfinite_steps import SkippedStepsWarning
 
-from .. import data as data_lib
 from ..callbacks.averaged_weights import KeepTrainingWeights
 from ..callbacks.checkpoint_saving import SaveCheckpointWithinEpoch
 from ..callbacks.data_wait import DataWait
@@ -31,7 +30,7 @@ from ..reporting import charts, png_files
 from ..runs import class_labels, stop_signals, trained_models
 from ..runs.checkpoints import Checkpoints
 from ..runs.run_directory import RunDirectory
-from .training_batches import first_batch, training_batches, validation_batch
+from .training_batches import first_batch, training_batches, validation_batch, validation_batches
 
 
 def build_model(config: Mapping[str, Any], scope: tf.distribute.Strategy) -> tfp_glow.FlowModel:
@@ -127,8 +126,7 @@ def train(
     wait = DataWait() if scope.num_replicas_in_sync == 1 else None
     tensorboard = [TensorBoardEvents(run, validation_batch(config, data))] if events else []
 
-    validation_data = data_lib.dataset(
-        data, "validation", training["batch_size"], shuffle=False, num_bits=config["num_bits"])
+    validation_data = validation_batches(config, data)
 
     def fit(first_epoch: int, first_step: int, end: int, record: dict[str, Any] | None = None) -> None:
         batches = training_batches(config, data, first_epoch * steps + first_step)

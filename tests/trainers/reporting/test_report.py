@@ -102,7 +102,7 @@ def test_page_is_self_contained_and_complete(digits_page):
 
 
 def test_one_noise_gives_one_number(digits_page, capsys):
-    """The page, `result.json`, the line of `train` and `evaluate` show the same bits per dimension."""
+    """The page, `result.json`, `history.jsonl` and `evaluate` show the same bits per dimension."""
     rows = {row[0]: row[1:] for row in Page(digits_page.report_path).rows}
     printed = {}
     for split in ("validation", "test"):
@@ -110,6 +110,8 @@ def test_one_noise_gives_one_number(digits_page, capsys):
         printed[split] = json.loads(capsys.readouterr().out.splitlines()[-1])["bits_per_dim"]
         assert rows[split][1] == f"{printed[split]:.4f}"
     assert digits_page.result()["val_bits_per_dim"] == pytest.approx(printed["validation"], rel=1e-6)
+    history = [line["val_bits_per_dim"] for line in digits_page.history()]
+    assert min(history) == pytest.approx(printed["validation"], rel=1e-6)
     assert float(rows["total"][0]) + float(rows["total"][1]) == pytest.approx(printed["test"], abs=2e-4)
     text = " ".join(Page(digits_page.report_path).found["p"])
     assert f"The test split has {printed['test']:.4f} bits per dimension." in " ".join(text.split())
