@@ -27,8 +27,9 @@ class Preset:
         warm-up. Default 1.
       schedule: str, the learning rate after the warm-up: `"constant"`, or `"cosine"` for a decay to 0 at the last step.
         Default `"constant"`.
-      ema_momentum: float in [0, 1), momentum per step of an exponential moving average of the weights. Validation,
-        samples and the exported model then use the average. Default None: no average.
+      ema_momentum: float in [0, 1), greatest momentum per step of an exponential moving average of the weights.
+        Validation, samples and the exported model then use the average, or the weights as long as they are better.
+        Default None: no average.
       clip_norm: float in [1e-12, 1e12]. A gradient whose global norm is greater is scaled down to this norm. Default
         None: no clipping.
       init_batch_size: int, number of training examples for the data-dependent initialization, at least 1. Default 256.
