@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 
 from tfp_glow import bijectors as tfgb
 from tfp_glow.bijectors.masks import make_mask
-from tfp_glow.networks import MADE, MLP, ConvNet, PixelInputs, PlacedResNet, ResNet, ScaledTanh, ZeroConv2D
+from tfp_glow.networks import MADE, MLP, ConvNet, PixelInputs, PlacedResNet, ResNet, ScaledTanh, ViT, ZeroConv2D
 from tfp_glow.transforms import Affine, LogisticMixture
 
 tfb = tfp.bijectors
@@ -87,6 +87,18 @@ def channel_autoregressive(dtype):
     return tfgb.ChannelAutoregressive((2, 2, 3), networks, Affine("tanh"), num_kept=1, dtype=dtype)
 
 
+def vit(outputs, dtype):
+    return ViT(4, outputs, num_blocks=1, num_heads=2, dtype=dtype)
+
+
+def reordered(axis, dtype):
+    """Returns a coupling that keeps a random half of the channels or pixels."""
+    order = keras.ops.convert_to_numpy(keras.random.shuffle(keras.ops.arange(4)))
+    coupling = tfgb.AffineCoupling((2, 2, 4), vit(4 if axis == "channel" else 8, dtype), axis, "double_sigmoid",
+                                   dtype=dtype)
+    return tfgb.Reordered(coupling, order, axis)
+
+
 def step(shape, dtype):
     """Returns one step of Glow: actnorm, invertible convolution and affine coupling."""
     return tfgb.Steps([
@@ -115,6 +127,7 @@ CONSTRUCTORS = {
     "act_norm": lambda d: tfgb.ActNorm(IMAGE, dtype=d),
     "act_norm_vector": lambda d: tfgb.ActNorm(VECTOR, dtype=d),
     "affine_pixels": lambda d: tfgb.AffinePixels(IMAGE, num_bits=3, dtype=d),
+    "affine_pixels_bound": lambda d: tfgb.AffinePixels(IMAGE, num_bits=3, bound=1.5, dtype=d),
     "invertible_conv": lambda d: tfgb.InvertibleConv1x1(IMAGE, dtype=d),
     "invertible_conv_vector": lambda d: tfgb.InvertibleConv1x1(VECTOR, dtype=d),
     "squeeze": lambda d: tfgb.Squeeze(IMAGE, dtype=d),
@@ -123,6 +136,7 @@ CONSTRUCTORS = {
     "coupling_sigmoid": lambda d: tfgb.AffineCoupling(IMAGE, conv(2, d), dtype=d),
     "coupling_exp": lambda d: tfgb.AffineCoupling(IMAGE, conv(2, d), scale="exp", dtype=d),
     "coupling_tanh": lambda d: tfgb.AffineCoupling(IMAGE, conv(2, d), scale="tanh", dtype=d),
+    "coupling_double_sigmoid": lambda d: tfgb.AffineCoupling(IMAGE, conv(2, d), scale="double_sigmoid", dtype=d),
     "coupling_reversed": lambda d: tfgb.AffineCoupling(IMAGE, conv(2, d), "channel_reversed", dtype=d),
     "coupling_odd_channels": lambda d: tfgb.AffineCoupling((4, 4, 3), conv(4, d), dtype=d),
     "coupling_checkerboard": lambda d: tfgb.AffineCoupling(IMAGE, conv(4, d), "checkerboard", dtype=d),
@@ -178,6 +192,13 @@ CONSTRUCTORS = {
     "channel_autoregressive": channel_autoregressive,
     "multiscale_kept_third": lambda d: tfgb.Multiscale(
         channel_autoregressive(d), tfgb.Multiscale(tfgb.ActNorm((2, 2, 1), dtype=d)), num_kept=1),
+    "coupling_pixel": lambda d: tfgb.AffineCoupling((2, 2, 2), vit(4, d), "pixel", dtype=d),
+    "coupling_vit": lambda d: tfgb.AffineCoupling((2, 2, 3), vit(4, d), dtype=d),
+    "reordered_vector": lambda d: tfgb.Reordered(
+        tfgb.AffineCoupling(VECTOR, dense(6, d), dtype=d), [4, 1, 0, 3, 2]),
+    "reordered_map": lambda d: tfgb.Reordered(tfgb.InvertibleConv1x1(IMAGE, dtype=d), [1, 0]),
+    "repeat_reordered": lambda d: tfgb.Repeat(lambda: tfgb.Steps([reordered("channel", d), reordered("pixel", d)]), 2),
+    "repeat_reordered_reversible": lambda d: tfgb.Repeat(lambda: reordered("pixel", d), 3, backprop="reversible"),
     "repeat_dense_conv": lambda d: tfgb.Repeat(lambda: tfgb.DenseConv1x1(IMAGE, dtype=d), 2),
 }
 

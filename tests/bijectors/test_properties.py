@@ -79,7 +79,8 @@ def recipes(draw, dtypes=dtypes, shapes=None, squeeze=True):
     others = sorted(SIMPLE)
     if squeeze and len(shape) == 3 and shape[0] % 2 == 0 and shape[1] % 2 == 0:
         others.append("squeeze")
-    masks = [m for m in MASKS if (shape[-1] if m.startswith("channel") else max(shape[:-1] or shape)) > 1]
+    masks = [m for m in MASKS if (shape[-1] if m.startswith("channel") else max(shape[:-1] or shape)) > 1
+             and m != "pixel"]  # Its parts are no images, which the networks here require.
     kind = "coupling" if masks and draw(st.booleans()) else draw(st.sampled_from(others))
     option = ()
     if kind == "coupling":

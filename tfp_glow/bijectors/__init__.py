@@ -18,6 +18,7 @@ from tfp_glow.bijectors.masked_autoregressive import MaskedAutoregressive
 from tfp_glow.bijectors.multiscale import Multiscale
 from tfp_glow.bijectors.permute import Permute, Reverse, Shuffle
 from tfp_glow.bijectors.pixels import AffinePixels, LogitPixels, Pixels, RawPixels
+from tfp_glow.bijectors.reordered import Reordered
 from tfp_glow.bijectors.repeat import Repeat
 from tfp_glow.bijectors.scale import Scale
 from tfp_glow.bijectors.squeeze import Squeeze
@@ -29,8 +30,8 @@ __all__ = [
     "ActNorm", "Additive", "AdditiveCoupling", "Affine", "AffineCoupling", "AffinePixels", "BatchNorm",
     "ChannelAutoregressive", "ConditionalAffine", "Coupling", "DenseConv1x1", "Flatten", "FlowBijector",
     "InvertibleConv1x1", "LogisticMixture", "LogitPixels", "MapContext", "MaskedAutoregressive", "Multiscale",
-    "Permute", "Pixels", "RawPixels", "Repeat", "Reverse", "Scale", "Shuffle", "Squeeze", "Standardize", "Steps",
-    "forward_and_log_det", "initialize", "inverse_and_log_det",
+    "Permute", "Pixels", "RawPixels", "Reordered", "Repeat", "Reverse", "Scale", "Shuffle", "Squeeze", "Standardize",
+    "Steps", "forward_and_log_det", "initialize", "inverse_and_log_det",
 ]
 
 track_flows()

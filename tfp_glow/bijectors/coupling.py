@@ -37,14 +37,16 @@ class Coupling(FlowBijector):
         channels (or vector elements), it maps `[batch, ..., C // 2]` to
         `[batch, ..., transform.num_parameters * (C - C // 2)]`. For a checkerboard mask, it maps `[batch, ..., C]`,
         with zeros in the place of changed elements, to `[batch, ..., transform.num_parameters * C]`. The parameters of
-        kept elements are ignored. The constructor builds the network if it is not built. If the network has a method
-        `initialize`, `tfp_glow.initialize` calls it with the inputs of the network.
+        kept elements are ignored. For the pixel mask and `N` pixels, it maps `[batch, N // 2, C]` to
+        `[batch, N - N // 2, transform.num_parameters * C]`. The constructor builds the network if it is not built. If
+        the network has a method `initialize`, `tfp_glow.initialize` calls it with the inputs of the network.
         Any other callable works, including legacy `tf_keras` layers and functions. Its `tf.Variable`s are tracked if
         `tf.Module` finds them or if a call reads them while they are trainable. `Repeat` accepts Keras 3 layers only.
       transform: an elementwise transform: `tfp_glow.transforms.Additive()`, `Affine(...)` or `LogisticMixture(...)`.
       mask: the kept part. `"channel"` (the default) keeps the first `C // 2` channels, `"channel_reversed"` the last
         `C // 2`. `"checkerboard"` keeps the pixels whose row + column is odd, `"checkerboard_reversed"` those where it
-        is even. In a vector the index takes the place of row + column.
+        is even. In a vector the index takes the place of row + column. `"pixel"` keeps the first half of the pixels of
+        an image, counted row by row; only these pixels enter the network. `Reordered` selects other pixels or channels.
       context_shape: shape of the context of one event, `(size,)` or `(height, width, channels)`. None (the default)
         means no context.
       dtype: float32 (the default) or float64, of events. The network may compute in another dtype, such as bfloat16.
@@ -83,7 +85,7 @@ class Coupling(FlowBijector):
         self._mask = untracked(self, make_mask(mask, shape))
         self._transform = transform
         self._context_shape = untracked(self, context_shape)
-        output_shape = (*shape[:-1], transform.num_parameters * self._mask.num_changed)
+        output_shape = (*self._mask.changed_shape[:-1], transform.num_parameters * self._mask.num_changed)
         self._conditioner = untracked(
             self, Conditioner(name, network, self._mask.kept_shape, context_shape, output_shape, self.dtype))
         if isinstance(network, keras.Layer):
@@ -117,7 +119,8 @@ class Coupling(FlowBijector):
         changed, log_det = transform(changed, raw)
         if log_det is None:
             return changed, tf.zeros([], self.dtype)
-        return changed, tf.reduce_sum(self._mask.only_changed(log_det), axis=list(range(-len(self.event_shape), 0)))
+        axes = list(range(-len(self._mask.changed_shape), 0))
+        return changed, tf.reduce_sum(self._mask.only_changed(log_det), axis=axes)
 
     def _initialize(self, y: tf.Tensor, **conditions: Any) -> tf.Tensor:
         if hasattr(self._network, "initialize"):
@@ -158,9 +161,11 @@ class AffineCoupling(Coupling):
         maps `[batch, ..., C]` to `[batch, ..., 2 * C]`. The first half of the output's last axis is `shift`, the second
         half is `raw_scale`.
       mask: the kept part: `"channel"` (the default) or `"channel_reversed"`, the first or the last `C // 2` channels;
-        `"checkerboard"` or `"checkerboard_reversed"`, the pixels whose row + column is odd or even.
+        `"checkerboard"` or `"checkerboard_reversed"`, the pixels whose row + column is odd or even; or `"pixel"`, as
+        for `Coupling`.
       scale: the function that computes `log_scale`: `"sigmoid"` (the default, as in Glow) for
-        `-log(sigmoid(raw_scale + 2))`, `"exp"` for `raw_scale`, or `"tanh"` for `tanh(raw_scale)`.
+        `-log(sigmoid(raw_scale + 2))`, `"double_sigmoid"` (as in Jet) for `-log(2 * sigmoid(raw_scale))`, `"exp"` for
+        `raw_scale`, or `"tanh"` for `tanh(raw_scale)`.
       context_shape: shape of the context of one event, `(size,)` or `(height, width, channels)`. None (the default)
         means no context.
       dtype: float32 (the default) or float64, of events. The network may compute in another dtype, such as bfloat16.
@@ -199,7 +204,8 @@ class AdditiveCoupling(Coupling):
         mask and `C` channels (or vector elements), it maps `[batch, ..., C // 2]` to `[batch, ..., C - C // 2]`. For a
         checkerboard mask it maps `[batch, ..., C]` to `[batch, ..., C]`.
       mask: the kept part: `"channel"` (the default) or `"channel_reversed"`, the first or the last `C // 2` channels;
-        `"checkerboard"` or `"checkerboard_reversed"`, the pixels whose row + column is odd or even.
+        `"checkerboard"` or `"checkerboard_reversed"`, the pixels whose row + column is odd or even; or `"pixel"`, as
+        for `Coupling`.
       context_shape: shape of the context of one event, `(size,)` or `(height, width, channels)`. None (the default)
         means no context.
       dtype: float32 (the default) or float64, of events. The network may compute in another dtype, such as bfloat16.

@@ -40,12 +40,12 @@ class Pixels(FlowBijector):
 
 
 class AffinePixels(Pixels):
-    """Scales latents in `[-1/2, 1/2)` to data in pixel units `[0, 2**num_bits)`.
+    """Scales latents in `[-bound, bound)` to data in pixel units `[0, 2**num_bits)`.
 
-    With `D` elements per event:
+    With `D` elements per event and `L = 2**num_bits`:
 
-    * forward: `y = (x + 1/2) * 2**num_bits`, log-determinant `D * num_bits * log 2`;
-    * inverse: `x = y / 2**num_bits - 1/2`, log-determinant `-D * num_bits * log 2`.
+    * forward: `y = (x / (2 * bound) + 1/2) * L`, log-determinant `D * log(L / (2 * bound))`;
+    * inverse: `x = (y / L - 1/2) * 2 * bound`, log-determinant `-D * log(L / (2 * bound))`.
 
     Args:
       shape: event shape, `(height, width, channels)` or `(size,)`.
@@ -53,10 +53,11 @@ class AffinePixels(Pixels):
       dtype: float32 (the default) or float64, of events.
       validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
+      bound: bound of the latents, a positive float. The default is 1/2, as in Glow.
 
     Raises:
-      ValueError: if `shape` has neither 1 nor 3 positive sizes, `num_bits` is not an int from 1 to 16, or `dtype` is
-        neither float32 nor float64.
+      ValueError: if `shape` has neither 1 nor 3 positive sizes, `num_bits` is not an int from 1 to 16, `bound` is not
+        positive and finite, or `dtype` is neither float32 nor float64.
 
     References:
       Kingma and Dhariwal, *Glow*, 2018, section 2, with the published code.
@@ -68,16 +69,21 @@ class AffinePixels(Pixels):
     """
 
     def __init__(self, shape: ShapeLike, num_bits: int = 8, dtype: DTypeLike = "float32", validate_args: bool = False,
-                 name: str = "affine_pixels"):
+                 name: str = "affine_pixels", bound: float = 0.5):
         parameters = dict(locals())
+        bound = check_number("bound", bound, "be positive and finite", lambda value: 0.0 < value < math.inf)
         super().__init__(shape, num_bits, dtype=dtype, is_constant_jacobian=True, validate_args=validate_args,
                          parameters=parameters, name=name)
+        self._stretch = 2.0 * bound
+        self._log_stretch = math.prod(self.event_shape) * math.log(2.0 * bound)
 
     def _forward_and_log_det(self, x: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        return (x + 0.5) * 2.0**self.num_bits, tf.constant(self._log_volume(), self.dtype)
+        log_det = tf.constant(self._log_volume() - self._log_stretch, self.dtype)
+        return (x / self._stretch + 0.5) * 2.0**self.num_bits, log_det
 
     def _inverse_and_log_det(self, y: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        return y * 2.0**-self.num_bits - 0.5, tf.constant(-self._log_volume(), self.dtype)
+        log_det = tf.constant(self._log_stretch - self._log_volume(), self.dtype)
+        return (y * 2.0**-self.num_bits - 0.5) * self._stretch, log_det
 
 
 class LogitPixels(Pixels):

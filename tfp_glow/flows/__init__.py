@@ -12,6 +12,7 @@ from tfp_glow.flows._config import (
 from tfp_glow.flows.dequantizer import dequantizer
 from tfp_glow.flows.glow import glow
 from tfp_glow.flows.iaf import iaf
+from tfp_glow.flows.jet import jet
 from tfp_glow.flows.maf import maf
 from tfp_glow.flows.nice import nice
 from tfp_glow.flows.pyramid import pyramid
@@ -19,6 +20,6 @@ from tfp_glow.flows.realnvp import realnvp
 from tfp_glow.flows.realnvp_vector import realnvp_vector
 
 __all__ = [
-    "FlowConfig", "config_from_dict", "config_of", "config_to_dict", "dequantizer", "glow", "iaf", "maf", "nice",
+    "FlowConfig", "config_from_dict", "config_of", "config_to_dict", "dequantizer", "glow", "iaf", "jet", "maf", "nice",
     "pyramid", "realnvp", "realnvp_vector", "register_config", "register_flow",
 ]

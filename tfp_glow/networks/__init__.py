@@ -10,9 +10,10 @@ from tfp_glow.networks.pixel_inputs import PixelInputs
 from tfp_glow.networks.placed_resnet import PlacedResNet
 from tfp_glow.networks.resnet import ResNet
 from tfp_glow.networks.scaled_tanh import ScaledTanh
+from tfp_glow.networks.vit import ViT
 from tfp_glow.networks.weight_norm import WeightNormConv2D
 
 __all__ = [
     "ConvNet", "ImageFeatures", "MADE", "MLP", "NormalizedConv2D", "PixelInputs", "PlacedResNet", "ResNet",
-    "ScaledTanh", "WeightNormConv2D", "ZeroConv2D",
+    "ScaledTanh", "ViT", "WeightNormConv2D", "ZeroConv2D",
 ]

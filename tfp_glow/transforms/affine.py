@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The affine elementwise transform of RealNVP and Glow."""
+"""The affine elementwise transform of RealNVP, Glow and Jet."""
+
+import math
 
 import tensorflow as tf
 
@@ -23,6 +25,8 @@ class Affine:
         * `"sigmoid"` (the default): `log_scale = -log(sigmoid(raw_scale + 2))`. The inverse then multiplies by a factor
           in (0, 1), as in Glow's published code. The factor has no lower bound. On inputs unlike the training data it
           can be so small that `forward` amplifies rounding errors; `FlowModel.encode` then raises an error.
+        * `"double_sigmoid"`: `log_scale = -log(2 * sigmoid(raw_scale))`, as in Jet. The inverse then multiplies by a
+          factor in (0, 2), which is 1 for `raw_scale = 0`.
         * `"exp"`: `log_scale = raw_scale`. Nothing bounds `log_scale` here, so the conditioner must bound it. RealNVP's
           conditioners end in a learned factor times tanh (`tfp_glow.networks.ScaledTanh`).
         * `"tanh"`: `log_scale = tanh(raw_scale)`, which is in (-1, 1).
@@ -32,7 +36,7 @@ class Affine:
 
     References:
       Dinh, Sohl-Dickstein and Bengio, *Density estimation using Real NVP*, 2017, section 3.2; Kingma and Dhariwal,
-      *Glow*, 2018, section 3.3.
+      *Glow*, 2018, section 3.3; Kolesnikov, Pinto and Tschannen, *Jet*, 2024, section 2.2.
 
     Example:
 
@@ -46,7 +50,7 @@ class Affine:
     num_parameters = 2
 
     def __init__(self, scale: str = "sigmoid"):
-        self.scale = check_choice("scale", scale, ("exp", "sigmoid", "tanh"))
+        self.scale = check_choice("scale", scale, ("exp", "sigmoid", "double_sigmoid", "tanh"))
 
     def forward(self, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Maps latents to data.
@@ -78,4 +82,6 @@ class Affine:
         shift, raw_scale = tf.split(raw, 2, axis=-1)
         if self.scale == "sigmoid":
             return shift, tf.nn.softplus(-(raw_scale + 2.0))
+        if self.scale == "double_sigmoid":
+            return shift, tf.nn.softplus(-raw_scale) - math.log(2.0)
         return shift, tf.tanh(raw_scale) if self.scale == "tanh" else raw_scale
