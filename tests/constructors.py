@@ -9,8 +9,20 @@ import tensorflow_probability as tfp
 
 from tfp_glow import bijectors as tfgb
 from tfp_glow.bijectors.masks import make_mask
-from tfp_glow.networks import MADE, MLP, ConvNet, PixelInputs, PlacedResNet, ResNet, ScaledTanh, ViT, ZeroConv2D
-from tfp_glow.transforms import Affine, LogisticMixture
+from tfp_glow.networks import (
+    MADE,
+    MLP,
+    ConvNet,
+    PixelInputs,
+    PlacedResNet,
+    ResidualMADE,
+    ResidualMLP,
+    ResNet,
+    ScaledTanh,
+    ViT,
+    ZeroConv2D,
+)
+from tfp_glow.transforms import Affine, LogisticMixture, RationalQuadraticSpline
 
 tfb = tfp.bijectors
 
@@ -80,6 +92,29 @@ def autoregressive_mixture(dtype):
     transform = LogisticMixture(num_components=2, num_bits=3)
     network = MADE(5, (8,), "tanh", transform.num_parameters, dtype=dtype)
     return on_pixels(tfgb.MaskedAutoregressive(VECTOR, network, dtype, transform=transform), VECTOR, dtype)
+
+
+def spline_coupling(shape, dtype, mask="channel", circular=False):
+    """Returns a coupling whose elementwise transform is a spline on an interval that contains the data."""
+    transform = RationalQuadraticSpline(3, bound=6.0, circular=circular)
+    changed = shape[-1] if mask == "checkerboard" else shape[-1] - shape[-1] // 2
+    outputs = transform.num_parameters * changed
+    network = conv(outputs, dtype) if len(shape) == 3 else ResidualMLP(outputs, 8, 1, "tanh", dtype=dtype)
+    return tfgb.Coupling(shape, network, transform, mask, dtype=dtype)
+
+
+def spline_autoregressive(dtype):
+    transform = RationalQuadraticSpline(3)
+    network = ResidualMADE(5, 8, 1, "tanh", transform.num_parameters, dtype=dtype)
+    return tfgb.MaskedAutoregressive(VECTOR, network, dtype, transform=transform)
+
+
+def spline_step(dtype):
+    """Returns one step of a neural spline flow."""
+    order = np.random.RandomState(0).permutation(5)
+    return tfgb.Steps([
+        tfgb.InvertibleConv1x1(VECTOR, dtype=dtype, order=order), spline_coupling(VECTOR, dtype),
+        tfgb.Elementwise(VECTOR, RationalQuadraticSpline(3), 2, dtype=dtype)])
 
 
 def channel_autoregressive(dtype):
@@ -189,6 +224,18 @@ CONSTRUCTORS = {
             tfgb.AdditiveCoupling(VECTOR, dense(3, d), dtype=d)]), 2, backprop="reversible"),
     "coupling_mixture": lambda d: mixture(IMAGE, d),
     "masked_autoregressive_mixture": autoregressive_mixture,
+    "coupling_spline": lambda d: spline_coupling(IMAGE, d),
+    "coupling_spline_vector": lambda d: spline_coupling(VECTOR, d, "checkerboard"),
+    "coupling_spline_circular": lambda d: spline_coupling(VECTOR, d, circular=True),
+    "masked_autoregressive_spline": spline_autoregressive,
+    "elementwise_spline": lambda d: tfgb.Elementwise(VECTOR, RationalQuadraticSpline(4), dtype=d),
+    "elementwise_affine": lambda d: tfgb.Elementwise(IMAGE, Affine("tanh"), 1, dtype=d),
+    "invertible_conv_ordered": lambda d: tfgb.InvertibleConv1x1(VECTOR, dtype=d, order=[3, 0, 4, 1, 2]),
+    "masked_autoregressive_context": lambda d: Given(tfgb.MaskedAutoregressive(
+        VECTOR, MADE(5, (8,), "tanh", dtype=d, context_size=2), d, context_shape=(2,)), (0.5, -1.0)),
+    "repeat_spline_reversible": lambda d: tfgb.Repeat(lambda: spline_step(d), 3, backprop="reversible"),
+    "repeat_inverse_autoregressive": lambda d: tfgb.Repeat(
+        lambda: tfgb.Steps([tfb.Invert(autoregressive(d)), tfgb.Reverse(VECTOR, dtype=d)]), 2, backprop="reversible"),
     "channel_autoregressive": channel_autoregressive,
     "multiscale_kept_third": lambda d: tfgb.Multiscale(
         channel_autoregressive(d), tfgb.Multiscale(tfgb.ActNorm((2, 2, 1), dtype=d)), num_kept=1),

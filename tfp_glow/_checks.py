@@ -43,6 +43,13 @@ def check_ints(argument: str, values: Any, minimum: int = 1) -> tuple[int, ...]:
     return tuple(check_int(argument, value, minimum) for value in values)
 
 
+def check_order(argument: str, value: Any, size: int) -> np.ndarray:
+    """Returns a permutation of `range(size)` as an int64 array, or raises a `ValueError` that names `argument`."""
+    if np.ndim(value) != 1 or not np.array_equal(np.sort(value), np.arange(size)):
+        raise ValueError(f"Argument `{argument}` must be a permutation of range({size}); received {value!r}.")
+    return np.asarray(value, "int64")
+
+
 def check_bool(argument: str, value: Any) -> bool:
     """Returns `value` as a bool, or raises a `ValueError` that names `argument` if it is neither True nor False."""
     if not isinstance(value, (bool, np.bool_)):

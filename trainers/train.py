@@ -115,6 +115,7 @@ def program(options: flags.FlagValues) -> None:
     _memory.check(config, preset.batch_size, "batch_size")
     run = workers.run_dir(scope, options.output_dir)
     with room_in(run), workers.one_line_if_lost(scope, run), data_lib.one_line_if_damaged(data.find_damage):
+        config = run.adopted(config)
         run.check(config, options.resume)
         workers.agree_on_config(scope, config)
         finished = run.is_finished(config)

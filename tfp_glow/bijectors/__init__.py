@@ -8,6 +8,7 @@ from tfp_glow.bijectors.channel_autoregressive import ChannelAutoregressive
 from tfp_glow.bijectors.conditional_affine import ConditionalAffine
 from tfp_glow.bijectors.coupling import AdditiveCoupling, AffineCoupling, Coupling
 from tfp_glow.bijectors.dense_conv import DenseConv1x1
+from tfp_glow.bijectors.elementwise import Elementwise
 from tfp_glow.bijectors.flatten import Flatten
 from tfp_glow.bijectors.flow_bijector import FlowBijector
 from tfp_glow.bijectors.initialization import initialize
@@ -28,7 +29,7 @@ from tfp_glow.transforms import Additive, Affine, LogisticMixture  # older code 
 
 __all__ = [
     "ActNorm", "Additive", "AdditiveCoupling", "Affine", "AffineCoupling", "AffinePixels", "BatchNorm",
-    "ChannelAutoregressive", "ConditionalAffine", "Coupling", "DenseConv1x1", "Flatten", "FlowBijector",
+    "ChannelAutoregressive", "ConditionalAffine", "Coupling", "DenseConv1x1", "Elementwise", "Flatten", "FlowBijector",
     "InvertibleConv1x1", "LogisticMixture", "LogitPixels", "MapContext", "MaskedAutoregressive", "Multiscale",
     "Permute", "Pixels", "RawPixels", "Reordered", "Repeat", "Reverse", "Scale", "Shuffle", "Squeeze", "Standardize",
     "Steps", "forward_and_log_det", "initialize", "inverse_and_log_det",

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """`InvertibleConv1x1`: the invertible 1x1 convolution of Glow in the LU parametrization."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow._checks import check_shape
+from tfp_glow._checks import check_order, check_shape
 from tfp_glow._types import DTypeLike, SeedLike, ShapeLike
 from tfp_glow.bijectors._stacking import constant_initializer
 from tfp_glow.bijectors.channel_affine import ChannelAffine, ChannelMap, Read
@@ -20,7 +22,7 @@ class InvertibleConv1x1(ChannelAffine):
     * `L` is unit lower triangular, `U` is strictly upper triangular, and `log_abs` is a vector. The learned parameter
       `packed`, `[C, C]`, holds `L` below its diagonal, `U` above its diagonal and `log_abs` on its diagonal.
 
-    At the start, `W` is a random rotation. At each of the `N` pixels (1 for a vector):
+    At the start, `W` is a random rotation, or the permutation `order`. At each of the `N` pixels (1 for a vector):
 
     * inverse: `x = W y`, log-determinant `N * sum(log_abs)`;
     * forward: `y = W^-1 x`, log-determinant `-N * sum(log_abs)`.
@@ -34,12 +36,16 @@ class InvertibleConv1x1(ChannelAffine):
       dtype: float32 (the default) or float64, of events and parameters.
       validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
+      order: a sequence of ints, a permutation of `range(C)`. `W` then starts as this permutation, `x[..., j] =
+        y[..., order[j]]`, and `seed` is not used. None (the default) means a random rotation.
 
     Raises:
-      ValueError: if `shape` has neither 1 nor 3 positive sizes, or `dtype` is neither float32 nor float64.
+      ValueError: if `shape` has neither 1 nor 3 positive sizes, `order` is no permutation of the channels, or `dtype`
+        is neither float32 nor float64.
 
     References:
-      Kingma and Dhariwal, *Glow*, 2018, section 3.2.
+      Kingma and Dhariwal, *Glow*, 2018, section 3.2; Durkan, Bekasov, Murray and Papamakarios, *Neural spline flows*,
+      2019, section 3.2, for the start as a permutation.
 
     Example:
 
@@ -49,12 +55,18 @@ class InvertibleConv1x1(ChannelAffine):
     """
 
     def __init__(self, shape: ShapeLike, seed: SeedLike = None, dtype: DTypeLike = "float32",
-                 validate_args: bool = False, name: str = "invertible_conv1x1"):
+                 validate_args: bool = False, name: str = "invertible_conv1x1",
+                 order: Sequence[int] | np.ndarray | None = None):
         parameters = dict(locals())
         shape = check_shape("shape", shape, ranks=(1, 3))
         super().__init__(shape, dtype=dtype, validate_args=validate_args, parameters=parameters, name=name)
         size = shape[-1]
-        permutation, lower, upper, diagonal = _random_rotation_lu(size, seed)
+        if order is None:
+            permutation, lower, upper, diagonal = _random_rotation_lu(size, seed)
+        else:
+            identity = np.eye(size)
+            permutation, lower, upper, diagonal = (
+                identity[check_order("order", order, size)], identity, identity, np.ones(size))
         packed = np.tril(lower, -1) + np.triu(upper, 1) + np.diag(np.log(np.abs(diagonal)))
         self.packed = self._add_parameter("packed", (size, size), constant_initializer(packed))
         self.sign = self._add_parameter("sign", (size,), constant_initializer(np.sign(diagonal)), trainable=False)

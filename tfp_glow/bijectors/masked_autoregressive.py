@@ -8,7 +8,9 @@ import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
 from tfp_glow._checks import check_shape
-from tfp_glow._types import DTypeLike, ShapeLike
+from tfp_glow._compat_tensorflow import untracked
+from tfp_glow._types import DTypeLike, Shape, ShapeLike
+from tfp_glow.bijectors._conditioner import broadcast_context
 from tfp_glow.bijectors.flow_bijector import FlowBijector
 from tfp_glow.transforms import Affine, ElementwiseBijector, ElementwiseTransform, check_transform
 
@@ -37,16 +39,20 @@ class MaskedAutoregressive(FlowBijector):
       shape: event shape, `(size,)`.
       network: a Keras layer or model that maps `[batch, size]` to `[batch, size, transform.num_parameters]`, such as
         `tfp_glow.networks.MADE(size)`. Its outputs `[:, i]` must depend on the inputs `[:, :i]` only; this is not
-        checked. The constructor builds the network if it is not built.
+        checked. With a context, its input is the pair of `[batch, size]` and `[batch, *context_shape]`, and all outputs
+        may depend on the context. The constructor builds the network if it is not built.
       dtype: float32 (the default) or float64, of events. The network may compute in another dtype, such as bfloat16.
       validate_args: a bool, passed to `tfb.Bijector`. The default is False.
       name: name of the bijector.
       transform: an elementwise transform, such as `tfp_glow.transforms.LogisticMixture()`. None (the default) means
         `tfp_glow.transforms.Affine("exp")`.
+      context_shape: shape of the context of one event, such as `(size,)`. None (the default) means no context.
 
     Raises:
       ValueError: if `shape` is not one positive size, `network` is no Keras 3 layer, its output does not have the shape
-        that the transform requires, `transform` is no elementwise transform, or `dtype` is neither float32 nor float64.
+        that the transform requires, `transform` is no elementwise transform, `context_shape` has neither 1 nor 3
+        positive sizes, or `dtype` is neither float32 nor float64. In a call: if `context` is missing or has the wrong
+        shape.
 
     References:
       Papamakarios, Pavlakou and Murray, *Masked autoregressive flow for density estimation*, 2017, section 3.1; Kingma
@@ -61,15 +67,19 @@ class MaskedAutoregressive(FlowBijector):
 
     def __init__(self, shape: ShapeLike, network: keras.Layer, dtype: DTypeLike = "float32",
                  validate_args: bool = False, name: str = "masked_autoregressive",
-                 transform: ElementwiseTransform | None = None):
+                 transform: ElementwiseTransform | None = None, context_shape: ShapeLike | None = None):
         parameters = dict(locals())
         shape = check_shape("shape", shape, ranks=(1,))
+        if context_shape is not None:
+            context_shape = check_shape("context_shape", context_shape, ranks=(1, 3))
         if not isinstance(network, keras.Layer):
             raise ValueError(f"Argument `network` must be a Keras 3 layer or model; received {network!r}.")
         super().__init__(shape, dtype=dtype, validate_args=validate_args, parameters=parameters, name=name)
         self._transform = Affine("exp") if transform is None else check_transform(transform)
+        self._context_shape = untracked(self, context_shape)
         expected = (*shape, self._transform.num_parameters)
-        received = tuple(network(keras.KerasTensor((None, *shape), dtype=self.dtype.name)).shape)[1:]
+        inputs = [keras.KerasTensor((None, *each), dtype=self.dtype.name) for each in (shape, context_shape) if each]
+        received = tuple(network(inputs if len(inputs) > 1 else inputs[0]).shape)[1:]
         if received != expected:
             raise ValueError(f"Argument `network` must map vectors of shape {shape} to outputs of shape {expected}; "
                              f"received a network with outputs of shape {received}.")
@@ -80,10 +90,19 @@ class MaskedAutoregressive(FlowBijector):
         """The network that the constructor received, a Keras layer."""
         return self._network
 
+    @property
+    def context_shape(self) -> Shape | None:
+        """Shape of the additional input `context` for one event: a tuple of ints, or None for no context."""
+        return self._context_shape
+
     def _raw_parameters(self, y: tf.Tensor, context: Any = None, training: Any = None) -> tf.Tensor:
         """Returns the network's output in the layout of elementwise transforms, `[..., num_parameters * size]`."""
         arguments = {} if training is None else {"training": training}
-        raw = tf.cast(self._network(tf.reshape(y, (-1, *self.event_shape)), **arguments), self.dtype)
+        inputs = tf.reshape(y, (-1, *self.event_shape))
+        if self._context_shape is not None:
+            context = broadcast_context(self.name, context, self._context_shape, y, event_ndims=1)
+            inputs = [inputs, tf.reshape(context, (-1, *self._context_shape))]
+        raw = tf.cast(self._network(inputs, **arguments), self.dtype)
         raw = tf.linalg.matrix_transpose(raw)
         size = self._transform.num_parameters * self.event_shape[0]
         return tf.reshape(raw, tf.concat([tf.shape(y)[:-1], [size]], axis=0))

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_glow._checks import check_shape
+from tfp_glow._checks import check_order, check_shape
 from tfp_glow._compat_tfp import permutation
 from tfp_glow._types import DTypeLike, SeedLike, ShapeLike
 from tfp_glow.bijectors.flow_bijector import FlowBijector
@@ -45,11 +45,10 @@ class Permute(FlowBijector):
                  validate_args: bool = False, name: str = "permute", parameters: dict[str, Any] | None = None):
         parameters = {**locals(), "parameters": None} if parameters is None else parameters
         shape = check_shape("shape", shape, ranks=(1, 3))
-        if np.ndim(order) != 1 or not np.array_equal(np.sort(order), np.arange(shape[-1])):
-            raise ValueError(f"Argument `order` must be a permutation of range({shape[-1]}); received {order!r}.")
+        order = check_order("order", order, shape[-1])
         super().__init__(shape, dtype=dtype, is_constant_jacobian=True, validate_args=validate_args,
                          parameters=parameters, name=name)
-        self.order = self._add_indices("order", np.asarray(order, "int64"))
+        self.order = self._add_indices("order", order)
 
     def _inverse_and_log_det(self, y: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.gather(y, self._read(self.order), axis=-1), tf.zeros([], self.dtype)

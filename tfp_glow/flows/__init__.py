@@ -4,6 +4,7 @@
 from tfp_glow.flows._config import (
     FlowConfig,
     config_from_dict,
+    config_from_file,
     config_of,
     config_to_dict,
     register_config,
@@ -15,11 +16,12 @@ from tfp_glow.flows.iaf import iaf
 from tfp_glow.flows.jet import jet
 from tfp_glow.flows.maf import maf
 from tfp_glow.flows.nice import nice
+from tfp_glow.flows.nsf import nsf
 from tfp_glow.flows.pyramid import pyramid
 from tfp_glow.flows.realnvp import realnvp
 from tfp_glow.flows.realnvp_vector import realnvp_vector
 
 __all__ = [
-    "FlowConfig", "config_from_dict", "config_of", "config_to_dict", "dequantizer", "glow", "iaf", "jet", "maf", "nice",
-    "pyramid", "realnvp", "realnvp_vector", "register_config", "register_flow",
+    "FlowConfig", "config_from_dict", "config_from_file", "config_of", "config_to_dict", "dequantizer", "glow", "iaf",
+    "jet", "maf", "nice", "nsf", "pyramid", "realnvp", "realnvp_vector", "register_config", "register_flow",
 ]

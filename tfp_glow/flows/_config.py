@@ -75,13 +75,14 @@ class _RegisteredFlow(NamedTuple):
     source: Callable  # The decorated function or dataclass.
     build: Callable[..., Any]  # Returns the distribution, which does not have a config yet.
     parameters: Mapping[str, inspect.Parameter]
+    earlier: Mapping[str, Any] = {}  # Arguments for configs of files that were written before the flow had them.
 
 
 _FLOWS: dict[str, _RegisteredFlow] = {}
 _CONFIGS: weakref.WeakKeyDictionary[tfd.Distribution, FlowConfig] = weakref.WeakKeyDictionary()
 
 
-def register_flow(name: str, shared: type | None = None) -> Callable[[F], F]:
+def register_flow(name: str, shared: type | None = None, earlier: Mapping[str, Any] | None = None) -> Callable[[F], F]:
     """Returns a decorator that registers a function as a flow, so that Keras can save and load models of this flow.
 
     If `make_flow` is the decorated function, `FlowModel(make_flow(...)).save("model.keras")` writes the arguments of
@@ -97,6 +98,9 @@ def register_flow(name: str, shared: type | None = None) -> Callable[[F], F]:
       shared: a dataclass that defines further keyword arguments of a function, or None (the default). The last
         parameter of the function must then be `**data`. In the signature and in the docstring of the decorated
         function, the fields of the dataclass replace `**data`.
+      earlier: a mapping from arguments to values, or None (the default). If a file has no entry for such an argument,
+        because the flow did not have it when the file was written, a model from this file gets this value instead of
+        the default of the argument.
 
     Returns:
       The decorator. It returns a function with the same signature, or the same dataclass.
@@ -123,7 +127,9 @@ def register_flow(name: str, shared: type | None = None) -> Callable[[F], F]:
         if _place(known) != _place(source):  # A reloaded module registers the same place again.
             raise ValueError(f"Argument `name` must be a name that no other flow has; received {name!r}, which belongs "
                              f"to {'.'.join(_place(known))}.")
-        return _register_class(name, source) if inspect.isclass(source) else _register_function(name, source, shared)
+        if inspect.isclass(source):
+            return _register_class(name, source, earlier or {})
+        return _register_function(name, source, shared, earlier or {})
     return decorate
 
 
@@ -183,7 +189,29 @@ def config_from_dict(values: Mapping[str, Any]) -> FlowConfig:
     return FlowConfig(name, _complete(parameters, arguments))
 
 
-def _register_function(name: str, function: Any, shared: type | None) -> Any:
+def config_from_file(values: Mapping[str, Any]) -> FlowConfig:
+    """Returns the `FlowConfig` that a dict from a file describes, which an earlier version may have written.
+
+    The difference from `config_from_dict`: if the flow did not have an argument yet when the file was written, the
+    argument has the value `earlier` of `register_flow`, if there is one. So the flow has the weights of the file.
+
+    Args:
+      values: a mapping as for `config_from_dict`, such as `config_to_dict` returned.
+
+    Raises:
+      ValueError: as `config_from_dict`.
+
+    Example:
+
+    >>> old = {"flow": "maf", "event_shape": (2,), "num_layers": 3}
+    >>> [load(old).arguments["backprop"] for load in (config_from_dict, config_from_file)]
+    ['stored', 'unrolled']
+    """
+    registered = _FLOWS.get(values.get("flow", ""))
+    return config_from_dict({**(registered.earlier if registered else {}), **values})
+
+
+def _register_function(name: str, function: Any, shared: type | None, earlier: Mapping[str, Any]) -> Any:
     signature = inspect.signature(function)
     if shared is not None:
         function.__doc__ = _document_shared(function.__doc__, shared, signature.parameters)
@@ -195,11 +223,11 @@ def _register_function(name: str, function: Any, shared: type | None) -> Any:
         return FlowConfig(name, _with_global_policy(arguments)).build()
 
     build.__signature__ = signature  # type: ignore[attr-defined]
-    _FLOWS[name] = _RegisteredFlow(function, function, signature.parameters)
+    _FLOWS[name] = _RegisteredFlow(function, function, signature.parameters, earlier)
     return build
 
 
-def _register_class(name: str, source: Any) -> Any:
+def _register_class(name: str, source: Any, earlier: Mapping[str, Any]) -> Any:
     build = getattr(source, "build", None)
     if build is None or not hasattr(source, "__dataclass_fields__"):
         raise ValueError("register_flow must decorate a function, or a dataclass with a method `build`; received "
@@ -211,7 +239,7 @@ def _register_class(name: str, source: Any) -> Any:
 
     source.build = remembering_build
     parameters = inspect.signature(source).parameters
-    _FLOWS[name] = _RegisteredFlow(source, lambda **arguments: build(source(**arguments)), parameters)
+    _FLOWS[name] = _RegisteredFlow(source, lambda **arguments: build(source(**arguments)), parameters, earlier)
     return source
 
 

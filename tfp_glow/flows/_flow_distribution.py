@@ -100,9 +100,9 @@ class FlowDistribution(TransformedDistribution):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> tfd.Distribution:
         """Builds the flow, with new weights, from a config that `get_config` returned."""
-        from tfp_glow.flows._config import config_from_dict  # That module imports this one.
+        from tfp_glow.flows._config import config_from_file  # That module imports this one.
 
-        return config_from_dict(config).build()
+        return config_from_file(config).build()
 
     def __copy__(self) -> "FlowDistribution":
         return self.copy()

@@ -3,8 +3,10 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 from tensorflow_probability import bijectors as tfb
 
@@ -12,8 +14,12 @@ from tfp_glow import bijectors as tfgb
 from tfp_glow._checks import check_bool, check_choice, check_num_bits, check_shape
 from tfp_glow._types import DTypeLike, PolicyLike, Shape, ShapeLike
 from tfp_glow.flows._shared import check_common
+from tfp_glow.networks import ScaledTanh
 
 _DEFAULT_LOC, _DEFAULT_SCALE = 0.0, 1.0
+BACKPROPS = ("stored", "reversible", "unrolled")
+# Arguments of the flows that repeat their layers, for files that were written before they had this argument.
+EARLIER = {"backprop": "unrolled"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,6 +40,9 @@ class VectorData:
         then divides by it. Default: 1.
       act_norm: a bool. True adds an `ActNorm` for the scaled vectors, which `tfp_glow.initialize` sets from a batch.
         Default: False.
+      context_shape: `(size,)` or an int, shape of the context of one event, for a density `p(y | context)`. All
+        networks then receive the context: `flow.log_prob(y, bijector_kwargs={"context": c})`,
+        `FlowModel(flow).fit(y, c)`. None (the default) means no context.
       seed: an int of at least 0 for reproducible weights. None (the default) draws a new seed.
       dtype: float32 (the default) or float64, of data, latents, densities and parameters.
       network_dtype: dtype or Keras dtype policy of the networks, such as `"mixed_bfloat16"`. None (the default) means
@@ -52,6 +61,7 @@ class VectorData:
     loc: float | tuple[float, ...] = _DEFAULT_LOC
     scale: float | tuple[float, ...] = _DEFAULT_SCALE
     act_norm: bool = False
+    context_shape: ShapeLike | None = None
     seed: int | None = None
     dtype: DTypeLike = "float32"
     network_dtype: PolicyLike = None
@@ -62,6 +72,8 @@ class VectorData:
         check_choice("pixels", self.pixels, ("logit", "affine"))
         check_num_bits(self.num_bits)
         check_bool("act_norm", self.act_norm)
+        if self.context_shape is not None:
+            check_shape("context_shape", self.context_shape, ranks=(1,))
         check_common(self.dtype, self.network_dtype, self.seed, self.name)
         for argument, default in (("loc", _DEFAULT_LOC), ("scale", _DEFAULT_SCALE)):
             value = getattr(self, argument)
@@ -77,6 +89,11 @@ class VectorData:
     def size(self) -> int:
         """Number of elements of one event."""
         return math.prod(self.shape)
+
+    @property
+    def context_size(self) -> int | None:
+        """Number of elements of the context of one event, or None for no context."""
+        return None if self.context_shape is None else check_shape("context_shape", self.context_shape, ranks=(1,))[0]
 
     @property
     def policy(self) -> Any:
@@ -112,3 +129,60 @@ class VectorData:
         shape = (self.size,)
         return [tfgb.BatchNorm(shape, dtype=self.dtype),
                 tfgb.ActNorm(shape, data_dependent=False, dtype=self.dtype, name="batch_norm_affine")]
+
+
+def repeated(make_layer: Callable[[int], list[tfb.Bijector]], num_layers: int, backprop: str,
+             period: int = 1) -> list[tfb.Bijector]:
+    """Returns the layers of a flow, listed from the data side. Those of equal structure are run in a loop.
+
+    Args:
+      make_layer: a function of the index of a layer that returns the bijectors of a new layer.
+      num_layers: number of layers, an int of at least 1.
+      backprop: `"stored"` or `"reversible"`, as for `tfp_glow.bijectors.Repeat`, which runs the loop; or `"unrolled"`,
+        which builds no loop.
+      period: number of layers after which the structure is the same again. It is one step of the loop. Default: 1.
+    """
+    num_steps = num_layers // period if backprop != "unrolled" else 0
+    if num_steps < 2:
+        return [bijector for index in range(num_layers) for bijector in make_layer(index)]
+
+    def make_step() -> tfgb.FlowBijector:
+        bijectors = [bijector for index in range(period) for bijector in make_layer(index)]
+        return bijectors[0] if len(bijectors) == 1 and isinstance(bijectors[0], tfgb.FlowBijector) else (
+            tfgb.Steps(bijectors))
+
+    loop = tfgb.Repeat(make_step, num_steps, backprop=backprop)
+    return [loop, *(bijector for index in range(num_steps * period, num_layers) for bijector in make_layer(index))]
+
+
+def bounded(network: keras.Layer, vectors: VectorData) -> keras.Layer:
+    """Returns a network whose outputs are those of `network` with log-scales in the range of a learned factor.
+
+    Args:
+      network: a Keras layer that maps vectors, or pairs of a vector and a context, to shifts and raw log-scales.
+      vectors: the arguments of the flow.
+    """
+    inputs = keras.Input((vectors.size,), dtype=vectors.dtype)
+    scaled_tanh = ScaledTanh(dtype=vectors.policy)
+    if vectors.context_size is None:
+        return keras.Sequential([inputs, network, scaled_tanh])
+    pair = [inputs, keras.Input((vectors.context_size,), dtype=vectors.dtype)]
+    return keras.Model(pair, scaled_tanh(network(pair)))
+
+
+def check_backprop(backprop: str, batch_norm: bool = False) -> str:
+    """Returns how the layers of a flow are run, for `repeated`.
+
+    Args:
+      backprop: the argument `backprop` of the flow.
+      batch_norm: True if the flow has batch normalization. The layers are then always unrolled, because a loop cannot
+        carry running statistics.
+
+    Raises:
+      ValueError: if `backprop` is not one of `BACKPROPS`, or is `"reversible"` for a flow with batch normalization.
+    """
+    check_choice("backprop", backprop, BACKPROPS)
+    if batch_norm and backprop == "reversible":
+        raise ValueError("Argument `backprop` must be 'stored' or 'unrolled' with batch_norm=True, because a loop "
+                         "cannot carry running statistics (use batch_norm=False); received 'reversible'.")
+    return "unrolled" if batch_norm else backprop

@@ -9,13 +9,13 @@ from tensorflow_probability import distributions as tfd
 
 from tfp_glow._types import ShapeLike
 from tfp_glow.flows._config import register_flow
-from tfp_glow.flows._vector_flow import VectorData
+from tfp_glow.flows._vector_flow import EARLIER, VectorData
 from tfp_glow.flows.maf import autoregressive_flow
 
 
-@register_flow("iaf", shared=VectorData)
+@register_flow("iaf", shared=VectorData, earlier=EARLIER)
 def iaf(event_shape: ShapeLike, num_layers: int = 5, hidden_sizes: Sequence[int] = (512, 512), *,
-        activation: str = "relu", batch_norm: bool = False, log_scale: str = "linear",
+        activation: str = "relu", batch_norm: bool = False, log_scale: str = "linear", backprop: str = "stored",
         **data: Any) -> tfd.TransformedDistribution:
     """Builds an inverse autoregressive flow: `tfp_glow.maf` with each autoregressive layer inverted.
 
@@ -30,6 +30,10 @@ def iaf(event_shape: ShapeLike, num_layers: int = 5, hidden_sizes: Sequence[int]
       batch_norm: a bool. True adds batch normalization after each layer. Default: False.
       log_scale: the log-scale of a layer. `"linear"` (the default) is the output `raw` of the network, which is not
         bounded. `"tanh"` is a learned factor times `tanh(raw)`.
+      backprop: how the layers are run. `"stored"` (the default) runs them in a loop, a `tfp_glow.bijectors.Repeat`.
+        The time to trace the flow then does not grow with their number. `"reversible"` also rebuilds their activations
+        in the gradient, so that memory does not grow. `"unrolled"` traces every layer, as earlier versions did. With
+        batch normalization, every layer is traced.
       **data: keyword arguments of `VectorData` in `tfp_glow/flows/_vector_flow.py`; `help` lists them here.
 
     Returns:
@@ -49,4 +53,4 @@ def iaf(event_shape: ShapeLike, num_layers: int = 5, hidden_sizes: Sequence[int]
     TensorShape([5, 3])
     """
     return autoregressive_flow("iaf", tfb.Invert, event_shape, num_layers, hidden_sizes, activation, batch_norm,
-                               log_scale, data)
+                               log_scale, backprop, data)

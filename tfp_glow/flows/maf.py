@@ -13,13 +13,13 @@ from tfp_glow._checks import check_activation, check_bool, check_choice, check_i
 from tfp_glow._types import ShapeLike
 from tfp_glow.flows._config import register_flow
 from tfp_glow.flows._shared import flow_distribution
-from tfp_glow.flows._vector_flow import VectorData
-from tfp_glow.networks import MADE, ScaledTanh
+from tfp_glow.flows._vector_flow import EARLIER, VectorData, bounded, check_backprop, repeated
+from tfp_glow.networks import MADE
 
 
-@register_flow("maf", shared=VectorData)
+@register_flow("maf", shared=VectorData, earlier=EARLIER)
 def maf(event_shape: ShapeLike, num_layers: int = 5, hidden_sizes: Sequence[int] = (512, 512), *,
-        activation: str = "relu", batch_norm: bool = True, log_scale: str = "linear",
+        activation: str = "relu", batch_norm: bool = True, log_scale: str = "linear", backprop: str = "stored",
         **data: Any) -> tfd.TransformedDistribution:
     """Builds a masked autoregressive flow, a distribution over vectors, or over images as vectors.
 
@@ -35,6 +35,10 @@ def maf(event_shape: ShapeLike, num_layers: int = 5, hidden_sizes: Sequence[int]
       batch_norm: a bool. True (the default) adds batch normalization after each layer.
       log_scale: the log-scale of a layer. `"linear"` (the default, as in the paper) is the output `raw` of the network,
         which is not bounded, so samples can overflow. `"tanh"` is a learned factor times `tanh(raw)`, as in RealNVP.
+      backprop: how the layers are run. `"stored"` (the default) runs them in a loop, a `tfp_glow.bijectors.Repeat`.
+        The time to trace the flow then does not grow with their number. `"reversible"` also rebuilds their activations
+        in the gradient, so that memory does not grow. `"unrolled"` traces every layer, as earlier versions did. With
+        batch normalization, every layer is traced.
       **data: keyword arguments of `VectorData` in `tfp_glow/flows/_vector_flow.py`; `help` lists them here.
 
     Returns:
@@ -53,12 +57,12 @@ def maf(event_shape: ShapeLike, num_layers: int = 5, hidden_sizes: Sequence[int]
     TensorShape([5, 3])
     """
     return autoregressive_flow("maf", lambda layer: layer, event_shape, num_layers, hidden_sizes, activation,
-                               batch_norm, log_scale, data)
+                               batch_norm, log_scale, backprop, data)
 
 
 def autoregressive_flow(kind: str, direction: Callable[[tfb.Bijector], tfb.Bijector], event_shape: ShapeLike,
                         num_layers: int, hidden_sizes: Sequence[int], activation: str, batch_norm: bool,
-                        log_scale: str, data: dict[str, Any]) -> tfd.TransformedDistribution:
+                        log_scale: str, backprop: str, data: dict[str, Any]) -> tfd.TransformedDistribution:
     """Builds MAF or IAF.
 
     Args:
@@ -70,6 +74,7 @@ def autoregressive_flow(kind: str, direction: Callable[[tfb.Bijector], tfb.Bijec
       activation: see `maf`.
       batch_norm: see `maf`.
       log_scale: see `maf`.
+      backprop: see `maf`.
       data: dict of the keyword arguments of `VectorData`, except `event_shape`.
     """
     vectors = VectorData(event_shape=event_shape, **data)
@@ -81,15 +86,21 @@ def autoregressive_flow(kind: str, direction: Callable[[tfb.Bijector], tfb.Bijec
     generator = keras.random.SeedGenerator(vectors.seed)
     size, dtype = vectors.size, vectors.dtype
 
-    def made() -> keras.Layer:
-        network = MADE(size, hidden_sizes, activation, seed=generator, dtype=vectors.policy)
-        if log_scale == "linear":
-            return network
-        return keras.Sequential([keras.Input((size,), dtype=dtype), network, ScaledTanh(dtype=vectors.policy)])
+    def autoregressive() -> tfb.Bijector:
+        network: keras.Layer = MADE(size, hidden_sizes, activation, seed=generator, dtype=vectors.policy,
+                                    context_size=vectors.context_size)
+        if log_scale == "tanh":
+            network = bounded(network, vectors)
+        return direction(tfgb.MaskedAutoregressive((size,), network, dtype=dtype, context_shape=vectors.context_size))
 
-    steps = vectors.entrance()
-    for index in range(num_layers):
-        steps += [tfgb.Reverse((size,), dtype=dtype)] * (index > 0)
-        steps.append(direction(tfgb.MaskedAutoregressive((size,), made(), dtype=dtype)))
-        steps += vectors.batch_norm() if batch_norm else []
-    return flow_distribution(steps, kind, vectors.name)
+    reverse = tfgb.Reverse((size,), dtype=dtype)
+    how = check_backprop(backprop, batch_norm)
+    if how == "unrolled" or num_layers == 1:
+        def layer(index: int) -> list[tfb.Bijector]:
+            between = [reverse] if index else []
+            return [*between, autoregressive(), *(vectors.batch_norm() if batch_norm else [])]
+
+        layers = repeated(layer, num_layers, "unrolled")
+    else:  # The second of the last two reversals cancels the first.
+        layers = [*repeated(lambda index: [autoregressive(), reverse], num_layers, how), reverse]
+    return flow_distribution([*vectors.entrance(), *layers], kind, vectors.name)

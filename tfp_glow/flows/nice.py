@@ -64,7 +64,7 @@ def nice(event_shape: ShapeLike, num_couplings: int = 4, hidden_sizes: Sequence[
     def coupling(mask: str) -> tfgb.AdditiveCoupling:
         outputs = size if partition == "odd_even" else size - size // 2
         network = MLP(outputs, hidden_sizes, seed=generator, dtype=vectors.policy)
-        return tfgb.AdditiveCoupling((size,), network, mask, dtype=dtype)
+        return tfgb.AdditiveCoupling((size,), network, mask, context_shape=vectors.context_size, dtype=dtype)
 
     couplings = [coupling(masks[partition][index % 2]) for index in range(num_couplings)]
     if prior == "normal":

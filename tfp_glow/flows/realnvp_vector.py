@@ -13,13 +13,14 @@ from tfp_glow._checks import check_activation, check_bool, check_int, check_ints
 from tfp_glow._types import ShapeLike
 from tfp_glow.flows._config import register_flow
 from tfp_glow.flows._shared import flow_distribution
-from tfp_glow.flows._vector_flow import VectorData
-from tfp_glow.networks import MLP, ScaledTanh
+from tfp_glow.flows._vector_flow import EARLIER, VectorData, bounded, check_backprop, repeated
+from tfp_glow.networks import MLP
 
 
-@register_flow("realnvp_vector", shared=VectorData)
+@register_flow("realnvp_vector", shared=VectorData, earlier=EARLIER)
 def realnvp_vector(event_shape: ShapeLike, num_couplings: int = 10, hidden_sizes: Sequence[int] = (128, 128), *,
-                   activation: str = "relu", batch_norm: bool = False, **data: Any) -> tfd.TransformedDistribution:
+                   activation: str = "relu", batch_norm: bool = False, backprop: str = "stored",
+                   **data: Any) -> tfd.TransformedDistribution:
     """Builds RealNVP over vectors, or over images as vectors. For convolutions over images use `tfp_glow.realnvp`.
 
     Affine couplings change the elements with even and with odd index in turn. A dense network per coupling computes the
@@ -33,6 +34,10 @@ def realnvp_vector(event_shape: ShapeLike, num_couplings: int = 10, hidden_sizes
       activation: name of the Keras activation of the hidden layers. Default: `"relu"`.
       batch_norm: a bool. True adds batch normalization with a learned scale and shift after each coupling.
         Default: False.
+      backprop: how the layers are run. `"stored"` (the default) runs them in a loop, a `tfp_glow.bijectors.Repeat`.
+        The time to trace the flow then does not grow with their number. `"reversible"` also rebuilds their activations
+        in the gradient, so that memory does not grow. `"unrolled"` traces every layer, as earlier versions did. With
+        batch normalization, every layer is traced.
       **data: keyword arguments of `VectorData` in `tfp_glow/flows/_vector_flow.py`; `help` lists them here.
 
     Returns:
@@ -61,14 +66,12 @@ def realnvp_vector(event_shape: ShapeLike, num_couplings: int = 10, hidden_sizes
     size, dtype = vectors.size, vectors.dtype
 
     def coupling(mask: str) -> tfgb.AffineCoupling:
-        network = keras.Sequential([
-            keras.Input((size,), dtype=dtype),
-            MLP(2 * size, hidden_sizes, activation, seed=generator, dtype=vectors.policy),
-            ScaledTanh(dtype=vectors.policy)])
-        return tfgb.AffineCoupling((size,), network, mask, scale="exp", dtype=dtype)
+        network = bounded(MLP(2 * size, hidden_sizes, activation, seed=generator, dtype=vectors.policy), vectors)
+        return tfgb.AffineCoupling((size,), network, mask, scale="exp", context_shape=vectors.context_size, dtype=dtype)
 
-    steps: list[tfb.Bijector] = vectors.entrance()
-    for index in range(num_couplings):
-        steps.append(coupling(("checkerboard", "checkerboard_reversed")[index % 2]))
-        steps += vectors.batch_norm() if batch_norm else []
-    return flow_distribution(steps, "realnvp_vector", vectors.name)
+    def layer(index: int) -> list[tfb.Bijector]:
+        mask = ("checkerboard", "checkerboard_reversed")[index % 2]
+        return [coupling(mask), *(vectors.batch_norm() if batch_norm else [])]
+
+    couplings = repeated(layer, num_couplings, check_backprop(backprop, batch_norm), period=2)
+    return flow_distribution([*vectors.entrance(), *couplings], "realnvp_vector", vectors.name)

@@ -15,7 +15,7 @@ from tfp_glow.bijectors import initialize
 from tfp_glow.bijectors._context import context_keywords
 from tfp_glow.bijectors._single_pass import inverse_and_log_det
 from tfp_glow.bijectors.keras_tracking import FlowVariables
-from tfp_glow.flows import config_from_dict, config_of, config_to_dict
+from tfp_glow.flows import config_from_file, config_of, config_to_dict
 from tfp_glow.models.conditions import Condition
 
 
@@ -133,7 +133,7 @@ class FlowLayer(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "FlowLayer":
         """Builds a layer, with new weights, from a config that `get_config` returned."""
-        return cls(**{**config, "flow": config_from_dict(config["flow"]).build()})
+        return cls(**{**config, "flow": config_from_file(config["flow"]).build()})
 
 
 def _keywords(conditions: Condition, condition: TensorLike | None) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from tfp_glow.networks.made import MADE
 from tfp_glow.networks.mlp import MLP
 from tfp_glow.networks.pixel_inputs import PixelInputs
 from tfp_glow.networks.placed_resnet import PlacedResNet
+from tfp_glow.networks.residual_made import ResidualMADE
+from tfp_glow.networks.residual_mlp import ResidualMLP
 from tfp_glow.networks.resnet import ResNet
 from tfp_glow.networks.scaled_tanh import ScaledTanh
 from tfp_glow.networks.vit import ViT
@@ -15,5 +17,5 @@ from tfp_glow.networks.weight_norm import WeightNormConv2D
 
 __all__ = [
     "ConvNet", "ImageFeatures", "MADE", "MLP", "NormalizedConv2D", "PixelInputs", "PlacedResNet", "ResNet",
-    "ScaledTanh", "ViT", "WeightNormConv2D", "ZeroConv2D",
+    "ResidualMADE", "ResidualMLP", "ScaledTanh", "ViT", "WeightNormConv2D", "ZeroConv2D",
 ]

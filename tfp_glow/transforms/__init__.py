@@ -5,8 +5,9 @@ from tfp_glow.transforms.additive import Additive
 from tfp_glow.transforms.affine import Affine
 from tfp_glow.transforms.elementwise import ElementwiseBijector, ElementwiseTransform, check_transform
 from tfp_glow.transforms.logistic_mixture import LogisticMixture
+from tfp_glow.transforms.rational_quadratic_spline import RationalQuadraticSpline
 
 __all__ = [
     "Additive", "Affine", "ElementwiseBijector", "ElementwiseTransform", "LogisticMixture",
-    "check_transform",
+    "RationalQuadraticSpline", "check_transform",
 ]

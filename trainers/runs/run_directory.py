@@ -74,6 +74,23 @@ class RunDirectory:
     def __str__(self) -> str:
         return str(self.path)
 
+    def adopted(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a configuration in the form of the version that wrote the run in the directory.
+
+        A flow may have new arguments since then. Their values become those that keep the weights of the run valid.
+        Without a run in the directory, the result equals `config`.
+
+        Args:
+          config: configuration of the run, a dict, as `trainers.runs.configuration.configure` returns.
+
+        Raises:
+          ValueError: if `config.json` is damaged.
+        """
+        if not self._config_path.exists():
+            return dict(config)
+        new = _new_arguments(self._read_config())
+        return {key: {**value, **new[key]} if key in new and value else value for key, value in config.items()}
+
     def check(self, config: Mapping[str, Any], resume: bool = True) -> None:
         """Checks that a run can start or resume in the directory. It writes nothing.
 
@@ -133,7 +150,9 @@ class RunDirectory:
                              "choose another directory")
 
     def config(self) -> dict[str, Any]:
-        """Returns the configuration of the run, as `config.json` holds it.
+        """Returns the configuration of the run from `config.json`.
+
+        If an earlier version wrote the run, arguments that the flow did not have then are added.
 
         Returns:
           A dict, as `trainers.runs.configuration.configure` returns.
@@ -141,6 +160,11 @@ class RunDirectory:
         Raises:
           ValueError: if the directory has no `config.json`, or the file is damaged.
         """
+        stored = self._read_config()
+        new = _new_arguments(stored)
+        return {key: {**new[key], **value} if key in new else value for key, value in stored.items()}
+
+    def _read_config(self) -> dict[str, Any]:
         if not self._config_path.is_file():
             raise ValueError(f"run_dir: {self} is not a run directory: it has no config.json")
         try:
@@ -327,6 +351,28 @@ class RunDirectory:
         lines = [line for line in self.history() if line["epoch"] <= epoch]
         with replacing(self.history_path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+def _new_arguments(stored: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns the arguments that the flows of a stored configuration do not have yet, with their values.
+
+    Args:
+      stored: the content of `config.json`, a dict.
+
+    Returns:
+      A dict from `"flow"` and `"dequantizer"` to dicts of arguments. It omits flows that are not registered.
+    """
+    from tfp_glow.flows import config_from_file, config_to_dict  # Takes seconds.
+
+    found = {}
+    for part in ("flow", "dequantizer"):
+        arguments = stored.get(part)
+        if isinstance(arguments, dict):
+            with contextlib.suppress(ValueError):  # The flow cannot be built, which is reported then.
+                complete = config_to_dict(config_from_file(arguments))
+                found[part] = _as_json({key: value for key, value in complete.items()
+                                        if key not in arguments and key != "seed"})
+    return found
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:

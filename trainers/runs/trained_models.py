@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 import tfp_glow
-from tfp_glow.flows import config_from_dict
+from tfp_glow.flows import config_from_file
 
 from ..optimization.optimizers import make_optimizer
 from .atomic_files import replacing, sync_tree
@@ -34,7 +34,7 @@ def build(config: Mapping[str, Any]) -> tfp_glow.FlowModel:
       ValueError: if an argument of the flow in `config` has an invalid value.
     """
     flow, dequantizer = (
-        arguments and config_from_dict({**arguments, "seed": config["seed"]}).build()
+        arguments and config_from_file({**arguments, "seed": config["seed"]}).build()
         for arguments in (config["flow"], config.get("dequantizer")))
     return tfp_glow.FlowModel(flow, num_bits=config["num_bits"], seed=config["seed"], dequantizer=dequantizer,
                               weight_y=config["training"].get("weight_y", 0.0))
