@@ -22,10 +22,13 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 # The environment "ours" is that of this process.
 PINS = {
-    "normflows": ("torch==2.13.0", "normflows==1.7.3"),
+    "bayesflow_jax": ("jax==0.10.2", "bayesflow==2.0.12"),
+    "bayesflow_tensorflow": ("tensorflow==2.21.0", "bayesflow==2.0.12"),
+    "normflows": ("torch==2.13.0", "normflows==1.7.3", "zuko==1.6.0"),
     "tfp": ("tensorflow==2.21.0", "tensorflow-probability==0.25.0", "tf-keras==2.21.0"),
 }
-PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "tf-keras", "torch", "normflows")
+PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "tf-keras", "torch", "normflows", "zuko", "jax",
+            "bayesflow")
 
 
 def parser_of(doc: str, results: str, readme: str = "benchmarks/README.md") -> argparse.ArgumentParser:
@@ -41,7 +44,10 @@ def parser_of(doc: str, results: str, readme: str = "benchmarks/README.md") -> a
                         help="JSON file of the results")
     parser.add_argument("--readme", type=Path, default=ROOT / readme, help="file that the table goes into")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs", help="directory of training runs")
-    parser.add_argument("--normflows_python", help="Python of an environment that has normflows; None to make one")
+    for environment, packages in {"bayesflow_jax": "JAX and BayesFlow", "normflows": "normflows and zuko",
+                                  "bayesflow_tensorflow": "TensorFlow and BayesFlow"}.items():
+        parser.add_argument(f"--{environment}_python",
+                            help=f"Python of an environment that has {packages}; None to make one")
     parser.add_argument("--tfp_python", help="Python of an environment that has tf-keras; None to make one")
     return parser
 
