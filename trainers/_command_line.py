@@ -129,7 +129,8 @@ class _PictureParser(_PathParser):
 
 
 def run(program: Callable[[flags.FlagValues], None], values: flags.FlagValues, argv: Sequence[str] | None,
-        description: str, listings: Mapping[str, Callable[[], str]] | None = None) -> int:
+        description: str, listings: Mapping[str, Callable[[], str]] | None = None,
+        divides_batches: Callable[[flags.FlagValues], bool] = lambda _: True) -> int:
     """Parses the flags, runs the program and returns the exit code.
 
     A `ValueError`, an `OSError`, a missing package, an error in the flags, the end of memory and each warning is
@@ -145,6 +146,8 @@ def run(program: Callable[[flags.FlagValues], None], values: flags.FlagValues, a
       description: str, text that `--help` prints before the flags.
       listings: mapping from a flag such as `"--list_presets"` to a function that returns text. If the command line has
         the flag, the text is printed and the program does not run. Default None: no such flags.
+      divides_batches: function of the parsed flags that returns True if `tfp_glow.divide_batches_among_cores` makes the
+        program faster. The function is called only in a process of its own. Default: always True.
 
     Returns:
       The exit code, an int: 0 after success, 1 after an error, 130 after an interrupt from the keyboard, 143 after
@@ -168,6 +171,8 @@ def run(program: Callable[[flags.FlagValues], None], values: flags.FlagValues, a
                 raise ValueError(f"unexpected argument {rest[0]!r}; write each option as --name=value")
             with stop_signals.not_swallowed():
                 _quiet_python_logs()
+                if is_own_process and divides_batches(values):
+                    _divide_batches_among_cores()
                 program(values)
         except ModuleNotFoundError as error:
             if (error.name or "").split(".")[0] in ("", *_OURS):
@@ -208,6 +213,12 @@ def _memory_message(error: Exception, values: flags.FlagValues) -> str | None:
     smaller = " or ".join(f"--{name}" for name in _MEMORY_FLAGS if name in values)
     return (f"not enough memory{f' for an array of {shape[0]}' if shape else ''}"
             f"{f'; choose a smaller {smaller}' if smaller else ''}")
+
+
+def _divide_batches_among_cores() -> None:
+    import tfp_glow
+
+    tfp_glow.divide_batches_among_cores()
 
 
 def _quiet_python_logs() -> None:

@@ -11,6 +11,7 @@ The directory of a finished run holds history.jsonl, loss_curve.png, samples/, t
 and saved_model/1/.
 """
 
+import inspect
 import math
 import os
 import sys
@@ -158,7 +159,17 @@ def main(argv: Sequence[str] | None = None) -> int:
       The exit code, an int: 0 after success, 1 after an error, 130 after an interrupt from the keyboard.
     """
     return _command_line.run(program, flag_values(), argv, __doc__,
-                             {"--list_presets": lambda: presets_table(PRESETS)})
+                             {"--list_presets": lambda: presets_table(PRESETS)}, _divides_batches)
+
+
+def _divides_batches(options: flags.FlagValues) -> bool:
+    """Returns True if there is one replica, and training steps do not update running statistics."""
+    import tfp_glow
+
+    flow = get(options.preset).flow
+    batch_norm = inspect.signature(getattr(tfp_glow, flow["flow"])).parameters.get("batch_norm")
+    return (options.strategy in ("auto", "none") and "TF_CONFIG" not in os.environ
+            and not flow.get("batch_norm", batch_norm is not None and batch_norm.default))
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def at_resolution(model: FlowModel, height: int, width: int) -> FlowModel:
     if [v.shape for v in copy.variables] != [v.shape for v in model.variables]:
         raise ValueError("Argument `model` must be a model of glow or realnvp, whose weights fit any resolution; "
                          f"received a model of {model.get_config()['distribution']['flow']}, which has weights per "
-                         "pixel.")
+                         "pixel or patch; build and train a new flow for images of this size.")
     copy.set_weights(model.get_weights())
     return copy
 

@@ -71,22 +71,31 @@ class Dequantization:
           A pair `(points, log_q)`. `points` are the events with noise, floats of the shape of `x`. `log_q` is the
           log-density of the noise per event, in nats: `[batch]`, or the scalar 0 for uniform or no noise.
         """
-        if x.dtype.is_floating:
-            return to_points(x, self._dtype), tf.zeros([], self._dtype)
-        return self.with_noise(x, uniform_noise(x, self._dtype, seed))
+        return self.with_noise(x, self.draw(x, seed))
 
-    def with_noise(self, x: tf.Tensor, noise: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def draw(self, x: tf.Tensor, seed: Sequence[int | tf.Tensor]) -> tf.Tensor | None:
+        """Draws uniform noise in [0, 1) for a batch of integers, floats of the shape of `x`, or None for floats `x`.
+
+        Args:
+          x: batch of events, integers or floats, `[batch, *event_shape]`.
+          seed: a pair of integers that determines the noise.
+        """
+        return None if x.dtype.is_floating else uniform_noise(x, self._dtype, seed)
+
+    def with_noise(self, x: tf.Tensor, noise: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
         """Adds noise to a batch of integers, from given uniform noise, and computes the log-density of the noise.
 
         Args:
-          x: batch of integers, `[batch, *event_shape]`.
+          x: batch of integers, `[batch, *event_shape]`. Or floats, if `noise` is None.
           noise: uniform noise in [0, 1), floats of the shape of `x`. The dequantizer transforms the noise. Without a
-            dequantizer, the noise is added unchanged.
+            dequantizer, the noise is added unchanged. None means no noise.
 
         Returns:
           A pair `(points, log_q)`. `points` are the events with noise, floats of the shape of `x`. `log_q` is the
           log-density of the added noise per event, in nats: `[batch]`, or the scalar 0 for uniform noise.
         """
+        if noise is None:
+            return to_points(x, self._dtype), tf.zeros([], self._dtype)
         x, noise = tf.cast(x, self._dtype), tf.cast(noise, self._dtype)
         if self.flow is None:
             return x + noise, tf.zeros([], self._dtype)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`FlowModel`: a Keras model that trains a distribution by maximum likelihood."""
 
+import functools
 import math
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -23,11 +24,12 @@ from tfp_glow._checks import (
     ending_in,
 )
 from tfp_glow._compat_keras import BuiltModel
-from tfp_glow._tracking import Hidden, VariableList, WrappedVariables
+from tfp_glow._tracking import Hidden, ParameterLayer, VariableList, WrappedVariables
 from tfp_glow._types import Shape, TensorLike
-from tfp_glow.bijectors import FlowBijector, Pixels, initialize
+from tfp_glow.bijectors import BatchNorm, FlowBijector, Pixels, initialize
 from tfp_glow.bijectors.keras_tracking import keras_layers_in, plain_variables_in
-from tfp_glow.flows import config_from_dict, config_of, config_to_dict
+from tfp_glow.flows import config_from_file, config_of, config_to_dict
+from tfp_glow.models import cores
 from tfp_glow.models.classifier import LatentClassifier
 from tfp_glow.models.dequantization import Dequantization
 from tfp_glow.models.graph_functions import GraphFunctions, allow_no_events
@@ -113,8 +115,9 @@ class FlowModel(BuiltModel):
         domain = min((bits for bits in (pixel_bits, self._num_bits) if bits is not None), default=None)
         self._checks = EventChecks(
             self.event_shape, distribution.dtype, domain, warn=check_bool("check_values", check_values))
-        self._functions = GraphFunctions(
-            distribution, self._num_bits, Dequantization(distribution, dequantizer), self._checks)
+        arguments = (distribution, self._num_bits, Dequantization(distribution, dequantizer), self._checks)
+        self._functions, self._functions_in_parts = GraphFunctions(*arguments), GraphFunctions(*arguments, divide=True)
+        self._noise_of_part: Hidden | None = None
         self._collect_variables()
         self._bits_metric = keras.metrics.Mean(name="bits_per_dim")
         self.classifier = LatentClassifier(distribution) if weight_y else None
@@ -168,8 +171,13 @@ class FlowModel(BuiltModel):
 
     @property
     def functions(self) -> GraphFunctions:
-        """The `tf.function`s that the methods of this model call."""
+        """Densities, latents and samples as `tf.function`s, for graphs: they do not divide batches among cores."""
         return self._functions
+
+    @property
+    def _own_functions(self) -> GraphFunctions:
+        """The `tf.function`s that the methods of this model call."""
+        return self._functions_in_parts if tf.executing_eagerly() else self._functions
 
     @property
     def condition_spec(self) -> tf.TensorSpec | None:
@@ -226,13 +234,13 @@ class FlowModel(BuiltModel):
         """
         x, rank = self._events("x", x), len(self.event_shape)
         if noise is None:
-            return self._over_batch(self.functions.log_prob, x, rank, _seed(seed), condition=condition)
+            return self._over_batch(self._own_functions.log_prob, x, rank, _seed(seed), condition=condition)
         noise = self._checked("noise", noise)
         if x.dtype.is_floating or not noise.shape.is_compatible_with(x.shape):
             raise ValueError("Argument `noise` must have the shape of `x`, and `x` must be integers; received noise of "
                              f"shape {noise.shape} for `x` of shape {x.shape} and dtype {x.dtype.name}.")
         noise = tf.reshape(noise, (-1, *self.event_shape))
-        return self._over_batch(self.functions.log_prob_with_noise, x, rank, noise, condition=condition)
+        return self._over_batch(self._own_functions.log_prob_with_noise, x, rank, noise, condition=condition)
 
     def bits_per_dim(self, x: TensorLike, seed: int = 0, condition: TensorLike | None = None) -> tf.Tensor:
         """Computes bits per dimension, `-log_prob(x) / (D log 2)`, where `D` is the number of values of one event.
@@ -248,8 +256,8 @@ class FlowModel(BuiltModel):
         Raises:
           ValueError: if `log_prob(x, seed, condition)` raises it.
         """
-        return self._over_batch(self.functions.bits_per_dim, self._events("x", x), len(self.event_shape), _seed(seed),
-                                condition=condition)
+        return self._over_batch(self._own_functions.bits_per_dim, self._events("x", x), len(self.event_shape),
+                                _seed(seed), condition=condition)
 
     def importance_weighted_bits(self, x: TensorLike, num_samples: int = 50, seed: int = 0,
                                  condition: TensorLike | None = None) -> tf.Tensor:
@@ -282,8 +290,9 @@ class FlowModel(BuiltModel):
         if x.dtype.is_floating:
             raise ValueError(f"Argument `x` must be integers, because noise is added; received {x.dtype.name}.")
         number = tf.constant(check_int("num_samples", num_samples), tf.int32)
-        return self.functions.to_bits(self._over_batch(
-            self.functions.importance_weighted, x, len(self.event_shape), number, _seed(seed), condition=condition))
+        log_prob = self._over_batch(self._own_functions.importance_weighted, x, len(self.event_shape), number,
+                                    _seed(seed), condition=condition)
+        return self.functions.to_bits(log_prob)
 
     def encode(self, x: TensorLike, condition: TensorLike | None = None, verify: bool = True) -> tf.Tensor:
         """Computes the latents of events by the `inverse` pass of the flow.
@@ -312,14 +321,14 @@ class FlowModel(BuiltModel):
         """
         _ = self.latent_shape
         x, verify = self._events("x", x), check_bool("verify", verify)
-        latents = self._over_batch(self.functions.encode, x, len(self.event_shape), condition=condition)
+        latents = self._over_batch(self._own_functions.encode, x, len(self.event_shape), condition=condition)
         if verify and not x.dtype.is_floating and self.num_bits is not None and tf.executing_eagerly():
             self._verify(x, latents, condition)
         return latents
 
     def _verify(self, x: tf.Tensor, latents: tf.Tensor, condition: TensorLike | None) -> None:
         """Raises `ValueError` unless the integers `x` return from their latents."""
-        returns = self._over_batch(self.functions.returns, x, len(self.event_shape),
+        returns = self._over_batch(self._own_functions.returns, x, len(self.event_shape),
                                    tf.reshape(latents, (-1, *self.latent_shape)), condition=condition)
         if bool(tf.reduce_all(returns)):
             return
@@ -349,7 +358,7 @@ class FlowModel(BuiltModel):
           ValueError: if the distribution is not a `tfd.TransformedDistribution`.
         """
         latents = self._checked("latents", latents, self.latent_shape)
-        return self._over_batch(self.functions.decode, latents, len(self.latent_shape), condition=condition)
+        return self._over_batch(self._own_functions.decode, latents, len(self.latent_shape), condition=condition)
 
     def reconstruct(self, x: TensorLike, condition: TensorLike | None = None, verify: bool = True) -> tf.Tensor:
         """Computes `decode(encode(x))`, which equals `x` up to the numerical error of the flow.
@@ -403,7 +412,7 @@ class FlowModel(BuiltModel):
         seed = int(np.random.randint(2**31 - 1)) if seed is None else check_int("seed", seed, minimum=0)
         condition = self.functions.condition.of_batch(condition, (n,))
         with clear_errors():
-            return self.functions.sample(
+            return self._own_functions.sample(
                 tf.constant(n), tf.constant(temperature, self.distribution.dtype), _seed(seed), *condition)
 
     def _events(self, argument: str, value: TensorLike) -> tf.Tensor:
@@ -815,22 +824,46 @@ class FlowModel(BuiltModel):
                                  f"{type(x).__name__}.")
             x, *condition = x
 
-        def densities(x: tf.Tensor, *condition: tf.Tensor) -> Any:
-            return self._densities(x, *condition, training=training)
-
+        if self._noise_of_part is not None:  # `loss_and_gradients` has checked and divided the batch.
+            return self._densities(x, self._noise_of_part.value, *condition, training=training)
         x = self._checks.batch(tf.convert_to_tensor(x))
-        result = allow_no_events(densities)(x, *condition)
+        result = self._of_parts(lambda part: self._densities(*part, training=training),
+                                (x, self._noise(x, training), *condition), "concat", training)
         if not self.jit_compile:
             return result
         outside = self._checks.zero_or_nan(x)  # XLA ignores assertions.
         return result + outside if self.classifier is None else (result[0] + outside, result[1])
 
-    def _densities(self, x: tf.Tensor, *condition: tf.Tensor, training: bool | None) -> Any:
+    def _noise(self, x: tf.Tensor, training: bool | None) -> tf.Tensor | None:
+        """Draws the noise on a batch of integers."""
         if training and getattr(self, "optimizer", None) is not None:
             seed = (2 * self._seed, self.optimizer.iterations)
         else:  # The seed is the number of events evaluated so far. Each replica counts its own events.
             seed = (2 * self._seed + 1, self._bits_metric.count * _num_replicas())
-        points, log_q = self.functions.dequantization(x, seed)
+        return self.functions.dequantization.draw(x, seed)
+
+    def _of_parts(self, function: Callable[[Any], Any], batch: tuple[tf.Tensor | None, ...],
+                  combine: str | tuple[str, ...], training: bool | None) -> Any:
+        """Calls a function on parts of a batch, one per core, or on the whole batch. See `tfp_glow.in_parts`."""
+        is_whole = (tf.executing_eagerly() or self.jit_compile or _num_replicas() > 1
+                    or training and self._changes_in_training)
+        return cores.divided(function, batch, 1 if is_whole else cores.parts_per_batch(), combine)
+
+    @functools.cached_property
+    def _changes_in_training(self) -> bool:
+        """True if a training pass may change variables, such as running statistics. It must have the whole batch."""
+        networks = [layer for layer in keras_layers_in(self._distributions) if not isinstance(layer, ParameterLayer)]
+        return (any(isinstance(bijector, BatchNorm) for bijector in self._flow_bijectors)
+                or any(v.dtype != "bool" for layer in networks for v in layer.non_trainable_variables)
+                or any(not v.trainable for v in plain_variables_in(self._distributions)))
+
+    def _densities(self, x: tf.Tensor, noise: tf.Tensor | None, *condition: tf.Tensor, training: bool | None) -> Any:
+        return allow_no_events(functools.partial(self._densities_of_events, has_noise=noise is not None))(
+            *(tensor for tensor in (x, noise, *condition) if tensor is not None))
+
+    def _densities_of_events(self, x: tf.Tensor, *others: tf.Tensor, has_noise: bool) -> Any:
+        noise, condition = (others[0], others[1:]) if has_noise else (None, others)
+        points, log_q = self.functions.dequantization.with_noise(x, noise)
         keywords = self.functions.condition.keywords(*condition)
         if self.classifier is None:
             return self.distribution.log_prob(points, **keywords) - log_q
@@ -838,6 +871,52 @@ class FlowModel(BuiltModel):
         # `log_prob` reuses this pass from the cache as long as `latents` is referenced.
         latents = self.distribution.bijector.inverse(points, **context)
         return self.distribution.log_prob(points, **keywords) - log_q, self.classifier(latents, **context)
+
+    def loss_and_gradients(self, x: Any, y: Any, sample_weight: Any,
+                           scale: Callable[[tf.Tensor], tf.Tensor] = tf.identity) -> tuple[tf.Tensor, list[Any], Any]:
+        """Computes the loss of a training batch and its gradients, in parts on several cores if possible.
+
+        A subclass that defines `call` or `compute_loss` itself gets the whole batch in one call, because its loss may
+        not be a mean over events.
+
+        Args:
+          x: the input of `call`.
+          y: labels or contexts, `[batch, ...]`, or None.
+          sample_weight: factors on the loss of each event, `[batch]`, or None.
+          scale: function of the loss. The gradients are those of its result. Default: no change.
+
+        Returns:
+          `(loss, gradients, y_pred)`: the loss, a float scalar; the gradients, in the order of `trainable_variables`;
+          and the result of `call`.
+        """
+        variables = self.trainable_variables
+
+        def gradients(x: Any, y: Any, sample_weight: Any, share: Any = 1.0) -> tuple[tf.Tensor, list[Any], Any]:
+            with tf.GradientTape() as tape:
+                y_pred = self(x, training=True)
+                loss = self.compute_loss(x, y, y_pred, sample_weight, training=True) * share
+                scaled = scale(loss)
+            return loss, tape.gradient(scaled, variables), y_pred
+
+        if any(getattr(type(self), name) is not getattr(FlowModel, name) for name in ("call", "compute_loss")):
+            return gradients(x, y, sample_weight)
+        events, *condition = x if isinstance(x, (tuple, list)) else (x,)
+        events = self._checks.batch(tf.convert_to_tensor(events))
+        size = tf.shape(events)[0]
+
+        def of_part(part: tuple[Any, ...]) -> tuple[tf.Tensor, list[Any], Any]:
+            events, noise, y, sample_weight, *condition = part
+            share = tf.cast(tf.shape(events)[0], self.dtype) / tf.cast(size, self.dtype)
+            share = tf.where(size > 0, share, tf.ones([], share.dtype))
+            self._noise_of_part = Hidden(noise)
+            try:
+                return gradients((events, *condition) if condition else events, y, sample_weight, share)
+            finally:
+                self._noise_of_part = None
+
+        labels = None if self.classifier is None else y
+        return self._of_parts(of_part, (events, self._noise(events, training=True), labels, sample_weight, *condition),
+                              ("sum", "sum", "concat"), training=True)
 
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None,
                      training: bool = True) -> tf.Tensor:
@@ -971,7 +1050,7 @@ class FlowModel(BuiltModel):
           ValueError: if a flow of the config is not registered, or an argument in the config is not valid.
         """
         parts = ("distribution", "dequantizer")
-        return cls(**{**config, **{p: config_from_dict(config[p]).build() for p in parts if config.get(p)}})
+        return cls(**{**config, **{p: config_from_file(config[p]).build() for p in parts if config.get(p)}})
 
 
 def _adamax_with_warmup() -> keras.Optimizer:

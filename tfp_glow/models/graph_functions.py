@@ -13,6 +13,7 @@ from tfp_glow._checks import require
 from tfp_glow._types import Shape
 from tfp_glow.bijectors._single_pass import is_transformed
 from tfp_glow.models.conditions import Condition
+from tfp_glow.models.cores import among_cores
 from tfp_glow.models.dequantization import Dequantization
 from tfp_glow.models.quantization import to_bins, to_points
 from tfp_glow.models.value_checks import EventChecks, finite_events
@@ -56,6 +57,8 @@ class GraphFunctions:
         `[0, 2**num_bits)`. None makes them return floats.
       dequantization: the `Dequantization` that adds noise to integers.
       checks: the `EventChecks` of the model.
+      divide: True divides each batch among the cores of a CPU; see `tfp_glow.divide_batches_among_cores`. Default:
+        False.
 
     Attributes:
       distribution: the distribution, as passed.
@@ -67,9 +70,9 @@ class GraphFunctions:
     """
 
     def __init__(self, distribution: tfp.distributions.Distribution, num_bits: int | None,
-                 dequantization: Dequantization, checks: EventChecks) -> None:
+                 dequantization: Dequantization, checks: EventChecks, divide: bool = False) -> None:
         self.distribution, self.num_bits, self.dequantization = distribution, num_bits, dequantization
-        self.checks = checks
+        self.checks, self._divide = checks, divide
         self.event_shape = tuple(distribution.event_shape)
         self.condition = Condition(distribution)
 
@@ -137,17 +140,20 @@ class GraphFunctions:
 
     @functools.cached_property
     def _density(self) -> GraphFunction:
-        return _function(lambda points, *c: self.distribution.log_prob(points, **self.condition.keywords(*c)))
+        return self._divided(lambda points, *c: self.distribution.log_prob(points, **self.condition.keywords(*c)))
 
     @functools.cached_property
     def _inverse(self) -> GraphFunction:
-        return _function(lambda points, *c: self.distribution.bijector.inverse(
+        return self._divided(lambda points, *c: self.distribution.bijector.inverse(
             points, **self._keywords_for("bijector", *c)))
 
     @functools.cached_property
     def _forward(self) -> GraphFunction:
-        return _function(lambda latents, *c: self.distribution.bijector.forward(
+        return self._divided(lambda latents, *c: self.distribution.bijector.forward(
             latents, **self._keywords_for("bijector", *c)))
+
+    def _divided(self, python_function: GraphFunction) -> GraphFunction:
+        return _function(lambda *batch: among_cores(python_function, *batch, divide=self._divide))
 
     def _bound(self, points: tf.Tensor, log_q: tf.Tensor, *condition: tf.Tensor) -> tf.Tensor:
         return self._density(points, *condition) - log_q

@@ -56,12 +56,10 @@ class StepGuard:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         restored = [v for v in (*model.non_trainable_variables, *model.metrics_variables) if "float" in v.dtype]
         before = [tf.identity(v) for v in restored]
-        with tf.GradientTape() as tape:
-            y_pred = model(x, training=True)
-            loss = model.compute_loss(x, y, y_pred, sample_weight, training=True)
-            scaled = self._optimizer.scale_loss(loss) * _one_or_nan(tf.math.is_finite(loss), loss.dtype)
         variables = model.trainable_variables
-        is_applied = self.apply(loss, tape.gradient(scaled, variables), variables)
+        loss, grads, y_pred = model.loss_and_gradients(x, y, sample_weight, lambda loss: (
+            self._optimizer.scale_loss(loss) * _one_or_nan(tf.math.is_finite(loss), loss.dtype)))
+        is_applied = self.apply(loss, grads, variables)
         loss_metric = next(metric for metric in model.metrics if metric.name == "loss")
         loss_metric.update_state(loss * tf.cast(_replicas(), loss.dtype), tf.shape(tf.nest.flatten(x)[0])[0])
         model.compute_metrics(x, y, y_pred, sample_weight)

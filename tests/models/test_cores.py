@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`FlowModel` with batches divided among cores, against whole batches."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfp_glow
+from tfp_glow.models import cores
+
+SHAPE = (4, 4, 1)
+IMAGES = np.random.RandomState(0).randint(0, 256, (26, *SHAPE)).astype("uint8")
+LABELS = np.arange(26) % 3
+WEIGHTS = np.linspace(0.5, 2.0, 26)
+
+
+def make_model(**options):
+    # With float64, the order of a sum does not matter in 9 digits.
+    flow = tfp_glow.glow(SHAPE, num_levels=2, num_steps=1, width=4, seed=0, dtype="float64", **options)
+    model = tfp_glow.FlowModel(flow, weight_y=0.1 if options.get("num_classes") else 0.0)
+    model.initialize(IMAGES, *([LABELS] if options.get("num_classes") else []))
+    return model
+
+
+def trained(model, *data, **arguments):
+    """Trains a model, and returns its losses and weights."""
+    model.compile(keras.optimizers.Adam(1e-2), **arguments)
+    history = model.fit(*data, batch_size=13, epochs=2, verbose=0, shuffle=False).history
+    evaluated = model.evaluate(*data, batch_size=11, return_dict=True, verbose=0)
+    return [*history.values(), *evaluated.values(), *model.get_weights(), model.predict(data[0][:9], verbose=0)]
+
+
+@pytest.mark.parametrize(("options", "data"), [
+    ({}, (IMAGES.astype("float64") + 0.25,)),
+    ({"num_classes": 3}, (IMAGES, LABELS)),
+], ids=["floats", "classes"])
+def test_training_evaluation_and_prediction_do_not_depend_on_the_parts(monkeypatch, options, data):
+    results, calls = [], []
+    run = cores.run_in_parts
+    monkeypatch.setattr(cores, "run_in_parts", lambda *given: calls.append(given[2]) or run(*given))
+    for number in (1, 3):
+        monkeypatch.setattr(cores, "parts_per_batch", lambda number=number: number)
+        model = make_model(**options)
+        if options:
+            model.predict = lambda x, *, _of=model.predict, **given: _of((x, LABELS[:len(x)]), **given)[0]
+        results.append(trained(model, *data))
+        assert bool(calls) == (number > 1)
+    for whole, divided in zip(*results, strict=True):
+        np.testing.assert_allclose(divided, whole, rtol=1e-8, atol=1e-9)
+
+
+def test_sample_weights_and_unguarded_steps(monkeypatch):
+    results = []
+    for number, guard in ((1, True), (3, False)):
+        monkeypatch.setattr(cores, "parts_per_batch", lambda number=number: number)
+        model = make_model()
+        model.compile(keras.optimizers.Adam(1e-2), skip_nonfinite=guard)
+        model.fit(IMAGES, sample_weight=WEIGHTS, batch_size=13, verbose=0, shuffle=False)
+        results.append(model.get_weights())
+    for whole, divided in zip(*results, strict=True):
+        np.testing.assert_allclose(divided, whole, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [0, 1, 26])
+def test_densities_latents_and_samples_do_not_depend_on_the_parts(monkeypatch, size):
+    model = make_model()
+    whole = [model.log_prob(IMAGES[:size]), model.encode(IMAGES[:size], verify=False), model.sample(size, seed=1)]
+    monkeypatch.setattr(cores, "parts_per_batch", lambda: 3)
+    model = make_model()
+    latents = model.encode(IMAGES[:size], verify=False)
+    divided = [model.log_prob(IMAGES[:size]), latents, model.sample(size, seed=1)]
+    for a, b in zip(whole, divided, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(model.decode(latents), IMAGES[:size])
+
+
+def test_steps_with_running_statistics_and_losses_of_a_subclass_get_the_whole_batch(monkeypatch):
+    class OwnLoss(tfp_glow.FlowModel):
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            return tf.reduce_max(-y_pred)
+
+    for is_own in (True, False):
+        results = []
+        for number in (1, 3):
+            monkeypatch.setattr(cores, "parts_per_batch", lambda number=number: number)
+            if is_own:
+                model = OwnLoss(tfp_glow.nice(SHAPE, num_couplings=2, hidden_sizes=(4,), seed=0, dtype="float64"))
+            else:
+                flow = tfp_glow.realnvp(SHAPE, num_scales=1, num_blocks=1, width=4, seed=0, dtype="float64")
+                model = tfp_glow.FlowModel(flow)
+            model.compile(keras.optimizers.Adam(1e-2))
+            model.fit(IMAGES, batch_size=13, verbose=0, shuffle=False)
+            results.append(model.get_weights())
+        for whole, divided in zip(*results, strict=True):
+            np.testing.assert_allclose(divided, whole, rtol=1e-8, atol=1e-9)
+
+
+def test_an_export_does_not_depend_on_the_cores(monkeypatch, tmp_path):
+    monkeypatch.setattr(cores, "parts_per_batch", lambda: 3)
+    monkeypatch.setattr(cores, "run_in_parts", lambda *_: pytest.fail("an exported graph is divided"))
+    tfp_glow.export_saved_model(make_model(), str(tmp_path / "1"))
+
+
+def test_the_function_sets_the_threads_of_a_new_process_and_refuses_a_late_call():
+    program = """
+import os, tensorflow as tf, tfp_glow
+from tfp_glow.models import cores
+assert cores.parts_per_batch() == 1
+number = tfp_glow.divide_batches_among_cores()
+assert number == len(os.sched_getaffinity(0)) == cores.parts_per_batch(), number
+assert tf.config.threading.get_intra_op_parallelism_threads() == 1
+tf.constant(1.0)
+assert tfp_glow.divide_batches_among_cores() == number
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+    late = "import tensorflow as tf, tfp_glow; tf.constant(1.0); tfp_glow.divide_batches_among_cores()"
+    done = subprocess.run([sys.executable, "-c", late], capture_output=True, text=True, check=False)
+    assert "RuntimeError: divide_batches_among_cores must be called before TensorFlow" in done.stderr
