@@ -5,7 +5,6 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import ops
 
 from tfp_glow._checks import check_int
 from tfp_glow._types import PolicyLike, SeedLike, Shape
@@ -57,8 +56,8 @@ class ConvNet(keras.Layer):
         self.out_channels = check_int("out_channels", out_channels)
         normal = keras.initializers.RandomNormal(stddev=0.05, seed=as_seed_generator(seed))
         policy = self.dtype_policy
-        self.conv_in = NormalizedConv2D(self.width, 3, normal, dtype=policy, name="conv_in")
-        self.conv_hidden = NormalizedConv2D(self.width, 1, normal, dtype=policy, name="conv_hidden")
+        self.conv_in = NormalizedConv2D(self.width, 3, normal, "relu", dtype=policy, name="conv_in")
+        self.conv_hidden = NormalizedConv2D(self.width, 1, normal, "relu", dtype=policy, name="conv_hidden")
         self.conv_out = ZeroConv2D(self.out_channels, 3, dtype=policy, name="conv_out")
 
     def build(self, input_shape: InputShape) -> None:
@@ -69,9 +68,7 @@ class ConvNet(keras.Layer):
         self.conv_out.build(hidden_shape)
 
     def call(self, inputs: Inputs) -> tf.Tensor:
-        hidden = ops.relu(self.conv_in(concatenate_context(inputs)))
-        hidden = ops.relu(self.conv_hidden(hidden))
-        return self.conv_out(hidden)
+        return self.conv_out(self.conv_hidden(self.conv_in(concatenate_context(inputs))))
 
     def initialize(self, inputs: Inputs) -> None:
         """Sets the actnorm parameters of each convolution that is not initialized yet, from a batch.
@@ -81,8 +78,7 @@ class ConvNet(keras.Layer):
         Args:
           inputs: a batch of images `[batch, H, W, channels]`, or a pair `[kept, context]` as in a call.
         """
-        hidden = ops.relu(self.conv_in.initialize(concatenate_context(inputs)))
-        self.conv_hidden.initialize(hidden)
+        self.conv_hidden.initialize(self.conv_in.initialize(concatenate_context(inputs)))
 
     def compute_output_shape(self, input_shape: InputShape) -> Shape:
         return (*shape_with_context(input_shape)[:-1], self.out_channels)

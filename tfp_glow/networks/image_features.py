@@ -48,15 +48,15 @@ class ImageFeatures(keras.Layer):
         self.width = check_int("width", width)
         self.num_levels = check_int("num_levels", num_levels)
         normal = keras.initializers.RandomNormal(stddev=0.05, seed=as_seed_generator(seed))
-        self.conv_in = NormalizedConv2D(self.width, 3, normal, dtype=self.dtype_policy, name="conv_in")
-        self.conv_out = NormalizedConv2D(self.width, 3, normal, dtype=self.dtype_policy, name="conv_out")
+        self.conv_in = NormalizedConv2D(self.width, 3, normal, "relu", dtype=self.dtype_policy, name="conv_in")
+        self.conv_out = NormalizedConv2D(self.width, 3, normal, "relu", dtype=self.dtype_policy, name="conv_out")
 
     def build(self, input_shape: Shape) -> None:
         self.conv_in.build(input_shape)
         self.conv_out.build((*input_shape[:-1], self.width))
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return ops.relu(self.conv_out(ops.relu(self.conv_in(self._center(inputs)))))
+        return self.conv_out(self.conv_in(self._center(inputs)))
 
     def initialize(self, inputs: tf.Tensor) -> None:
         """Sets the actnorm parameters of each convolution that is not initialized yet, from a batch of images.
@@ -66,8 +66,7 @@ class ImageFeatures(keras.Layer):
         Args:
           inputs: a batch of images `[batch, H, W, channels]`, with values from 0 to `num_levels - 1`.
         """
-        hidden = ops.relu(self.conv_in.initialize(self._center(inputs)))
-        self.conv_out.initialize(hidden)
+        self.conv_out.initialize(self.conv_in.initialize(self._center(inputs)))
 
     def _center(self, inputs: tf.Tensor) -> tf.Tensor:
         return (inputs + 0.5) * (2.0 / self.num_levels) - 1.0
