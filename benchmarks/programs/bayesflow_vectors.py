@@ -42,19 +42,19 @@ def tensorflow_step(approximator: Any, jit: bool) -> Callable[[Any], Any]:
     return lambda batch: update({"inference_variables": batch})["loss"].numpy()
 
 
-def jax_step(approximator: Any, rate: Any) -> tuple[Callable[[Any], Any], Callable[[], None]]:
-    """Returns the step of `fit`, compiled as Keras compiles it, and a function that writes its state to the model."""
+def jax_step(approximator: Any, rate: Any) -> tuple[Callable[[Any], Any], Callable[[], None], Callable[[], None]]:
+    """Returns the step of `fit`, compiled as Keras compiles it, and functions that write and read the model's state."""
     import jax
 
     groups = [approximator.trainable_variables, approximator.non_trainable_variables, approximator.optimizer.variables,
               approximator.metrics_variables]
     update = jax.jit(approximator.stateless_train_step, donate_argnums=0)
     index = next(n for n, variable in enumerate(groups[2]) if variable is rate)
-    state = tuple([variable.value for variable in group] for group in groups)
+    state = tuple([jax.numpy.array(variable.value) for variable in group] for group in groups)
 
     def step(batch: Any) -> Any:
         nonlocal state
-        state[2][index] = jax.numpy.asarray(rate.value)
+        state[2][index] = jax.numpy.array(rate.value)  # A copy: the step deletes its arguments.
         metrics, state = update(state, {"inference_variables": batch})
         return np.asarray(metrics["loss"])
 
@@ -66,7 +66,7 @@ def jax_step(approximator: Any, rate: Any) -> tuple[Callable[[Any], Any], Callab
 
     def read() -> None:
         nonlocal state
-        state = tuple([keras.ops.copy(variable.value) for variable in group] for group in groups)
+        state = tuple([jax.numpy.array(variable.value) for variable in group] for group in groups)
 
     return step, write, read
 
@@ -148,6 +148,7 @@ def build(first: np.ndarray, kind: str, num_layers: int, hidden_sizes: Sequence[
         return [keras.ops.convert_to_numpy(v) for v in approximator.variables]
 
     def set_weights(values: Sequence[np.ndarray]) -> None:
+        write()
         for variable, value in zip(approximator.variables, values, strict=True):
             variable.assign(value)
         read()
