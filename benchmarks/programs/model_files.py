@@ -25,6 +25,7 @@ FLOWS = {
     "glow_classes": lambda: tfp_glow.glow(IMAGE, num_levels=1, num_steps=1, width=6, num_classes=3),
     "realnvp": lambda: tfp_glow.realnvp(IMAGE, num_scales=1, num_blocks=2, width=4),
     "pyramid": lambda: tfp_glow.pyramid(IMAGE, num_levels=1, width=4, num_blocks=2, num_components=2, top_sizes=(8,)),
+    "jet": lambda: tfp_glow.jet(IMAGE, patch_size=2, depth=6, block_depth=1, width=4, num_heads=2),
     "nice": lambda: tfp_glow.nice(5, hidden_sizes=(8, 8)),
     "maf": lambda: tfp_glow.maf(5, num_layers=2, hidden_sizes=(8, 8), batch_norm=True),
     "iaf": lambda: tfp_glow.iaf(5, num_layers=2, hidden_sizes=(8,)),

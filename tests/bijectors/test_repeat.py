@@ -41,6 +41,8 @@ MAKERS = {
         SHAPE, tfp_glow.networks.ConvNet(4, 1, dtype="float64"), dtype="float64")]),
     "inverted": lambda: tfgb.Steps([tfgb.ActNorm(SHAPE, dtype="float64"), tfb.Invert(tfgb.AffineCoupling(
         SHAPE, tfp_glow.networks.ConvNet(4, 2, dtype="float64"), dtype="float64"))]),
+    "repeat": lambda: tfgb.Steps([
+        tfgb.Repeat(lambda: step(SHAPE, "float64"), 2, backprop="reversible"), tfgb.ActNorm(SHAPE, dtype="float64")]),
     "nested": lambda: tfgb.Steps([step(SHAPE, "float64"), tfgb.Steps([tfgb.ActNorm(SHAPE, dtype="float64")])]),
 }
 

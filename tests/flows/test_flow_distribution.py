@@ -25,6 +25,7 @@ BUILDERS = {
     "maf": lambda **k: tfp_glow.maf(3, 1, (4,), **k),
     "iaf": lambda **k: tfp_glow.iaf(3, 1, (4,), **k),
     "pyramid": lambda **k: tfp_glow.pyramid(IMAGE, 1, 4, 1, top_sizes=(4,), **k),
+    "jet": lambda **k: tfp_glow.jet(IMAGE, 2, 1, 1, 4, 2, **k),
     "dequantizer": lambda **k: tfp_glow.dequantizer(IMAGE, 1, 4, **k),
 }
 

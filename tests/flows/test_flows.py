@@ -228,8 +228,9 @@ N = np.int64
     lambda: tfp_glow.nice(N(3), N(2), (N(4),), loc=np.float32(1.0), scale=np.arange(1.0, 4.0)),
     lambda: tfp_glow.iaf(N(3), N(1), [N(4)], act_norm=np.bool_(True)),
     lambda: tfp_glow.pyramid((4, 4, 1), N(1), [N(4)], N(1), num_components=N(2), top_sizes=[N(4)], second_kernel=N(3)),
+    lambda: tfp_glow.jet((4, 4, 1), N(2), N(1), N(1), N(4), N(2), num_bits=N(5), seed=N(1)),
     lambda: tfp_glow.dequantizer((4, 4, 1), N(1), N(4), num_bits=N(5)),
-], ids=["glow", "realnvp", "realnvp_vector", "nice", "iaf", "pyramid", "dequantizer"])
+], ids=["glow", "realnvp", "realnvp_vector", "nice", "iaf", "pyramid", "jet", "dequantizer"])
 def test_numpy_numbers_are_accepted_and_saved_as_plain_data(build):
     config = config_of(build())
     assert config_from_dict(json.loads(json.dumps(config_to_dict(config)))) == config

@@ -37,7 +37,11 @@ FLOWS = {
     "glow, float64": functools.partial(glow, dtype="float64"),
     "glow, bfloat16 weights": functools.partial(glow, network_dtype="bfloat16"),
     "glow, classes": functools.partial(glow, num_classes=3, backprop="reversible", network_dtype="mixed_bfloat16"),
+    "iaf, loop": functools.partial(tfp_glow.iaf, 5, num_layers=2, hidden_sizes=(8,)),
+    "nsf, reversible": functools.partial(SMALL_FLOWS["nsf"], backprop="reversible"),
     "glow, dequantizer": glow,
+    "jet, reversible": functools.partial(
+        SMALL_FLOWS["jet"], backprop="reversible", network_dtype="mixed_bfloat16"),
     "realnvp, two scales": realnvp,
     "realnvp, classes": functools.partial(realnvp, num_classes=3),
 }
@@ -80,6 +84,11 @@ def test_training_steps_run_on_gpus(name):
 @pytest.mark.slow
 def test_training_steps_of_adamax_run_on_gpus():
     check_training_step("glow, classes", "glow_cifar10")
+
+
+@pytest.mark.slow
+def test_training_steps_of_adamw_run_on_gpus():
+    check_training_step("jet, float32", "jet_imagenet64")
 
 
 @pytest.mark.slow

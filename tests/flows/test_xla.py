@@ -26,7 +26,10 @@ STEPS = {
     "glow, dense, reversible": functools.partial(small_glow, permutation="dense", backprop="reversible"),
     "glow, shuffle, reversible": functools.partial(small_glow, permutation="shuffle", backprop="reversible"),
     "glow, mixed_bfloat16": functools.partial(small_glow, network_dtype="mixed_bfloat16"),
+    "jet, reversible": functools.partial(SMALL_FLOWS["jet"], backprop="reversible"),
     "glow, classes": functools.partial(small_glow, num_classes=3),
+    "iaf, loop": functools.partial(tfp_glow.iaf, 5, num_layers=2, hidden_sizes=(8,)),
+    "nsf, reversible": functools.partial(SMALL_FLOWS["nsf"], backprop="reversible"),
     "glow, dequantizer": small_glow,
 }
 

@@ -44,6 +44,7 @@ def test_a_larger_copy_samples_scores_and_inverts(model):
     (("nothing", 8, 8), "`model` must be a tfp_glow.FlowModel; received str"),
     ((tfp_glow.FlowModel(tfp_glow.nice((4, 4, 1), 2, (4,))), 8, 8), "fit any resolution; received a model of nice"),
     ((tfp_glow.FlowModel(tfp_glow.pyramid((4, 4, 1), 1, 4, 1)), 8, 8), "of pyramid, which has weights per pixel"),
+    ((tfp_glow.FlowModel(tfp_glow.jet((4, 8, 1), 2, 1, 1, 4, 2)), 8, 4), "of jet, which has weights per .* train a"),
     ((tfp_glow.FlowModel(FLOWS["glow"]()), 0, 8), "`height`.*received 0"),
     ((tfp_glow.FlowModel(FLOWS["glow"]()), 8, 10), r"divisible by 2\*\*num_levels = 4; received \(8, 10, 1\)"),
 ])

@@ -20,7 +20,7 @@ def layers_in(value):
     return []
 
 
-@pytest.mark.parametrize("name", ["glow", "realnvp", "pyramid", "maf"])
+@pytest.mark.parametrize("name", ["glow", "realnvp", "pyramid", "jet", "maf"])
 def test_no_layer_is_in_a_nested_list(name):
     """Keras before 3.15 does not save such a layer."""
     for layer in tfp_glow.FlowModel(SMALL_FLOWS[name]())._flatten_layers():

@@ -48,7 +48,9 @@ for _name, _preset in PRESETS.items():
 @pytest.mark.parametrize("name", SMOKE.values())
 def test_every_preset_trains_all_tfp_variables(name):
     flow = dict(PRESETS[name].flow)
-    if flow["flow"] in ("glow", "pyramid", "realnvp"):
+    if flow["flow"] == "jet":
+        shape = {"image_shape": (2 * flow["patch_size"],) * 2 + (1,)}
+    elif flow["flow"] in ("glow", "pyramid", "realnvp"):
         shape = {"image_shape": (2 ** flow.get("num_levels", flow.get("num_scales")),) * 2 + (1,)}
     else:
         shape = {"event_shape": (2,) if "toy" in name else (2, 2, 1)}

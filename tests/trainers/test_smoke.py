@@ -58,7 +58,8 @@ def test_every_smoke_preset_has_a_run():
     shared = {name: run for name in SMOKE for run in (*ELSEWHERE, *HERE) if presets.get(name) == presets.get(run)}
     assert set(shared) == set(SMOKE) >= set(ELSEWHERE)
     assert {name: run for name, run in shared.items() if name != run} == {
-        "glow_imagenet64_smoke": "glow_imagenet32_smoke", "realnvp_imagenet64_smoke": "realnvp_imagenet32_smoke"}
+        "glow_imagenet64_smoke": "glow_imagenet32_smoke", "realnvp_imagenet64_smoke": "realnvp_imagenet32_smoke",
+        "jet_large_imagenet64_smoke": "jet_imagenet64_smoke", "cifar10_glow_smoke": "fashion_mnist_glow_smoke"}
 
 
 def write_data(name, folder, number=40):
@@ -102,7 +103,11 @@ def check_run(name, eagerly, tmp_path, capsys):
     assert np.mean(served(**points)["bits_per_dim"]) == pytest.approx(result["bits_per_dim"], rel=1e-5)
 
 
-@pytest.mark.parametrize("name", [name for name in HERE if "realnvp" not in name])
+SLOW = ("jet_imagenet64_smoke",)  # `cifar10_jet_smoke` has the same flow, over smaller images.
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW))
+                                  for name in HERE if "realnvp" not in name])
 def test_smoke_preset_runs(name, tmp_path, capsys):
     check_run(name, False, tmp_path, capsys)
 

@@ -3,8 +3,10 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from small_runs import write_idx
 
 from tfp_glow.flows import config_from_dict
@@ -27,6 +29,7 @@ def test_training_batches_resume_at_any_step(digits):
     preset = presets.get("digits_glow_smoke")
     config = configure("digits_glow_smoke", preset, "digits", digits)
     assert config["training"]["pixel_noise"] > 0
+    assert not {"beta_2", "weight_decay"} & set(config["training"])  # As in the files of earlier versions.
     whole = [images.numpy() for images in training_batches(config, digits, 0).take(90)]  # 84 per epoch
     for step in (3, 84, 86):
         np.testing.assert_array_equal(next(iter(training_batches(config, digits, step))), whole[step])
@@ -103,17 +106,63 @@ def test_presets_match_the_papers(name):
     assert dict(preset.flow) == {"flow": kind, **flow, **own}
     assert (preset.batch_size, preset.num_bits, preset.learning_rate) == (batch_size, num_bits, 1e-3)
     assert (preset.optimizer, preset.schedule) == ({"glow": "adamax", "realnvp": "adam"}[kind], "constant")
-    # The preset and its smoke preset accept images of the size in the paper.
+    check_images(name, side, num_bits)
+
+
+def check_images(name, side, num_bits):
+    """Checks that the preset and its smoke preset accept images of the size in the paper."""
     images = data.ImageData(name, (side, side, 3), 256, None, {})
     for each in (name, f"{name}_smoke"):
         arguments = config_from_dict(fit_flow(each, presets.get(each), images)[0]).arguments
         assert (arguments["image_shape"], arguments["num_bits"]) == ((side, side, 3), num_bits)
 
 
+# Couplings and transformer blocks per coupling, from section 3 of Kolesnikov, Pinto and Tschannen and their code.
+JETS = {"jet_imagenet64": (32, 2), "jet_large_imagenet64": (64, 5)}
+
+
+@pytest.mark.parametrize("name", JETS)
+def test_presets_of_jet_match_the_paper(name):
+    preset, (depth, block_depth) = presets.get(name), JETS[name]
+    assert dict(preset.flow) == {"flow": "jet", "patch_size": 4, "depth": depth, "block_depth": block_depth,
+                                 "width": 512, "num_heads": 8, "backprop": "reversible"}
+    assert (preset.optimizer, preset.beta_2, preset.learning_rate, preset.weight_decay, preset.clip_norm) == (
+        "adamw", 0.95, 3e-4, 1e-5, 1.0)
+    assert preset.schedule == "cosine" and preset.warmup_epochs == preset.epochs // 10
+    check_images(name, 64, 8)
+
+
+def test_adamw_decays_weights_with_the_learning_rate():
+    """Gradients are 0, so the decay alone changes the weight: 0.1 per step at the highest learning rate."""
+    preset = dataclasses.replace(presets.get("jet_imagenet64"), learning_rate=0.01, weight_decay=0.1, warmup_epochs=1)
+    optimizer = optimizers.make_optimizer(vars(preset), epochs=3, steps_per_epoch=2)
+    weight, values = keras.Variable(1.0), []
+    for _ in range(4):
+        optimizer.apply([keras.ops.zeros(())], [weight])
+        values.append(float(weight))
+    shares = [0.0, 0.5, 1.0, 0.5 * (1.0 + np.cos(np.pi / 4))]
+    np.testing.assert_allclose(values, np.cumprod([1.0 - 0.1 * share for share in shares]), rtol=1e-5)
+    assert (optimizer.beta_2, optimizer.global_clipnorm) == (0.95, 1.0)
+    config = configure("x", presets.get("cifar10_jet_smoke"), "noise", data.ImageData(
+        "noise", (32, 32, 3), 256, None, {split: tf.data.Dataset.range(64) for split in data.SPLITS}))
+    assert (config["training"]["beta_2"], config["training"]["weight_decay"]) == (0.95, 1e-5)
+
+
+@pytest.mark.parametrize(("wrong", "message"), [
+    ({"beta_2": 1.0}, "beta_2: must be in"), ({"weight_decay": -0.1}, "weight_decay: must be in"),
+    ({"weight_decay": float("nan")}, "weight_decay"), ({"optimizer": "adam"}, "beta_2: .* 0.999 for other"),
+    ({"optimizer": "adam", "beta_2": 0.999}, "weight_decay: .* 0 for other"), ({"optimizer": "lion"}, "adamw; got"),
+])
+def test_wrong_options_of_adamw_raise(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(presets.get("jet_imagenet64"), **wrong)
+
+
 def test_presets_are_complete_and_checked():
     families = {"digits": ("glow", "realnvp", "nice", "maf", "iaf", "glow_classes", "realnvp_classes"),
-                "fashion_mnist": ("glow", "realnvp", "best"), "toy": ("realnvp", "maf")}
-    expected = {*PUBLISHED, *(f"{family}_{system}" for family, systems in families.items() for system in systems)}
+                "fashion_mnist": ("glow", "realnvp", "best"), "cifar10": ("glow", "jet"), "toy": ("realnvp", "maf")}
+    small = {f"{family}_{system}" for family, systems in families.items() for system in systems}
+    expected = {*PUBLISHED, *JETS, *small}
     assert set(presets.PRESETS) == expected | {f"{name}_smoke" for name in expected}
     budgets = {(p.batch_size, p.epochs, p.optimizer, p.learning_rate, p.schedule, p.warmup_epochs, p.pixel_noise)
                for p in (presets.get(f"digits_{system}") for system in families["digits"])}

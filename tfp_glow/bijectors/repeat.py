@@ -23,6 +23,8 @@ A pass has three stages:
 With `backprop="stored"` TensorFlow differentiates the loop. With `backprop="reversible"` a second loop over the same
 rows computes the gradient, from the last step to the first. `FlowBijector._inverse_vjp` rebuilds the input of each step
 from the output of the step and computes the gradient of the row.
+
+A step may contain a `Repeat` itself. The rows of the outer stacks are then the stacks of the inner one.
 """
 
 import contextlib
@@ -130,21 +132,38 @@ class Repeat(FlowBijector):
         # A custom gradient covers only arguments of the function, so the context of all steps is an argument.
         shared = [] if self.context_shape is None or conditions.get("context") is None else [
             tf.cast(tf.convert_to_tensor(conditions["context"]), self.dtype)]
-        size = len(stacks)
+        # The gradient may be computed later, where the parameters no longer have the values that an outer `Repeat` set.
+        forward = self._prepare_rebuilding()
+        sizes = len(stacks), len(stacks) + len(forward)
 
         @tf.custom_gradient
         def run(y: tf.Tensor, *tensors: tf.Tensor) -> Any:
-            stacks, shared = tensors[:size], tensors[size:]
+            stacks, forward, shared = tensors[:sizes[0]], tensors[sizes[0]:sizes[1]], tensors[sizes[1]:]
             given = {**conditions, "context": shared[0]} if shared else conditions
             x, log_det = self._loop("inverse", y, stacks, differentiable=False, **given)
 
             def gradient(dx: tf.Tensor, dlog_det: tf.Tensor) -> Any:
-                dy, d_stacks, d_shared = self._rebuild(x, dx, dlog_det, stacks, shared, **given)
-                return dy, *d_stacks, *d_shared
+                _, dy, d_stacks, d_shared = self._rebuild(x, dx, dlog_det, stacks, forward, shared, **given)
+                return dy, *d_stacks, *[None] * len(forward), *d_shared
 
             return (x, log_det), gradient
 
-        return run(y, *stacks, *shared)
+        return run(y, *stacks, *forward, *shared)
+
+    def _inverse_vjp(self, x: tf.Tensor, dx: tf.Tensor, dlog_det: tf.Tensor,
+                     **conditions: Any) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
+        # Another `Repeat`, whose step contains this one, calls this method.
+        sources = self._sources(**conditions)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(sources)
+            stacks = self._prepare("inverse")
+        shared = [tf.cast(sources["context"], self.dtype)] if "context" in sources else []
+        y, dy, d_stacks, d_shared = self._rebuild(
+            x, dx, dlog_det, stacks, self._prepare_rebuilding(), shared, **conditions)
+        trained = [index for index, d in enumerate(d_stacks) if d is not None]
+        d_sources = tape.gradient([stacks[index] for index in trained], sources, [d_stacks[index] for index in trained],
+                                  tf.UnconnectedGradients.ZERO)
+        return y, dy, {**d_sources, "context": d_shared[0]} if shared else d_sources
 
     def _initialize(self, y: tf.Tensor, **conditions: Any) -> tf.Tensor:
         template = self._template.value
@@ -197,8 +216,13 @@ class Repeat(FlowBijector):
         start = (0, value, tf.zeros(tf.shape(value)[:-len(self.event_shape)], value.dtype))
         return tf.while_loop(lambda i, *_: i < self._num_steps, body, start, maximum_iterations=self._num_steps)[1:]
 
+    def _prepare_rebuilding(self) -> list[tf.Tensor]:
+        """Computes the values that `_rebuild` reads in addition to `_prepare("inverse")`, each `[num_steps, ...]`."""
+        return self._prepare("forward")[len(self._direct.value):]  # Both directions share the inputs before this index.
+
     def _rebuild(self, x: tf.Tensor, dx: tf.Tensor, dlog_det: tf.Tensor, stacks: Sequence[tf.Tensor],
-                 shared: Sequence[tf.Tensor], **conditions: Any) -> tuple[tf.Tensor, list[Any], list[tf.Tensor]]:
+                 forward: Sequence[tf.Tensor], shared: Sequence[tf.Tensor],
+                 **conditions: Any) -> tuple[tf.Tensor, tf.Tensor, list[Any], list[tf.Tensor]]:
         """Computes the gradient of the inverse direction for `backprop="reversible"`.
 
         Args:
@@ -206,21 +230,21 @@ class Repeat(FlowBijector):
           dx: gradient of the loss with respect to `x`.
           dlog_det: gradient of the loss with respect to the log-determinant, of the batch shape.
           stacks: the tensors of `_prepare("inverse")`.
+          forward: the tensors of `_prepare_rebuilding()`.
           shared: a list with the context, or an empty list.
           **conditions: the keyword arguments of the inverse pass.
 
         Returns:
-          `(dy, d_stacks, d_shared)`: the gradients with respect to the data, to each tensor of `stacks` and to each
-          tensor of `shared`. The gradient of a stack that is not trainable is None.
+          `(y, dy, d_stacks, d_shared)`: the rebuilt data, and the gradients with respect to the data, to each tensor of
+          `stacks` and to each tensor of `shared`. The gradient of a stack that is not trainable is None.
         """
-        inputs, forward_inputs = self._inputs("inverse"), self._inputs("forward")
-        first = len(self._direct.value)  # Both directions share the inputs before this index.
+        inputs, forward_inputs = self._inputs("inverse"), self._inputs("forward")[len(self._direct.value):]
         trained = [index for index, variable in enumerate(inputs) if variable.trainable]
-        read_row = row_reader([*stacks, *self._prepare("forward")[first:]], differentiable=False)
+        read_row = row_reader([*stacks, *forward], differentiable=False)
 
         def body(i: tf.Tensor, x: tf.Tensor, dx: tf.Tensor, d_stacks: Any, d_shared: Any) -> Any:
             k = self._num_steps - 1 - i
-            with self._bound_step([*inputs, *forward_inputs[first:]], read_row(k)) as step:
+            with self._bound_step([*inputs, *forward_inputs], read_row(k)) as step:
                 y, dy, d_sources = step._inverse_vjp(x, dx, dlog_det, **conditions)
             d_stacks = [array.write(k, d_sources[source_key(inputs[index])])
                         for array, index in zip(d_stacks, trained, strict=True)]
@@ -229,12 +253,13 @@ class Repeat(FlowBijector):
         start = (0, x, dx, [empty_array(stacks[index]) for index in trained], [tf.zeros_like(s) for s in shared])
         # One iteration at a time. In parallel, iterations would run ahead of the gradients of kernels, whose inputs
         # would then accumulate in memory.
-        *_, dy, arrays, d_shared = tf.while_loop(lambda i, *_: i < self._num_steps, body, start, parallel_iterations=1,
-                                                 maximum_iterations=self._num_steps)
+        _, y, dy, arrays, d_shared = tf.while_loop(
+            lambda i, *_: i < self._num_steps, body, start, parallel_iterations=1,
+            maximum_iterations=self._num_steps)
         d_stacks: list[Any] = [None] * len(inputs)
         for index, array in zip(trained, arrays, strict=True):
             d_stacks[index] = array.stack()
-        return dy, d_stacks, d_shared
+        return y, dy, d_stacks, d_shared
 
 
 def _prepared_maps(step: FlowBijector) -> list[PreparedChannelAffine]:

@@ -32,8 +32,9 @@ def jet(image_shape: ShapeLike, patch_size: int = 4, depth: int = 32, block_dept
     `x = (y - shift) * 2 * sigmoid(raw_scale)`. Networks start with output 0, so the flow starts as a scaling of pixels
     to [-1, 1). There is no multi-scale architecture, no actnorm and no learned prior.
 
-    Groups of five couplings are the steps of a `tfp_glow.bijectors.Repeat`. The `depth % 5` couplings that remain split
-    channels, and are the steps of a second `Repeat`. So TensorFlow traces at most six networks per pass.
+    Groups of five couplings are the steps of a `tfp_glow.bijectors.Repeat`. In a group, the four channel couplings are
+    the steps of an inner `Repeat`. The `depth % 5` couplings that remain split channels, in a third `Repeat`. So
+    TensorFlow traces at most three networks per pass, for any depth.
 
     The defaults are the published size for ImageNet 64x64, with 207 million trainable numbers; a deeper one has
     `depth=64, block_depth=5`. Position embeddings have one vector per patch, so the weights fit one image size only.
@@ -108,8 +109,8 @@ def jet(image_shape: ShapeLike, patch_size: int = 4, depth: int = 32, block_dept
         return coupling("channel", np.argsort(keras.ops.convert_to_numpy(noise), kind="stable"))
 
     def group() -> tfgb.Steps:
-        return tfgb.Steps([*(channel_coupling() for _ in range(_CHANNEL_COUPLINGS)),
-                           coupling("pixel", next(token_orders))])
+        channel_couplings = tfgb.Repeat(channel_coupling, _CHANNEL_COUPLINGS, backprop, name="channel_couplings")
+        return tfgb.Steps([channel_couplings, coupling("pixel", next(token_orders))])
 
     steps = [tfgb.AffinePixels(image_shape, num_bits, dtype=dtype, bound=1.0)]
     if patch_size > 1:

@@ -59,9 +59,10 @@ class TransformerBlock(keras.Layer):
         """Computes `softmax(q k / sqrt(size)) v` per head, from queries, keys and values `[batch, n, 3 * width]`."""
         length, size = joint.shape[1], self.width // self.num_heads
         heads = ops.transpose(ops.reshape(joint, (-1, length, 3, self.num_heads, size)), (2, 0, 3, 1, 4))
-        queries, keys, values = heads[0] * (1.0 / math.sqrt(size)), heads[1], heads[2]
-        weights = ops.softmax(ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2))), axis=-1)
-        mixed = ops.transpose(ops.matmul(weights, values), (0, 2, 1, 3))
+        # The gradients of indexing and of a transposed copy would take longer than the rest of the attention.
+        queries, keys, values = tf.unstack(heads)
+        weights = ops.softmax(tf.matmul(queries * (1.0 / math.sqrt(size)), keys, transpose_b=True), axis=-1)
+        mixed = ops.transpose(tf.matmul(weights, values), (0, 2, 1, 3))
         return ops.reshape(mixed, (-1, length, self.width))
 
 

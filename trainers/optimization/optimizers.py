@@ -56,18 +56,26 @@ class _RunAdamax(RunOptimizer, keras.optimizers.Adamax):
     pass
 
 
-_CLASSES = {"adam": _RunAdam, "adamax": _RunAdamax}
+class _RunAdamW(RunOptimizer, keras.optimizers.AdamW):
+    pass
+
+
+_CLASSES = {"adam": _RunAdam, "adamax": _RunAdamax, "adamw": _RunAdamW}
 
 
 def make_optimizer(training: Mapping[str, Any], epochs: int, steps_per_epoch: int) -> RunOptimizer:
-    """Creates the Adam or Adamax optimizer of a preset.
+    """Creates the optimizer of a preset: Adam, Adamax or AdamW.
 
     The learning rate is a function of the number of the step. It grows linearly from 0 to `learning_rate` during the
     warm-up. Then it is constant, or decays to 0 along a cosine until the last step.
 
+    In each step, AdamW subtracts from each weight the fraction `weight_decay` of it, times the current learning rate
+    divided by `learning_rate`.
+
     Args:
       training: dict with the fields `optimizer`, `learning_rate`, `warmup_epochs`, `schedule`, `clip_norm` and
-        `ema_momentum` of a `trainers.presets.Preset`. Other entries are ignored.
+        `ema_momentum` of a `trainers.presets.Preset`, and `beta_2` and `weight_decay` for AdamW. Other entries are
+        ignored.
       epochs: int, number of epochs of the run, at least 1.
       steps_per_epoch: int, number of steps per epoch, at least 1.
 
@@ -81,6 +89,8 @@ def make_optimizer(training: Mapping[str, Any], epochs: int, steps_per_epoch: in
         decay_steps=max(1, epochs * steps_per_epoch - warmup), alpha=0.0 if training["schedule"] == "cosine" else 1.0)
     momentum = training["ema_momentum"]
     name = training["optimizer"]
+    # Keras multiplies the decay by the current learning rate, so it is relative to the highest one here.
+    own = {"beta_2": training["beta_2"], "weight_decay": training["weight_decay"] / rate} if name == "adamw" else {}
     return _CLASSES[name](
-        schedule, name=name, global_clipnorm=training["clip_norm"],
+        schedule, name=name, **own, global_clipnorm=training["clip_norm"],
         use_ema=momentum is not None, ema_momentum=0.99 if momentum is None else momentum)

@@ -6,15 +6,15 @@ import difflib
 from typing import Any
 
 from .preset import Preset
-from .published import GLOW, REALNVP
-from .small import DIGITS, FASHION_MNIST
+from .published import GLOW, JET, REALNVP
+from .small import CIFAR10, DIGITS, FASHION_MNIST
 from .smoke import smoke_preset
 from .table import check_data, presets_table
 from .toy import TOY
 
 __all__ = ["PRESETS", "Preset", "check_data", "get", "presets_table"]
 
-_FULL = {**DIGITS, **FASHION_MNIST, **GLOW, **REALNVP, **TOY}
+_FULL = {**DIGITS, **FASHION_MNIST, **CIFAR10, **GLOW, **REALNVP, **JET, **TOY}
 PRESETS: dict[str, Preset] = {**_FULL, **{f"{name}_smoke": smoke_preset(preset) for name, preset in _FULL.items()}}
 
 

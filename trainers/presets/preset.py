@@ -7,6 +7,7 @@ from typing import Any
 
 _MAX_EPOCHS = 1_000_000
 _MAX_MOMENTUM = 0.9999999
+_BETA_2 = 0.999  # of Keras's optimizers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,19 +15,23 @@ class Preset:
     """The arguments of a flow and the settings of its training.
 
     Attributes:
-      flow: dict. Its entry `flow` is the name of a flow: `"glow"`, `"realnvp"`, `"pyramid"`, `"realnvp_vector"`,
-        `"nice"`, `"maf"` or `"iaf"`. The other entries are arguments of the flow. The dict omits the arguments that
-        come from the data: `image_shape` or `event_shape`, `num_bits`, `num_classes`, `loc` and `scale`. It also omits
-        `seed`, which each run sets. Required.
+      flow: dict. Its entry `flow` is the name of a flow: `"glow"`, `"realnvp"`, `"jet"`, `"pyramid"`,
+        `"realnvp_vector"`, `"nice"`, `"maf"` or `"iaf"`. The other entries are arguments of the flow. The dict omits
+        the arguments that come from the data: `image_shape` or `event_shape`, `num_bits`, `num_classes`, `loc` and
+        `scale`. It also omits `seed`, which each run sets. Required.
       batch_size: int, number of examples per step over all replicas, at least 1. A last batch of an epoch with fewer
         examples is dropped. Required.
       epochs: int, number of epochs, from 1 to 1,000,000. Required.
-      optimizer: str, `"adam"` or `"adamax"`. Default `"adamax"`.
+      optimizer: str, `"adam"`, `"adamax"` or `"adamw"`. Default `"adamax"`.
       learning_rate: float in [1e-12, 1], the highest learning rate. Default 1e-3.
       warmup_epochs: int, number of epochs in which the learning rate grows linearly from 0 to `learning_rate`; 0 for no
         warm-up. Default 1.
       schedule: str, the learning rate after the warm-up: `"constant"`, or `"cosine"` for a decay to 0 at the last step.
         Default `"constant"`.
+      beta_2: float in [0, 1), momentum of the mean of squared gradients in AdamW. It must be 0.999 for other
+        optimizers. Default 0.999.
+      weight_decay: float in [0, 1], fraction of each weight that AdamW subtracts per step at the highest learning rate.
+        The fraction falls with the learning rate. It must be 0 for other optimizers. Default 0.0.
       ema_momentum: float in [0, 1), greatest momentum per step of an exponential moving average of the weights.
         Validation, samples and the exported model then use the average, or the weights as long as they are better.
         Default None: no average.
@@ -56,9 +61,9 @@ class Preset:
         `tfp_glow.FlowModel`. It must be 0 if `class_conditional` is False. Default 0.0: no classifier.
 
     Raises:
-      ValueError: if `batch_size`, `epochs`, `optimizer`, `learning_rate`, `schedule`, `ema_momentum`, `clip_norm`,
-        `init_batch_size`, `dequantization`, `pixel_noise` or `weight_y` is not one of the values above. The other
-        fields are checked when they are used.
+      ValueError: if `batch_size`, `epochs`, `optimizer`, `learning_rate`, `schedule`, `beta_2`, `weight_decay`,
+        `ema_momentum`, `clip_norm`, `init_batch_size`, `dequantization`, `pixel_noise` or `weight_y` is not one of the
+        values above. The other fields are checked when they are used.
     """
 
     flow: Mapping[str, Any]
@@ -68,6 +73,8 @@ class Preset:
     learning_rate: float = 1e-3
     warmup_epochs: int = 1
     schedule: str = "constant"
+    beta_2: float = _BETA_2
+    weight_decay: float = 0.0
     ema_momentum: float | None = None
     clip_norm: float | None = None
     init_batch_size: int = 256
@@ -102,7 +109,13 @@ class Preset:
         if not 0 <= self.weight_y < float("inf") or (self.weight_y and not self.class_conditional):
             raise ValueError("weight_y: must not be negative or infinite, and must be 0 if class_conditional is False; "
                              f"got {self.weight_y}")
-        for name, known in (("optimizer", ("adam", "adamax")), ("schedule", ("constant", "cosine")),
+        for name, known in (("optimizer", ("adam", "adamax", "adamw")), ("schedule", ("constant", "cosine")),
                             ("dequantization", ("uniform", "variational"))):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name}: must be one of {', '.join(known)}; got {getattr(self, name)!r}")
+        if not 0 <= self.beta_2 <= _MAX_MOMENTUM or (self.beta_2 != _BETA_2 and self.optimizer != "adamw"):
+            raise ValueError(f"beta_2: must be in [0, 1) for adamw, and {_BETA_2} for other optimizers; "
+                             f"got {self.beta_2}")
+        if not 0 <= self.weight_decay <= 1 or (self.weight_decay and self.optimizer != "adamw"):
+            raise ValueError("weight_decay: must be in [0, 1] for adamw, and 0 for other optimizers; "
+                             f"got {self.weight_decay}")

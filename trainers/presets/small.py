@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Presets for scikit-learn's digits, which train in minutes on two CPU cores, and for Fashion-MNIST, in hours."""
+"""Presets for scikit-learn's digits, which train in minutes on two CPU cores, and for Fashion-MNIST and CIFAR-10."""
 
 from typing import Any
 
@@ -49,4 +49,14 @@ FASHION_MNIST = {
     "fashion_mnist_best": Preset(
         {"flow": "pyramid", "num_levels": 2, "width": (64, 96), "num_blocks": 3}, batch_size=64, epochs=8,
         optimizer="adam", learning_rate=3e-3, warmup_epochs=0, schedule="cosine", ema_momentum=0.999, temperature=1.0),
+}
+
+CIFAR10 = {
+    "cifar10_glow": Preset(
+        {"flow": "glow", "num_levels": 3, "num_steps": 8, "width": 96}, batch_size=32, epochs=10,
+        optimizer="adam", learning_rate=2e-3, schedule="cosine", ema_momentum=0.999),
+    "cifar10_jet": Preset(
+        {"flow": "jet", "patch_size": 4, "depth": 20, "block_depth": 1, "width": 96, "num_heads": 4}, batch_size=64,
+        epochs=10, optimizer="adamw", learning_rate=1e-3, schedule="cosine", beta_2=0.95, weight_decay=1e-5,
+        clip_norm=1.0, ema_momentum=0.999, temperature=1.0),
 }

@@ -11,6 +11,7 @@ from .preset import Preset
 # scales test its split.
 _SMALL: dict[str, dict[str, Any]] = {
     "glow": {"num_levels": 2, "num_steps": 2, "width": 8},
+    "jet": {"depth": 6, "block_depth": 1, "width": 8, "num_heads": 2},
     "pyramid": {"width": 8, "num_blocks": 1, "top_sizes": (16,)},
     "realnvp": {"num_scales": 2, "num_blocks": 1, "width": 4},
     "realnvp_vector": {"num_couplings": 2, "hidden_sizes": (16,)},

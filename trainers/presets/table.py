@@ -53,16 +53,17 @@ _DATA: dict[str, tuple[str, tuple[int, int, int] | None]] = {
 }
 _EXPLANATION = f"""
 minutes: training on two CPU cores. bits/dim: of the test split after this training.
-{_NOT_RUN}: not trained to the end for this table. The published sizes of Glow and RealNVP are for GPUs.
+{_NOT_RUN}: not trained to the end for this table. The published sizes of Glow, RealNVP and Jet are for GPUs.
 --data: digits; idx:DIR or tfds:fashion_mnist for Fashion-MNIST; toy:NAME or array:FILE for vectors (the results are
 for toy:two_moons); tfds:cifar10; tfds:downsampled_imagenet/32x32 or .../64x64; tfds:celeb_a; tfds:celeb_a_hq/256;
 tfds:lsun/NAME.
 NAME_smoke is a small version of each preset. It trains in seconds, to show that everything works."""
 
 _NAMES = {"glow": "Glow", "realnvp": "RealNVP", "realnvp_vector": "RealNVP", "nice": "NICE", "maf": "MAF", "iaf": "IAF",
-          "pyramid": "pyramid"}
+          "jet": "Jet", "pyramid": "pyramid"}
 _COUNTS = {"num_levels": "levels", "num_scales": "scales", "num_steps": "steps", "num_blocks": "blocks",
-           "num_couplings": "couplings", "num_layers": "layers"}
+           "num_couplings": "couplings", "num_layers": "layers", "depth": "couplings",
+           "block_depth": "blocks"}
 
 
 def presets_table(presets: Mapping[str, Preset]) -> str:
@@ -141,7 +142,7 @@ def _expected_time(name: str, preset: Preset, data: Any) -> str:
 
 
 def _is_published(name: str) -> bool:
-    return name.startswith(("glow_", "realnvp_"))
+    return name.startswith(("glow_", "realnvp_", "jet_"))
 
 
 def _data_of(name: str) -> tuple[str, tuple[int, int, int] | None]:

@@ -11,10 +11,12 @@ from .. import data as data_lib
 from ..data import ImageData, VectorData
 from ..presets import Preset
 
-_IMAGE_FLOWS = ("glow", "pyramid", "realnvp")
+_IMAGE_FLOWS = ("glow", "jet", "pyramid", "realnvp")
 # Fields of a preset that are not in the entry `training` of the configuration, because other entries hold them or
 # values that follow from them and the data.
 _OTHER_FIELDS = ("flow", "epochs", "crop", "resize", "num_bits", "dequantization", "dequantizer", "steps_per_epoch")
+# Fields that only the optimizer AdamW has. Without them, the configuration of other runs is that of earlier versions.
+_ADAMW_FIELDS = ("beta_2", "weight_decay")
 
 
 def configure(
@@ -68,7 +70,8 @@ def configure(
     if dequantizer is not None:
         dequantizer = _complete(dequantizer, network_dtype)
     steps = data_lib.num_batches(data, "train", preset.batch_size, drop_remainder=True)
-    training = {key: value for key, value in dataclasses.asdict(preset).items() if key not in _OTHER_FIELDS}
+    others = _OTHER_FIELDS if preset.optimizer == "adamw" else (*_OTHER_FIELDS, *_ADAMW_FIELDS)
+    training = {key: value for key, value in dataclasses.asdict(preset).items() if key not in others}
     label_names = {"label_names": list(data.label_names or ())} if preset.class_conditional else {}
     return {
         "preset": name,
