@@ -34,8 +34,8 @@ PEERS = {
     "normflows, Adam": ("normflows", "normflows_glow", 128, {**_NORMFLOWS, "optimizer": "Adam"}),
     "tfb.Glow": ("tfp", "tfb_glow", 64, {**_SIZE, "optimizer": "Adam"}),
 }
-# The preset, and whether each core has a part of the batch.
-OURS = {"ours, plain": ("fashion_mnist_glow", True), "ours, best": ("fashion_mnist_best", False)}
+# The presets of this package, which divide batches among cores.
+OURS = {"ours, plain": "fashion_mnist_glow", "ours, best": "fashion_mnist_best"}
 SYSTEMS = (*PEERS, *OURS)
 
 
@@ -59,10 +59,10 @@ def settings_of(args: argparse.Namespace, name: str) -> dict[str, Any]:
     if name in PEERS:
         settings.update(batch_size=PEERS[name][2], system=PEERS[name][3])
     else:
-        preset, in_parts = OURS[name]
+        preset = OURS[name]
         fields = dataclasses.asdict(presets.get(preset))
         settings.update(batch_size=fields["batch_size"], preset=preset, system={
-            "preset": fields, "num_parts": os.cpu_count() if in_parts else 1})
+            "preset": fields, "divide": True})
     return json.loads(json.dumps(settings))
 
 
@@ -91,8 +91,7 @@ def run(args: argparse.Namespace, name: str) -> None:
     settings = settings_of(args, name)
     print(f"{name}:", flush=True)
     done = harness.run_module(harness.python_of(environment, args), f"programs.{program}", "train",
-                              args.work / "images.npz", result_path(args, name), json.dumps(settings),
-                              threads="1" if settings["system"].get("num_parts", 1) > 1 else None)
+                              args.work / "images.npz", result_path(args, name), json.dumps(settings))
     if done.returncode:
         sys.exit(f"{name} ended with an error; see above.")
 

@@ -26,13 +26,17 @@ class Program(NamedTuple):
 
 _KINDS = {"stored": {}, "reversible": {"backprop": "reversible"}, "bfloat16": {"network_dtype": "mixed_bfloat16"}}
 PROGRAMS = {
-    **{f"ours, {kind}": Program("ours", "our_flow", settings) for kind, settings in _KINDS.items()},
-    **{f"ours, {kind}, in parts": Program("ours", "our_flow", {**settings, "num_parts": 2})
-       for kind, settings in _KINDS.items()},
+    **{f"ours, {kind}": Program("ours", "our_flow", {**settings, "divide": True}) for kind, settings in _KINDS.items()},
+    "ours, stored, undivided": Program("ours", "our_flow"),
     "normflows": Program("normflows", "normflows_glow"),
     "normflows, channels last": Program("normflows", "normflows_glow", {"channels_last": True}),
+    "normflows, channels last, bfloat16": Program(
+        "normflows", "normflows_glow", {"channels_last": True, "autocast": True}),
+    "normflows, channels last, compiled": Program(
+        "normflows", "normflows_glow", {"channels_last": True, "compiled": True}),
     "tfb.Glow": Program("tfp", "tfb_glow"),
 }
+_ONLY_FULL = {"normflows", "normflows, channels last, compiled"}
 
 
 class Case(NamedTuple):
@@ -46,13 +50,13 @@ class Case(NamedTuple):
 def cases_of_round(number: int, widths: Sequence[int], depths: Sequence[int], full: bool) -> list[Case]:
     """Returns the cases of a round, which alternates between programs so that all share a slow minute of the machine.
 
-    Each round measures all programs at the main depth. The first one measures the other depths too; without `full`, it
-    leaves out what takes very long there, deep `tfb.Glow`, and what adds little, the variants of settings.
+    Each round measures all programs at the main depth. The first one measures the other depths too; without `full`,
+    only with the two kinds of backpropagation of this package.
     """
     main = MAIN_DEPTH if MAIN_DEPTH in depths else depths[0]
     return [Case(name, depth, width) for width in widths for depth in (depths if number == 0 else [main])
-            for name in PROGRAMS if full or depth == main or not (
-                name.endswith(("in parts", "channels last")) or name == "tfb.Glow" and depth > main)]
+            for name in PROGRAMS if full or name not in _ONLY_FULL and (
+                depth == main or name in ("ours, stored", "ours, reversible"))]
 
 
 def measure(case: Case, args: argparse.Namespace) -> dict[str, Any]:
@@ -61,7 +65,7 @@ def measure(case: Case, args: argparse.Namespace) -> dict[str, Any]:
     settings = {"num_steps": case.depth, "width": case.width, "batch_size": args.batch, **program.settings}
     done = harness.run_module(
         harness.python_of(program.environment, args), f"programs.{program.module}", "speed", json.dumps(settings),
-        prefix=shlex.split(args.prefix), threads="1" if "num_parts" in settings else None, capture_output=True)
+        prefix=shlex.split(args.prefix), capture_output=True)
     if done.returncode:
         return {"figures": {}, "error": f"exit code {done.returncode}: {done.stderr.strip()[-2000:]}"}
     return json.loads(done.stdout)

@@ -8,6 +8,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from absl import flags
 from absl import logging as absl_logging
@@ -130,7 +131,7 @@ class _PictureParser(_PathParser):
 
 def run(program: Callable[[flags.FlagValues], None], values: flags.FlagValues, argv: Sequence[str] | None,
         description: str, listings: Mapping[str, Callable[[], str]] | None = None,
-        divides_batches: Callable[[flags.FlagValues], bool] = lambda _: True) -> int:
+        divides_batches: Callable[[flags.FlagValues], bool] | None = None) -> int:
     """Parses the flags, runs the program and returns the exit code.
 
     A `ValueError`, an `OSError`, a missing package, an error in the flags, the end of memory and each warning is
@@ -147,7 +148,8 @@ def run(program: Callable[[flags.FlagValues], None], values: flags.FlagValues, a
       listings: mapping from a flag such as `"--list_presets"` to a function that returns text. If the command line has
         the flag, the text is printed and the program does not run. Default None: no such flags.
       divides_batches: function of the parsed flags that returns True if `tfp_glow.divide_batches_among_cores` makes the
-        program faster. The function is called only in a process of its own. Default: always True.
+        program faster. The function is called only in a process of its own. Default None: it does if the flow of
+        `--run_dir` is convolutional.
 
     Returns:
       The exit code, an int: 0 after success, 1 after an error, 130 after an interrupt from the keyboard, 143 after
@@ -171,7 +173,7 @@ def run(program: Callable[[flags.FlagValues], None], values: flags.FlagValues, a
                 raise ValueError(f"unexpected argument {rest[0]!r}; write each option as --name=value")
             with stop_signals.not_swallowed():
                 _quiet_python_logs()
-                if is_own_process and divides_batches(values):
+                if is_own_process and (divides_batches or _has_convolutional_run)(values):
                     _divide_batches_among_cores()
                 program(values)
         except ModuleNotFoundError as error:
@@ -213,6 +215,24 @@ def _memory_message(error: Exception, values: flags.FlagValues) -> str | None:
     smaller = " or ".join(f"--{name}" for name in _MEMORY_FLAGS if name in values)
     return (f"not enough memory{f' for an array of {shape[0]}' if shape else ''}"
             f"{f'; choose a smaller {smaller}' if smaller else ''}")
+
+
+def is_convolutional(flow: Mapping[str, Any]) -> bool:
+    """Returns True if a flow has convolutional coupling networks, and so is faster if each core has a part of a batch.
+
+    Args:
+      flow: name of the flow under the key `"flow"`, and its arguments.
+    """
+    return flow.get("flow") in ("glow", "realnvp")
+
+
+def _has_convolutional_run(values: flags.FlagValues) -> bool:
+    from .runs.run_directory import RunDirectory
+
+    try:
+        return is_convolutional(RunDirectory(str(values["run_dir"].value)).config()["flow"])
+    except (KeyError, ValueError, OSError):
+        return False  # The program reports the error.
 
 
 def _divide_batches_among_cores() -> None:

@@ -11,7 +11,6 @@ The directory of a finished run holds history.jsonl, loss_curve.png, samples/, t
 and saved_model/1/.
 """
 
-import inspect
 import math
 import os
 import sys
@@ -164,12 +163,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _divides_batches(options: flags.FlagValues) -> bool:
     """Returns True if there is one replica, and training steps do not update running statistics."""
-    import tfp_glow
-
     flow = get(options.preset).flow
-    batch_norm = inspect.signature(getattr(tfp_glow, flow["flow"])).parameters.get("batch_norm")
-    return (options.strategy in ("auto", "none") and "TF_CONFIG" not in os.environ
-            and not flow.get("batch_norm", batch_norm is not None and batch_norm.default))
+    return (_command_line.is_convolutional(flow) and not flow.get("batch_norm", flow["flow"] == "realnvp")
+            and options.strategy in ("auto", "none") and "TF_CONFIG" not in os.environ)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """normflows' Glow: `python -m benchmarks.programs.normflows_glow TASK SETTINGS`, see `command_line`."""
 
+import functools
 import math
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import normflows as nf
 import numpy as np
@@ -29,14 +31,31 @@ def make_flow(num_steps: int, width: int, shape: Sequence[int], num_levels: int)
 
 
 def build(first: np.ndarray, seed: int = 0, num_levels: int = 3, num_steps: int = 8, width: int = 128,
-          optimizer: str = "Adamax", weight_decay: float = 0.0, channels_last: bool = False) -> System:
-    """Returns the system; `channels_last` is PyTorch's memory layout, which it recommends for convolutions on CPUs."""
+          optimizer: str = "Adamax", weight_decay: float = 0.0, channels_last: bool = False, autocast: bool = False,
+          compiled: bool = False) -> System:
+    """Returns the system.
+
+    Args:
+      first: images that initialize the flow.
+      seed: random seed of the weights.
+      num_levels: levels of the flow.
+      num_steps: steps of flow per level.
+      width: channels of the coupling networks.
+      optimizer: name of an optimizer of PyTorch.
+      weight_decay: of the optimizer.
+      channels_last: PyTorch's memory layout, which it recommends for convolutions on CPUs.
+      autocast: True computes convolutions in bfloat16, by `torch.autocast`.
+      compiled: True compiles loss and density, by `torch.compile`.
+    """
     torch.manual_seed(seed)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     offset = math.prod(first.shape[1:]) * math.log(256.0)  # Log-density changes so from pixels in [0, 1) to [0, 256).
     flow = make_flow(num_steps, width, first.shape[1:], num_levels).to(memory_format=layout)
     chosen = getattr(torch.optim, optimizer)(flow.parameters(), lr=LEARNING_RATE, weight_decay=weight_decay)
     skipped = 0
+    precision = functools.partial(torch.autocast, "cpu", torch.bfloat16, enabled=autocast)
+    compile_ = torch.compile if compiled else lambda function: function
+    loss_of, log_prob_of = compile_(flow.forward_kld), compile_(lambda x: flow.log_prob(x, None))
 
     def prepare(images: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(images / np.float32(256.0)).movedim(-1, 1).contiguous(memory_format=layout)
@@ -46,7 +65,8 @@ def build(first: np.ndarray, seed: int = 0, num_levels: int = 3, num_steps: int 
         for group in chosen.param_groups:
             group["lr"] = multiplier * LEARNING_RATE
         chosen.zero_grad()
-        loss = flow.forward_kld(x)
+        with precision():
+            loss = loss_of(x)
         if torch.isfinite(loss):  # As in the example.
             loss.backward()
             chosen.step()
@@ -58,15 +78,24 @@ def build(first: np.ndarray, seed: int = 0, num_levels: int = 3, num_steps: int 
     def round_trip(x: torch.Tensor) -> float:
         return float((flow.forward_and_log_det(flow.inverse_and_log_det(x)[0])[0] - x).abs().max())
 
+    @torch.inference_mode()
+    def log_prob(x: torch.Tensor) -> np.ndarray:
+        with precision():
+            return log_prob_of(x).float().numpy() - offset
+
+    @torch.inference_mode()
+    def sample(number: int) -> Any:
+        with precision():
+            return flow.sample(number)
+
     def state_bytes() -> int:
         slots = [t for state in chosen.state.values() for t in state.values() if torch.is_tensor(t)]
         return sum(t.numel() * t.element_size() for t in [*flow.parameters(), *slots])
 
     with torch.no_grad():  # Initializes actnorm; in inference mode its parameters could not be trained.
         flow.log_prob(prepare(first), None)
-    return System(sum(p.numel() for p in flow.parameters()), prepare, step,
-                  torch.inference_mode()(lambda x: flow.log_prob(x, None).numpy() - offset),
-                  torch.inference_mode()(flow.sample), round_trip, state_bytes, lambda: skipped)
+    return System(sum(p.numel() for p in flow.parameters()), prepare, step, log_prob, sample, round_trip, state_bytes,
+                  lambda: skipped)
 
 
 if __name__ == "__main__":

@@ -36,21 +36,23 @@ def check(preset: Preset) -> Preset:
     return preset
 
 
-def build(first: np.ndarray, seed: int = 0, num_parts: int = 1, preset: Mapping[str, Any] | None = None,
+def build(first: np.ndarray, seed: int = 0, divide: bool = False, preset: Mapping[str, Any] | None = None,
           **glow: Any) -> System:
     """Returns the system of a preset, or of a Glow under Adamax.
 
     Args:
       first: images that initialize the flow.
       seed: random seed of the weights.
-      num_parts: parts of the batch for `tfp_glow.in_parts`; each operation should then have one thread.
+      divide: True divides batches among cores, as `trainers.train` does; TensorFlow must not have run before.
       preset: fields of a `Preset`, or None.
       **glow: fields of a `GlowConfig`, without a preset.
     """
+    if divide:
+        tfp_glow.divide_batches_among_cores()
     chosen = check(Preset(**preset) if preset else Preset({"flow": "glow", "learn_top": False, **glow}, 1, 1))
     keras.utils.set_random_seed(seed)
     flow = {**chosen.flow, "image_shape": first.shape[1:], "num_bits": chosen.num_bits, "seed": seed}
-    model = tfp_glow.FlowModel(config_from_dict(flow).build(), seed=seed)
+    model = tfp_glow.FlowModel(config_from_dict(flow).build(), seed=seed, check_values=False)
     model.initialize(first)
     bijector, rate = model.distribution.bijector, tf.Variable(0.0)
     training = {**dataclasses.asdict(chosen), "warmup_epochs": 0, "schedule": "constant"}
@@ -59,33 +61,20 @@ def build(first: np.ndarray, seed: int = 0, num_parts: int = 1, preset: Mapping[
     model.compile(optimizer)
     guard = StepGuard(optimizer)
 
-    def in_parts(function: Any, x: tf.Tensor, combine: str = "concat") -> Any:
-        parts = math.gcd(num_parts, x.shape[0])  # The parts must be equal.
-        return tfp_glow.in_parts(function, x, parts, combine) if parts > 1 else function(x)
-
-    def loss_and_gradients(images: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        with tf.GradientTape() as tape:
-            log_prob = model(images, training=True)
-            loss = optimizer.scale_loss(model.compute_loss(y_pred=log_prob))
-        return tf.reduce_mean(log_prob), tape.gradient(loss, model.trainable_variables)
-
     @tf.function(autograph=False)
-    def update(images: tf.Tensor) -> tf.Tensor:
-        log_prob, gradients = in_parts(loss_and_gradients, images, "mean")
-        guard.apply(log_prob, gradients, model.trainable_variables)
-        return log_prob
+    def update(images: tf.Tensor) -> tf.Tensor:  # What `model.train_step` does, without metrics.
+        _, gradients, log_prob = model.loss_and_gradients(images, None, None, optimizer.scale_loss)
+        guard.apply(tf.reduce_mean(log_prob), gradients, model.trainable_variables)
+        return tf.reduce_mean(log_prob)
 
     def step(images: tf.Tensor, multiplier: float) -> float:
         rate.assign(multiplier * chosen.learning_rate)
         return update(images).numpy()
 
-    log_prob = tf.function(lambda images: in_parts(model.distribution.log_prob, images), autograph=False)
-    sample = tf.function(
-        lambda number: in_parts(bijector.forward, model.distribution.distribution.sample(number)), autograph=False)
     variables = model.trainable_variables
     return System(
-        sum(math.prod(v.shape) for v in variables), tf.constant, step, lambda images: log_prob(images).numpy(),
-        lambda number: sample(number).numpy(),
+        sum(math.prod(v.shape) for v in variables), tf.constant, step,
+        lambda images: model.log_prob(images).numpy(), lambda number: model.sample(number, seed=0).numpy(),
         lambda x: float(tf.reduce_max(tf.abs(bijector.forward(tf.identity(bijector.inverse(x))) - x))) / 256.0,
         lambda: sum(v.numpy().nbytes for v in [*variables, *optimizer.variables]), lambda: guard.skipped_steps.numpy(),
         lambda: averaged_weights(model))

@@ -2,11 +2,13 @@
 """`divide_batches_among_cores`: gives each core of a CPU a part of each batch."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
+from tfp_glow.bijectors.keras_tracking import keras_layers_in
 from tfp_glow.models.batch_parts import run_in_parts
 
 # A part of fewer events is slower than its share, because the time of small operations does not depend on their size.
@@ -20,10 +22,11 @@ def divide_batches_among_cores() -> int:
     give each core a part of the batch. Call this function first in a program, before TensorFlow runs an operation, and
     so before you build a flow. It sets the threads of an operation to 1
     (`tf.config.threading.set_intra_op_parallelism_threads`). After that, `fit`, `evaluate`, `predict` and the other
-    methods of each `FlowModel` divide batches by themselves. Results change by rounding errors only. The commands of
-    this package call the function.
+    methods of each `FlowModel` of a convolutional flow, such as Glow, divide batches by themselves. Results change by
+    rounding errors only. The commands of this package call the function.
 
-    These batches are not divided: batches of a training step that updates running statistics, such as those of
+    These batches are not divided: batches of flows without convolutions, such as those over vectors, which are as fast
+    undivided; batches of a training step that updates running statistics, such as those of
     `tfp_glow.bijectors.BatchNorm`; batches under a distribution strategy of several replicas; batches of steps that XLA
     compiles; and those of your own `tf.function`s, for which there is `tfp_glow.in_parts`.
 
@@ -65,6 +68,17 @@ def parts_per_batch() -> int:
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, _threads("inter") or cores)
+
+
+def gain_from_parts(distributions: Iterable[tfd.Distribution]) -> bool:
+    """Returns True if batches of these distributions are faster in parts: if their networks are convolutions.
+
+    A network of a few large matrix products, as for vectors, is as fast on the whole batch.
+
+    Args:
+      distributions: the distributions of a `FlowModel`.
+    """
+    return any(len(v.shape) >= 4 for layer in keras_layers_in(distributions) for v in layer.trainable_variables)
 
 
 def among_cores(function: Callable[..., Any], *batch: Any, divide: bool = True) -> Any:

@@ -116,7 +116,8 @@ class FlowModel(BuiltModel):
         self._checks = EventChecks(
             self.event_shape, distribution.dtype, domain, warn=check_bool("check_values", check_values))
         arguments = (distribution, self._num_bits, Dequantization(distribution, dequantizer), self._checks)
-        self._functions, self._functions_in_parts = GraphFunctions(*arguments), GraphFunctions(*arguments, divide=True)
+        self._functions = GraphFunctions(*arguments)
+        self._functions_in_parts = GraphFunctions(*arguments, divide=cores.gain_from_parts(self._distributions))
         self._noise_of_part: Hidden | None = None
         self._collect_variables()
         self._bits_metric = keras.metrics.Mean(name="bits_per_dim")
@@ -846,7 +847,7 @@ class FlowModel(BuiltModel):
                   combine: str | tuple[str, ...], training: bool | None) -> Any:
         """Calls a function on parts of a batch, one per core, or on the whole batch. See `tfp_glow.in_parts`."""
         is_whole = (tf.executing_eagerly() or self.jit_compile or _num_replicas() > 1
-                    or training and self._changes_in_training)
+                    or not cores.gain_from_parts(self._distributions) or training and self._changes_in_training)
         return cores.divided(function, batch, 1 if is_whole else cores.parts_per_batch(), combine)
 
     @functools.cached_property
