@@ -61,3 +61,23 @@ def total(x):
 
 def relu(x):
     return np.maximum(x, 0.0)
+
+
+def spline_parts(raw, bins, bound, circular=False, min_width=1e-3, min_height=1e-3, min_slope=1e-3):
+    """Returns the widths, heights and slopes of the spline of one element."""
+    def lengths(logits, least):
+        shares = np.exp(logits) / np.exp(logits).sum()
+        return 2 * bound * (least + (1 - bins * least) * shares)
+
+    slopes = min_slope + np.log1p(np.exp(raw[2 * bins:] + np.log(np.exp(1 - min_slope) - 1)))
+    slopes = [*slopes, slopes[0]] if circular else [1.0, *slopes, 1.0]
+    return lengths(raw[:bins], min_width), lengths(raw[bins:2 * bins], min_height), np.array(slopes)
+
+
+def spline_value(y, bound, widths, heights, slopes):
+    """Returns the rational-quadratic spline at `y`, with the formula of the paper for the bin of `y`."""
+    starts, lows = np.cumsum(widths) - widths - bound, np.cumsum(heights) - heights - bound
+    k = np.sum(starts <= y) - 1
+    s, t = heights[k] / widths[k], (y - starts[k]) / widths[k]
+    return lows[k] + heights[k] * (s * t**2 + slopes[k] * t * (1 - t)) / (
+        s + (slopes[k] + slopes[k + 1] - 2 * s) * t * (1 - t))

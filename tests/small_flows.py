@@ -25,7 +25,6 @@ SMALL_FLOWS = {
     "maf_image": lambda **k: tfp_glow.maf((2, 2, 2), num_layers=2, hidden_sizes=(8,), num_bits=5, **k),
     "maf_bounded": lambda **k: tfp_glow.maf(5, num_layers=2, hidden_sizes=(8,), log_scale="tanh", **k),
     "realnvp_vector_loop": lambda **k: tfp_glow.realnvp_vector(5, num_couplings=5, hidden_sizes=(8,), **k),
-    "iaf_loop": lambda **k: tfp_glow.iaf(5, num_layers=2, hidden_sizes=(8,), log_scale="tanh", **k),
     "nsf": lambda **k: tfp_glow.nsf(5, num_steps=2, width=8, num_blocks=1, num_bins=4, **k),
     "nsf_autoregressive": lambda **k: tfp_glow.nsf(
         4, num_steps=2, width=8, num_blocks=1, num_bins=4, kind="autoregressive", linear="permutation", **k),

@@ -76,11 +76,31 @@ def test_maf_has_the_papers_layers():
 
 
 def test_iaf_is_maf_inverted():
-    bijectors = tfp_glow.iaf(63).bijector.bijectors
+    bijectors = tfp_glow.iaf(63, backprop="unrolled").bijector.bijectors
     layers = [b for b in bijectors if b.name.startswith("invert")]
     assert [type(b.bijector) for b in layers] == [tfgb.MaskedAutoregressive] * 5
     assert [type(b) for b in bijectors if b not in layers] == [tfgb.Standardize, *[tfgb.Reverse] * 4]
     assert num_trained(tfp_glow.iaf(63)) == 5 * made_size(63, 512, 512) == 1_800_310
+
+
+def test_nsf_has_the_layers_and_parameters_of_the_paper():
+    """RQ-NSF (C) for POWER: 10 steps, 2 blocks of width 256, 8 bins on [-3, 3]; 6 elements, of which 3 are kept."""
+    flow = tfp_glow.nsf(6, 10, backprop="unrolled")
+    step = [tfgb.InvertibleConv1x1, tfgb.Coupling, tfgb.Elementwise]
+    assert [type(b) for b in flow.bijector.bijectors] == [tfgb.Standardize, *step * 10, tfgb.InvertibleConv1x1]
+    network = 3 * 256 + 256 + 4 * (256**2 + 256) + 256 * 3 * 23 + 3 * 23
+    assert num_trained(flow) == num_trained(tfp_glow.nsf(6)) == 10 * (network + 3 * 23 + 36) + 36
+    first = flow.bijector.bijectors[1]
+    x = first.inverse(np.arange(6.0)).numpy()
+    assert sorted(x) == list(range(6)) and set(x[3:]) == {0.0, 1.0, 2.0}  # The kept elements are changed next.
+
+
+@pytest.mark.parametrize("kind", ["coupling", "autoregressive"])
+def test_nsf_starts_as_a_permutation(kind):
+    for size, linear in ((2, "lu"), (5, "permutation")):
+        x = np.random.RandomState(0).standard_normal((7, size)).astype("float32")
+        latents = tfp_glow.nsf(size, 3, 8, kind=kind, linear=linear).bijector.inverse(x)
+        np.testing.assert_allclose(np.sort(latents, axis=1), np.sort(x, axis=1), atol=1e-5)
 
 
 def test_consecutive_layers_reverse_the_autoregressive_order():

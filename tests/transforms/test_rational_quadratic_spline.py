@@ -8,6 +8,7 @@ import pytest
 import scipy.optimize
 import tensorflow as tf
 import tensorflow_probability as tfp
+from numpy_layers import spline_parts, spline_value
 
 from tfp_glow import bijectors as tfgb
 from tfp_glow.networks import MLP
@@ -21,31 +22,19 @@ SETTINGS = {
 }
 
 
+def reference(spline, y, raw):
+    """Returns `g(y)`, computed with NumPy."""
+    if spline.circular:
+        y = (y + spline.bound) % (2 * spline.bound) - spline.bound
+    elif abs(y) >= spline.bound:
+        return y
+    return spline_value(y, spline.bound, *parts_of(spline, raw))
+
+
 def parts_of(spline, raw):
     """Returns the widths, heights and all slopes of one element, computed with NumPy."""
-    def shares(logits, least):
-        shares = np.exp(logits) / np.exp(logits).sum()
-        return 2 * spline.bound * (least + (1 - len(logits) * least) * shares)
-
-    bins = spline.num_bins
-    slopes = spline.min_slope + np.log1p(np.exp(raw[2 * bins:] + np.log(np.exp(1 - spline.min_slope) - 1)))
-    slopes = [*slopes, slopes[0]] if spline.circular else [1.0, *slopes, 1.0]
-    return shares(raw[:bins], spline.min_width), shares(raw[bins:2 * bins], spline.min_height), np.array(slopes)
-
-
-def reference(spline, y, raw):
-    """Returns `g(y)`, with the formula of the paper for the bin of `y`."""
-    bound = spline.bound
-    if spline.circular:
-        y = (y + bound) % (2 * bound) - bound
-    elif abs(y) >= bound:
-        return y
-    widths, heights, slopes = parts_of(spline, raw)
-    starts, lows = np.cumsum(widths) - widths - bound, np.cumsum(heights) - heights - bound
-    k = np.sum(starts <= y) - 1
-    s, t = heights[k] / widths[k], (y - starts[k]) / widths[k]
-    return lows[k] + heights[k] * (s * t**2 + slopes[k] * t * (1 - t)) / (
-        s + (slopes[k] + slopes[k + 1] - 2 * s) * t * (1 - t))
+    return spline_parts(raw, spline.num_bins, spline.bound, spline.circular, spline.min_width, spline.min_height,
+                        spline.min_slope)
 
 
 @pytest.mark.parametrize("name", SETTINGS)

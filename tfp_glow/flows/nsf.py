@@ -9,7 +9,7 @@ from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
 from tfp_glow import bijectors as tfgb
-from tfp_glow._checks import check_activation, check_choice, check_int
+from tfp_glow._checks import check_activation, check_bool, check_choice, check_int
 from tfp_glow._types import ShapeLike
 from tfp_glow.flows._config import register_flow
 from tfp_glow.flows._shared import flow_distribution
@@ -20,8 +20,8 @@ from tfp_glow.transforms import RationalQuadraticSpline
 
 @register_flow("nsf", shared=VectorData)
 def nsf(event_shape: ShapeLike, num_steps: int = 10, width: int = 256, *, kind: str = "coupling", num_blocks: int = 2,
-        num_bins: int = 8, bound: float = 3.0, linear: str = "lu", activation: str = "relu", backprop: str = "stored",
-        **data: Any) -> tfd.TransformedDistribution:
+        num_bins: int = 8, bound: float = 3.0, linear: str = "lu", unconditional: bool = True, activation: str = "relu",
+        backprop: str = "stored", **data: Any) -> tfd.TransformedDistribution:
     """Builds a neural spline flow, a distribution over vectors, or over images as vectors.
 
     Each step is a linear map, followed by a layer of rational-quadratic splines: a coupling or an autoregressive layer.
@@ -49,6 +49,8 @@ def nsf(event_shape: ShapeLike, num_steps: int = 10, width: int = 256, *, kind: 
       linear: the linear map of each step: `"lu"` (the default, as in the paper), a learned matrix in the LU
         parametrization that starts as a random permutation; or `"permutation"`, only the permutation. The permutations
         put each element that a coupling keeps into the changed part of the next one.
+      unconditional: a bool. True (the default, as in the paper) transforms the part that a coupling keeps by splines
+        with learned parameters. False leaves this part unchanged, which takes less time.
       activation: name of the Keras activation of the hidden layers. Default: `"relu"`.
       backprop: how the steps are run. `"stored"` (the default) runs them in a loop, a `tfp_glow.bijectors.Repeat`. The
         time to trace the flow then does not grow with their number. `"reversible"` also rebuilds their activations in
@@ -82,6 +84,7 @@ def nsf(event_shape: ShapeLike, num_steps: int = 10, width: int = 256, *, kind: 
     num_steps, width = check_int("num_steps", num_steps), check_int("width", width)
     num_blocks = check_int("num_blocks", num_blocks)
     check_choice("linear", linear, ("lu", "permutation"))
+    unconditional = check_bool("unconditional", unconditional)
     check_activation("activation", activation)
     check_backprop(backprop)
     spline = RationalQuadraticSpline(num_bins, bound)
@@ -98,8 +101,8 @@ def nsf(event_shape: ShapeLike, num_steps: int = 10, width: int = 256, *, kind: 
 
     def coupling() -> list[tfgb.FlowBijector]:
         network = ResidualMLP(spline.num_parameters * (vectors.size - num_kept), **network_arguments)
-        return [tfgb.Coupling(shape, network, spline, context_shape=vectors.context_size, dtype=dtype),
-                tfgb.Elementwise(shape, spline, num_kept, dtype=dtype)]
+        kept = [tfgb.Elementwise(shape, spline, num_kept, dtype=dtype)] if unconditional else []
+        return [tfgb.Coupling(shape, network, spline, context_shape=vectors.context_size, dtype=dtype), *kept]
 
     def autoregressive() -> list[tfgb.FlowBijector]:
         network = ResidualMADE(vectors.size, num_outputs=spline.num_parameters, context_size=vectors.context_size,
