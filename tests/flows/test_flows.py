@@ -204,7 +204,7 @@ def test_configs_hold_plain_data_and_are_frozen():
 def test_shared_arguments_are_documented_and_in_the_signature():
     parameters = inspect.signature(tfp_glow.nice).parameters
     assert parameters["num_bits"].default == 8 and parameters["loc"].kind is inspect.Parameter.KEYWORD_ONLY
-    entries = re.findall(r"^      (\w+):", tfp_glow.nice.__doc__, re.MULTILINE)
+    entries = re.findall(r"^  (\w+):", inspect.getdoc(tfp_glow.nice), re.MULTILINE)
     assert entries == [*parameters, "ValueError"]
 
 

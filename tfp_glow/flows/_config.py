@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import inspect
 import re
-import textwrap
 import weakref
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, TypeVar
@@ -302,8 +301,9 @@ def _document_shared(text: str | None, shared: type, own: Collection[str]) -> st
     """Replaces the entry `**data` of a docstring by the entries of `shared`, a dataclass, except the names in `own`."""
     documented = str(inspect.getdoc(shared)).partition("Args:\n")[2].partition("\n\n")[0]
     entries = [entry for entry in re.split(r"\n(?=  \w)", documented) if entry.split(":")[0].strip() not in own]
-    shown = textwrap.indent("\n".join(entries), "    ")
-    return re.sub(r"^ +\*\*data:.*$", lambda _: shown, str(text), count=1, flags=re.MULTILINE)
+    # Python removes the indentation of docstrings since version 3.13.
+    return re.sub(r"^ +\*\*data:.*$", lambda _: "\n".join(entries), inspect.cleandoc(str(text)), count=1,
+                  flags=re.MULTILINE)
 
 
 def _place(source: Any) -> tuple[str, str]:

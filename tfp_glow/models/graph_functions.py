@@ -262,4 +262,5 @@ def _at_least_one(batch: tf.Tensor) -> tf.Tensor:
 
 
 def _function(python_function: GraphFunction) -> GraphFunction:
-    return tf.function(python_function, autograph=False, reduce_retracing=True)
+    # TensorFlow counts the traces of all functions that share their code, and warns of too many. A partial has no code.
+    return tf.function(functools.partial(python_function), autograph=False, reduce_retracing=True)
