@@ -16,9 +16,9 @@ class Preset:
 
     Attributes:
       flow: dict. Its entry `flow` is the name of a flow: `"glow"`, `"realnvp"`, `"jet"`, `"pyramid"`,
-        `"realnvp_vector"`, `"nice"`, `"maf"` or `"iaf"`. The other entries are arguments of the flow. The dict omits
-        the arguments that come from the data: `image_shape` or `event_shape`, `num_bits`, `num_classes`, `loc` and
-        `scale`. It also omits `seed`, which each run sets. Required.
+        `"realnvp_vector"`, `"nice"`, `"maf"`, `"iaf"` or `"nsf"`. The other entries are arguments of the flow. The dict
+        omits the arguments that come from the data: `image_shape` or `event_shape`, `num_bits`, `num_classes`, `loc`
+        and `scale`. It also omits `seed`, which each run sets. Required.
       batch_size: int, number of examples per step over all replicas, at least 1. A last batch of an epoch with fewer
         examples is dropped. Required.
       epochs: int, number of epochs, from 1 to 1,000,000. Required.

@@ -18,6 +18,7 @@ _SMALL: dict[str, dict[str, Any]] = {
     "nice": {"num_couplings": 2, "hidden_sizes": (16,)},
     "maf": {"num_layers": 2, "hidden_sizes": (16,)},
     "iaf": {"num_layers": 2, "hidden_sizes": (16,)},
+    "nsf": {"num_steps": 2, "width": 16, "num_blocks": 1, "num_bins": 4},
 }
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Presets for the data sets `toy:NAME` and other short vectors, which train in about a minute on two CPU cores."""
+"""Presets for the data sets `toy:NAME` and other short vectors, which train in one to two minutes on two CPU cores."""
 
 from typing import Any
 
@@ -18,4 +18,10 @@ TOY = {
     "toy_maf": Preset(
         {"flow": "maf", "num_layers": 8, "hidden_sizes": (64, 64), "batch_norm": False, "log_scale": "tanh"},
         batch_size=250, epochs=24, learning_rate=3e-3, clip_norm=1.0, **_BUDGET),
+    # More bins than in the paper draw sharper edges. Permutations keep the axes, along which a checkerboard has its
+    # edges. Of normal latents, 6e-5 lie outside of the bound 4, and 3e-3 outside of the paper's 3.
+    "toy_nsf": Preset(
+        {"flow": "nsf", "num_steps": 4, "width": 64, "num_blocks": 1, "num_bins": 16, "bound": 4.0,
+         "linear": "permutation", "unconditional": False},
+        batch_size=512, epochs=48, learning_rate=3e-3, clip_norm=1.0, **_BUDGET),
 }
