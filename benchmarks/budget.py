@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several flows, the same images and the same minutes of training: `python -m benchmarks.budget`.
 
+    python -m benchmarks.budget --systems Glow Jet --data=tfds:cifar10 --minutes=30 --section=cifar10 \\
+      --results=benchmarks/results/cifar10.json
+
 Each system is a process in its own environment, one after the other, on all cores. `RUNS/budget` keeps the results, and
 the command does not repeat them.
 """
@@ -35,17 +38,20 @@ PEERS = {
     "tfb.Glow": ("tfp", "tfb_glow", 64, {**_SIZE, "optimizer": "Adam"}),
 }
 # The presets of this package, which divide batches among cores.
-OURS = {"ours, plain": "fashion_mnist_glow", "ours, best": "fashion_mnist_best"}
+OURS = {"ours, plain": "fashion_mnist_glow", "ours, best": "fashion_mnist_best", "Glow": "cifar10_glow",
+        "Jet": "cifar10_jet"}
 SYSTEMS = (*PEERS, *OURS)
+_FASHION_MNIST = [name for name in SYSTEMS if OURS.get(name, "fashion_mnist").startswith("fashion_mnist")]
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = harness.parser_of(__doc__, "budget.json")
-    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), help="systems to train")
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=_FASHION_MNIST, help="systems to train")
     parser.add_argument("--minutes", type=float, default=20.0, help="minutes of training for each system")
     parser.add_argument("--data", default="idx:/usr/share/datasets/fashion-mnist", help="SPEC of the images")
     parser.add_argument("--limit", type=int, help="number of validation images and of test images; None for all")
     parser.add_argument("--seed", type=int, default=0, help="random seed of weights, data order and noise")
+    parser.add_argument("--section", default="budget", help="name of the markers in the README")
     args = parser.parse_args(argv)
     if not args.minutes > 0.0:
         parser.error(f"--minutes: must be positive; received {args.minutes:g}")
@@ -146,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if name:
             run(args, name)
         record = {"machine": harness.machine(), "measured": finished(args)}
-        publish(args, record, markdown(record), "budget")
+        publish(args, record, markdown(record), args.section)
 
 
 if __name__ == "__main__":
