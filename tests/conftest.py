@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quiet logs, four logical CPU devices and fixed seeds for every test."""
+"""Quiet logs, four logical CPU devices, float32 products in full precision and fixed seeds for every test."""
 
 import os
 
@@ -11,6 +11,7 @@ import tensorflow as tf
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4)
+tf.config.experimental.enable_tensor_float_32_execution(False)  # GPUs would round the factors of float32 products.
 
 
 @pytest.fixture(autouse=True)

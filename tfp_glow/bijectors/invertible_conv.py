@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfp_glow._checks import check_order, check_shape
 from tfp_glow._types import DTypeLike, SeedLike, ShapeLike
 from tfp_glow.bijectors._stacking import constant_initializer
-from tfp_glow.bijectors.channel_affine import ChannelAffine, ChannelMap, Read
+from tfp_glow.bijectors.channel_affine import ChannelAffine, ChannelMap, Read, exact_matmul
 
 
 class InvertibleConv1x1(ChannelAffine):
@@ -84,7 +84,7 @@ class InvertibleConv1x1(ChannelAffine):
 
     def _inverse_map(self, read: Read) -> ChannelMap:
         lower, upper, log_det = self._factors(read)
-        weight = read(self.permutation) @ (lower @ upper)
+        weight = exact_matmul(read(self.permutation), exact_matmul(lower, upper))
         # Pixels are rows: `x^T = y^T W^T`.
         return ChannelMap(tf.linalg.matrix_transpose(weight), None, log_det)
 
