@@ -223,7 +223,7 @@ def is_convolutional(flow: Mapping[str, Any]) -> bool:
     Args:
       flow: name of the flow under the key `"flow"`, and its arguments.
     """
-    return flow.get("flow") in ("glow", "realnvp")
+    return flow.get("flow") in ("glow", "pyramid", "realnvp")
 
 
 def _has_convolutional_run(values: flags.FlagValues) -> bool:

@@ -157,7 +157,7 @@ def test_done_is_kept_for_the_same_settings_only(tmp_path):
 def test_each_system_has_settings_of_its_own():
     args = budget.parse_arguments([])
     settings = {name: budget.settings_of(args, name) for name in budget.SYSTEMS}
-    for name, (preset, _) in budget.OURS.items():
+    for name, preset in budget.OURS.items():
         our_flow.check(Preset(**settings[name]["system"]["preset"]))
         assert settings[name]["batch_size"] == PRESETS[preset].batch_size
     assert settings["normflows, Adam"]["system"] == {**settings["normflows"]["system"], "optimizer": "Adam"}

@@ -544,6 +544,9 @@ class FlowModel(BuiltModel):
 
         If data-dependent parameters are not set, the method first sets them from the first batch of `x`.
 
+        Without a GPU, call `tfp_glow.divide_batches_among_cores()` first in the program, before the flow is built. Each
+        core then computes a part of each batch of a convolutional flow.
+
         Args:
           x: an array, a tensor or a list of events, `[num_events, *event_shape]`. Or batches of events, or of tuples
             `(events, conditions)` or `(events, conditions, sample_weight)`: a `tf.data.Dataset`, a
@@ -826,10 +829,11 @@ class FlowModel(BuiltModel):
             x, *condition = x
 
         if self._noise_of_part is not None:  # `loss_and_gradients` has checked and divided the batch.
-            return self._densities(x, self._noise_of_part.value, *condition, training=training)
-        x = self._checks.batch(tf.convert_to_tensor(x))
-        result = self._of_parts(lambda part: self._densities(*part, training=training),
-                                (x, self._noise(x, training), *condition), "concat", training)
+            result = self._densities(x, self._noise_of_part.value, *condition)
+        else:
+            x = self._checks.batch(tf.convert_to_tensor(x))
+            result = self._of_parts(lambda part: self._densities(*part), (x, self._noise(x, training), *condition),
+                                    "concat", training)
         if not self.jit_compile:
             return result
         outside = self._checks.zero_or_nan(x)  # XLA ignores assertions.
@@ -858,7 +862,7 @@ class FlowModel(BuiltModel):
                 or any(v.dtype != "bool" for layer in networks for v in layer.non_trainable_variables)
                 or any(not v.trainable for v in plain_variables_in(self._distributions)))
 
-    def _densities(self, x: tf.Tensor, noise: tf.Tensor | None, *condition: tf.Tensor, training: bool | None) -> Any:
+    def _densities(self, x: tf.Tensor, noise: tf.Tensor | None, *condition: tf.Tensor) -> Any:
         return allow_no_events(functools.partial(self._densities_of_events, has_noise=noise is not None))(
             *(tensor for tensor in (x, noise, *condition) if tensor is not None))
 
