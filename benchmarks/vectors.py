@@ -32,7 +32,7 @@ _EAGER_STEP = {"jit": False, "compiled": True}
 # The first program of a library is the one of its documentation. Variants are measured with --full, once.
 PROGRAMS = {
     "ours": Program("ours", "our_vectors", {"divide": False}),
-    "ours, batches divided": Program("ours", "our_vectors"),
+    "ours, one thread": Program("ours", "our_vectors", is_variant=True),
     "BayesFlow, TensorFlow": Program("bayesflow_tensorflow", "bayesflow_vectors", kinds=_COUPLINGS),
     "BayesFlow, TensorFlow, tf.function": Program(
         "bayesflow_tensorflow", "bayesflow_vectors", _EAGER_STEP, kinds=_COUPLINGS),
