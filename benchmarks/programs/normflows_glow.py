@@ -55,6 +55,7 @@ def build(first: np.ndarray, seed: int = 0, num_levels: int = 3, num_steps: int 
     skipped = 0
     precision = functools.partial(torch.autocast, "cpu", torch.bfloat16, enabled=autocast)
     compile_ = torch.compile if compiled else lambda function: function
+    inference = torch.no_grad if compiled else torch.inference_mode  # Compiled functions fail in inference mode.
     loss_of, log_prob_of = compile_(flow.forward_kld), compile_(lambda x: flow.log_prob(x, None))
 
     def prepare(images: np.ndarray) -> torch.Tensor:
@@ -74,16 +75,16 @@ def build(first: np.ndarray, seed: int = 0, num_levels: int = 3, num_steps: int 
             skipped += 1
         return -float(loss) - offset
 
-    @torch.inference_mode()
+    @inference()
     def round_trip(x: torch.Tensor) -> float:
         return float((flow.forward_and_log_det(flow.inverse_and_log_det(x)[0])[0] - x).abs().max())
 
-    @torch.inference_mode()
+    @inference()
     def log_prob(x: torch.Tensor) -> np.ndarray:
         with precision():
             return log_prob_of(x).float().numpy() - offset
 
-    @torch.inference_mode()
+    @inference()
     def sample(number: int) -> Any:
         with precision():
             return flow.sample(number)

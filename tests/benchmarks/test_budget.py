@@ -166,7 +166,7 @@ def test_each_system_has_settings_of_its_own():
 
 @pytest.mark.slow
 def test_a_system_is_trained_in_a_process_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setitem(budget.OURS, "ours, plain", ("fashion_mnist_glow_smoke", True))
+    monkeypatch.setitem(budget.OURS, "ours, plain", "fashion_mnist_glow_smoke")
     (tmp_path / "README.md").write_text("<!-- budget: begin -->\n<!-- budget: end -->\n")
     budget.main([f"--runs={tmp_path}", "--systems", "ours, plain", f"--results={tmp_path / 'results.json'}",
                  f"--readme={tmp_path / 'README.md'}", "--minutes=0.01", "--data=digits", "--limit=20"])
