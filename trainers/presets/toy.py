@@ -23,5 +23,5 @@ TOY = {
     "toy_nsf": Preset(
         {"flow": "nsf", "num_steps": 4, "width": 64, "num_blocks": 1, "num_bins": 16, "bound": 4.0,
          "linear": "permutation", "unconditional": False},
-        batch_size=512, epochs=48, learning_rate=3e-3, clip_norm=1.0, **_BUDGET),
+        batch_size=512, epochs=42, learning_rate=3e-3, clip_norm=1.0, **_BUDGET),
 }
