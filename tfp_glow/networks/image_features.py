@@ -5,7 +5,6 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from keras import ops
 
 from tfp_glow._checks import check_int
 from tfp_glow._types import PolicyLike, SeedLike, Shape
