@@ -22,7 +22,7 @@ RUNTIME = [
 TF = ["tf-keras>=2.18"]  # TensorFlow Probability imports it without requiring it; tfp_glow does not import it
 TRAIN = [
     "absl-py",
-    "googleapis-common-protos<1.75.1",  # for tensorflow-metadata; 1.75.1 requires protobuf 6, TensorFlow 2.19 protobuf 5
+    "googleapis-common-protos<1.75.1",  # 1.75.1 requires protobuf 6, and TensorFlow 2.19 protobuf 5
     "importlib_resources",  # tensorflow-datasets 4.9.10 imports it without declaring it
     "jinja2",
     "matplotlib",

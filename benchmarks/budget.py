@@ -27,6 +27,7 @@ from benchmarks import harness
 from benchmarks.programs.timed_training import NUM_MIDWAY
 from benchmarks.report import publish, table
 from trainers import data, presets
+from trainers._command_line import is_convolutional
 from trainers.data import pipeline
 
 _SIZE = {"num_levels": 2, "num_steps": 8, "width": 96}
@@ -68,7 +69,7 @@ def settings_of(args: argparse.Namespace, name: str) -> dict[str, Any]:
         preset = OURS[name]
         fields = dataclasses.asdict(presets.get(preset))
         settings.update(batch_size=fields["batch_size"], preset=preset, system={
-            "preset": fields, "divide": True})
+            "preset": fields, "divide": is_convolutional(fields["flow"])})
     return json.loads(json.dumps(settings))
 
 
