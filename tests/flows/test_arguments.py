@@ -58,7 +58,7 @@ WRONG = [
     (lambda: tfgb.AffinePixels((4, 4, 1), num_bits=17), "num_bits", "at most 16", "17"),
     (lambda: tfgb.LogitPixels((4, 4, 1), alpha=0.5), "alpha", "between 0 and 1/2", "0.5"),
     (lambda: tfgb.LogitPixels((4, 4, 1), alpha=None), "alpha", "between 0 and 1/2", "None"),
-    (lambda: tfgb.Affine("linear"), "scale", "'exp', 'sigmoid', 'tanh'", "'linear'"),
+    (lambda: tfgb.Affine("linear"), "scale", "'exp', 'sigmoid', 'double_sigmoid', 'tanh'", "'linear'"),
     (lambda: tfgb.AffineCoupling((1,), networks.MLP(2)), "shape", "at least 2 channels", "(1,)"),
     (lambda: tfgb.AffineCoupling((1,), networks.MLP(2), "checkerboard"), "shape", "at least 2 pixels", "(1,)"),
     (lambda: affine(mask="stripes"), "mask", "'checkerboard'", "'stripes'"),
