@@ -166,6 +166,7 @@ def run(program: Callable[[flags.FlagValues], None], values: flags.FlagValues, a
             return 0
     is_own_process = sys.argv[-len(arguments[1:]):] == arguments[1:]
     with warnings.catch_warnings(), stop_signals.handled(ends_process=is_own_process):
+        warnings.simplefilter("ignore", DeprecationWarning)  # These are for developers.
         warnings.showwarning = lambda message, *_, **__: _print_line("warning", message)
         try:
             rest = values(arguments)[1:]

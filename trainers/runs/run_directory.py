@@ -141,7 +141,7 @@ class RunDirectory:
 
     def _check_same(self, config: dict[str, Any]) -> None:
         stored = self.config()
-        changes = differences(stored, config)
+        changes = differences(stored, _as_json(self.adopted(config)))
         if config["epochs"] > stored["epochs"] and config["training"]["schedule"] == "constant":
             changes.pop("epochs", None)
         if changes:
