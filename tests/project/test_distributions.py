@@ -72,7 +72,8 @@ def test_no_requirement_replaces_tensorflow(name):
     """pip replaces TensorFlow if a requirement excludes its version, or requires a package that does."""
     for requirement in requirements(name):
         assert not any(specifier.operator in ("<", "<=", "==", "~=") for specifier in requirement.specifier
-                       ) or requirement.name in ("tensorflow-datasets", "tensorflow-metadata")
+                       ) or requirement.name in (
+                           "googleapis-common-protos", "tensorflow-datasets", "tensorflow-metadata")
         for line in importlib.metadata.requires(requirement.name) or ():
             needed = Requirement(line)
             if needed.name == "tensorflow" and not (needed.marker and "extra" in str(needed.marker)):
