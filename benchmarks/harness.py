@@ -107,6 +107,26 @@ def describe(here: Mapping[str, Any], packages: Mapping[str, str]) -> str:
             f"Python {here['python']}; {listed}.")
 
 
+def add_round(cases: Sequence[Any], measure: Callable[[Any], dict[str, Any]], record: dict[str, Any],
+              title: str) -> None:
+    """Measures all cases of a round and adds them to a record.
+
+    Args:
+      cases: named tuples that describe the programs to start.
+      measure: a function that starts a case and returns its figures and versions, or its error.
+      record: a dict of all rounds, to which the measurements, the versions and the round are added.
+      title: start of the line that is printed per case.
+    """
+    for index, case in enumerate(cases):
+        measured = measure(case)
+        record["versions"].update(measured.pop("versions", {}))
+        record["measurements"].append({**case._asdict(), "round": record["rounds"], **measured})
+        seconds = [f"{name} {value:.3g}" for name, value in measured["figures"].items() if name.endswith("_s")]
+        print(f"[{title}, {index + 1}/{len(cases)}] {', '.join(map(str, case))}: "
+              f"{measured.get('error') or ', '.join(seconds)}", flush=True)
+    record["rounds"] += 1
+
+
 def median_seconds(function: Callable[[], Any], calls: int, budget: float = 20.0) -> float:
     """Returns the median time of up to `calls` calls, or of at least 3 if they take more than `budget` seconds."""
     times: list[float] = []

@@ -75,14 +75,7 @@ def measure_round(number: int, args: argparse.Namespace, record: dict[str, Any])
     """Measures a round and adds it to the record."""
     cases = [case for case in cases_of_round(number, args.widths, args.depths, args.full)
              if case.program in args.programs]
-    for index, case in enumerate(cases):
-        measured = measure(case, args)
-        record["versions"].update(measured.pop("versions", {}))
-        record["measurements"].append({**case._asdict(), "round": record["rounds"], **measured})
-        seconds = [f"{name} {value:.3g}" for name, value in measured["figures"].items() if name.endswith("_s")]
-        print(f"[round {number + 1}/{args.rounds}, {index + 1}/{len(cases)}] {', '.join(map(str, case))}: "
-              f"{measured.get('error') or ', '.join(seconds)}", flush=True)
-    record["rounds"] += 1
+    harness.add_round(cases, lambda case: measure(case, args), record, f"round {number + 1}/{args.rounds}")
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:

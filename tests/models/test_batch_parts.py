@@ -132,6 +132,16 @@ def test_sizes_that_the_parts_do_not_divide(wrap, size):
     np.testing.assert_allclose([mean, total], [tf.reduce_mean(x), tf.reduce_sum(x)], rtol=1e-5)
 
 
+@pytest.mark.parametrize("sizes", [(4, None), (None, 4), (None, None)])
+def test_sizes_that_differ_when_the_graph_runs_raise(sizes):
+    signature = [tf.TensorSpec((size, 2)) for size in sizes]
+    add = tf.function(lambda x, y: in_parts(lambda part: part[0] + part[1], [x, y], 2), signature)
+    np.testing.assert_array_equal(add(tf.ones((4, 2)), tf.ones((4, 2))), 2.0 * np.ones((4, 2)))
+    given = [tf.ones((4, 2)), tf.ones((3, 2))] if sizes[1] is None else [tf.ones((3, 2)), tf.ones((4, 2))]
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        add(*given)
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     ((tf.zeros(()), 2), r"`batch` must hold tensors `\[batch, ...\]`"),
     (([tf.zeros((3, 2)), tf.zeros((4,))], 2), r"equal sizes .*; received shapes \(3, 2\), \(4,\)"),

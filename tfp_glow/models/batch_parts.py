@@ -88,6 +88,9 @@ def run_in_parts(function: Callable[[Any], Any], batch: Any, number: int | tf.Te
       The combined results, as `in_parts` returns them.
     """
     size = _batch_size(batch)
+    if isinstance(size, int):  # The size of other tensors may be unknown until the graph runs.
+        batch = tf.nest.map_structure(
+            lambda x: tf.ensure_shape(x, tf.TensorShape([size]).concatenate(x.shape[1:])), batch)
     small, larger = size // number, size % number  # The first parts have one event more.
     has_equal_parts = isinstance(small, int) and not larger
 

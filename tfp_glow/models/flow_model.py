@@ -888,7 +888,7 @@ class FlowModel(BuiltModel):
           x: the input of `call`.
           y: labels or contexts, `[batch, ...]`, or None.
           sample_weight: factors on the loss of each event, `[batch]`, or None.
-          scale: function of the loss. The gradients are those of its result. Default: no change.
+          scale: a function that maps the loss to a scalar, whose gradients are returned. Default: the identity.
 
         Returns:
           `(loss, gradients, y_pred)`: the loss, a float scalar; the gradients, in the order of `trainable_variables`;
