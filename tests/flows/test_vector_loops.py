@@ -57,11 +57,13 @@ def test_runs_of_earlier_versions_resume(tmp_path):
     (run.path / "config.json").write_text(json.dumps(stored))
     adopted = run.adopted(config)
     assert run.config()["flow"]["backprop"] == adopted["flow"]["backprop"] == "unrolled"
-    run.check(adopted)
+    for same in (adopted, config):
+        run.check(same)
     for each in (adopted, run.config()):
         assert not any(isinstance(b, Repeat) for b in trained_models.build(each).distribution.bijector.bijectors)
-    with pytest.raises(ValueError, match="another configuration: flow.backprop unrolled"):
-        run.check(config)
+    other = {**config, "flow": {**config["flow"], "num_layers": config["flow"]["num_layers"] + 1}}
+    with pytest.raises(ValueError, match="another configuration: flow.num_layers"):
+        run.check(other)
 
 
 @every_flow
