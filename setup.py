@@ -2,7 +2,8 @@
 """Metadata of the package.
 
 `pip install .` installs the library beside the TensorFlow that is there. The extra `[tf]` adds tf-keras for a new
-environment, `[train]` the requirements of the command `tfp-glow`, and `[test]` all of them and the test tools.
+environment, `[train]` the requirements of the command `tfp-glow`, `[test]` all of them and the test tools, and `[docs]`
+what builds the site in `docs/`.
 """
 import re
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).resolve().parent
-# No list but TEST names a package that requires TensorFlow of its own version, such as tf-keras: pip would replace the
+# Only TEST and DOCS name a package that requires TensorFlow of its own version, such as tf-keras: pip would replace the
 # TensorFlow that is installed.
 RUNTIME = [
     "keras>=3.10",
@@ -44,6 +45,15 @@ TEST = TF + TRAIN + [
     "pytest-xdist",
     "ruff",
     "tensorflow-serving-api>=2.18",  # reads warm-up requests for TensorFlow Serving
+]
+DOCS = TF + TRAIN + [
+    "furo",
+    "ipykernel",
+    "jupytext",
+    "latex2mathml",
+    "myst-nb",
+    "sphinx",
+    "ziamath",  # ships the font of the formulas
 ]
 # The wheel holds the trained models while they are small. `tfp_glow.load_pretrained` finds them elsewhere otherwise.
 PRETRAINED_LIMIT = 10e6
@@ -85,7 +95,7 @@ setup(
     },
     entry_points={"console_scripts": ["tfp-glow = tfp_glow.trainers.__main__:main"]},
     install_requires=RUNTIME,
-    extras_require={"tf": TF, "train": TRAIN, "test": TEST},
+    extras_require={"tf": TF, "train": TRAIN, "test": TEST, "docs": DOCS},
     # On a case-insensitive file system `build/` and `BUILD` are the same name.
     options={"build": {"build_base": ".build"}},
 )

@@ -63,7 +63,7 @@ SET_BY_DECORATORS = {"_cache", "_get_parameterization", "_is_permutation", "_abc
 NAMED_TUPLE = {"_asdict", "_replace"}  # public in spite of the underscore
 SPDX = "# SPDX-License-Identifier: Apache-2.0"
 MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:work|root|home|Users)/[\w.]|\b[A-Z]:\\\\?Users\b")
-UNTRACKED = {ROOT / name for name in ("runs", "dist", "build")}
+UNTRACKED = {ROOT / name for name in ("runs", "dist", "build", "docs/_build", "docs/api/generated")}
 # Distributions whose module has another name.
 MODULES = {"absl-py": "absl", "pillow": "PIL", "scikit-learn": "sklearn",
            "tensorflow-serving-api": "tensorflow_serving"}

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Links from code to its reference: public names of this package, and names of TensorFlow, TFP and Keras."""
+
+import functools
+import importlib
+import inspect
+import re
+
+import formulas
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.transforms import SphinxTransform
+
+MODULES = ("tfp_glow", "tfp_glow.flows", "tfp_glow.models", "tfp_glow.bijectors", "tfp_glow.transforms",
+           "tfp_glow.networks", "tfp_glow.export")
+# Where the reference documents a name that several modules export.
+HOMES = ("tfp_glow.transforms", "tfp_glow.networks", "tfp_glow", "tfp_glow.bijectors", "tfp_glow.flows",
+         "tfp_glow.export", "tfp_glow.models")
+ALIASES = {"tfgb.": "tfp_glow.bijectors.", "tfd.": "tfp.distributions.", "tfb.": "tfp.bijectors.",
+           "layers.": "keras.layers.", "optimizers.": "keras.optimizers."}
+SITES = {"tf": "https://www.tensorflow.org/api_docs/python/tf/",
+         "tfp": "https://www.tensorflow.org/probability/api_docs/python/tfp/",
+         "keras": "https://www.tensorflow.org/api_docs/python/tf/keras/"}
+PACKAGES = {"tf": "tensorflow", "tfp": "tensorflow_probability", "keras": "keras"}
+
+
+@functools.cache
+def public_names():
+    """Returns the full name in the reference of each public name, by all names that users may write."""
+    found = {}
+    for module_name in MODULES:
+        module = importlib.import_module(module_name)
+        for name in module.__all__:
+            value = getattr(module, name)
+            if inspect.ismodule(value) or name == "__version__":
+                continue
+            home = next(h for h in HOMES if getattr(importlib.import_module(h), name, None) is value
+                        and name in importlib.import_module(h).__all__)
+            full = f"{home}.{name}"
+            found[f"{module_name}.{name}"] = full
+            if inspect.isclass(value) or name not in ("initialize", "pretrained"):
+                found.setdefault(name, full)
+            if inspect.isclass(value):
+                for member in vars(value):
+                    if not member.startswith("_"):
+                        found[f"{name}.{member}"] = found[f"{module_name}.{name}.{member}"] = f"{full}.{member}"
+    found["tfp_glow.pretrained.directory"] = "tfp_glow.models.pretrained.directory"
+    return found
+
+
+@functools.cache
+def target(code):
+    """Returns the full name or the URL that code refers to, or None."""
+    name = code.strip().split("(")[0].rstrip(".")
+    if not re.fullmatch(r"[A-Za-z_][\w.]*", name):
+        return None
+    for short, long in ALIASES.items():
+        if name.startswith(short):
+            name = long + name.removeprefix(short)
+    if name in public_names() and ("." in name or name[0].isupper() or "(" in code or code in FLOWS):
+        return public_names()[name]
+    package, _, rest = name.partition(".")
+    if package in SITES and rest and not rest.startswith("keras.src"):
+        return _url(package, rest)
+    return None
+
+
+FLOWS = {"glow", "realnvp", "realnvp_vector", "nice", "maf", "iaf", "nsf", "jet", "pyramid", "dequantizer"}
+
+
+def _url(package, rest):
+    """Returns the address of a name's page, or None if there is no such public name."""
+    value, parts = importlib.import_module(PACKAGES[package]), rest.split(".")
+    for index, part in enumerate(parts):
+        if part.startswith("_") or not hasattr(value, part):
+            return None
+        if inspect.isclass(value):  # A method has a heading on the page of its class.
+            return f"{SITES[package]}{'/'.join(parts[:index])}#{part}"
+        value = getattr(value, part)
+    if inspect.ismodule(value) or inspect.isclass(value) or callable(value):
+        return SITES[package] + "/".join(parts)
+    return None
+
+
+class LinkCode(SphinxTransform):
+    """Makes links of code that names something public."""
+
+    default_priority = 400
+
+    def apply(self):
+        for literal in list(self.document.findall(nodes.literal)):
+            if isinstance(literal.parent, (nodes.reference, addnodes.pending_xref, nodes.title)):
+                continue
+            where = target(literal.astext())
+            if where is None:
+                continue
+            if where.startswith("https:"):
+                link = nodes.reference("", "", refuri=where, internal=False, classes=["api"])
+            else:
+                link = addnodes.pending_xref("", refdomain="py", reftype="obj", reftarget=where, refexplicit=True,
+                                             refwarn=True, refdoc=self.env.docname, classes=["api"])
+            literal.replace_self(link)
+            link += literal
+
+
+def role(name, rawtext, text, lineno, inliner, options=None, content=None):
+    """Code in docstrings: mathematics if it is a formula."""
+    text = text.replace("\x00", "")
+    latex = formulas.to_latex(text) if formulas.is_formula(text) else None
+    if latex:
+        return [nodes.math(rawtext, latex)], []
+    if "\n" in text and "=" in text:
+        return [nodes.literal_block(text, text.strip("\n"), language="text")], []
+    return [nodes.literal(rawtext, text)], []
+
+
+def _bases(app, name, obj, options, bases):
+    """Names the nearest public base class, by the name that users write."""
+    foreign = {"Bijector": "tfp.bijectors.Bijector", "Model": "keras.Model", "Layer": "keras.Layer",
+               "Distribution": "tfp.distributions.Distribution"}
+    for base in obj.__mro__[1:]:
+        full = public_names().get(base.__name__)
+        if full and not base.__name__.startswith("_"):
+            bases[:] = [f":py:class:`~{full}`"]
+            return
+        if base.__name__ in foreign and not base.__module__.startswith("tfp_glow"):
+            bases[:] = [f":api:`{foreign[base.__name__]}`"]
+            return
+    bases[:] = [":api:`object`"]
+
+
+def setup(app):
+    app.connect("autodoc-process-bases", _bases)
+    app.add_role("api", role)
+    app.add_transform(LinkCode)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
