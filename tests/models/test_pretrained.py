@@ -44,6 +44,20 @@ def test_samples_are_reconstructed_and_likelier_at_lower_temperature(model):
     assert 4.0 > bits[0] > bits[1] > bits[2] > 1.0
 
 
+def test_the_digits_are_small_complete_and_reach_the_stated_number(capsys):
+    run = RunDirectory(pretrained.directory("digits_glow"))
+    assert sum(path.stat().st_size for path in run.path.rglob("*")) <= 2e6
+    assert run.is_finished() and run.config()["preset"] == "digits_glow"
+    assert run.result()["val_bits_per_dim"] == pytest.approx(min(line["val_bits_per_dim"] for line in run.history()))
+    assert evaluate.main(["evaluate", f"--run_dir={run.path}", "--data=digits", "--baseline=false"]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    card = (run.path / "README.md").read_text(encoding="utf-8")
+    assert result["num_examples"] == 297 and f"**{result['bits_per_dim']:.3f}** ({result['nats']:.1f} nats" in card
+    digits = tfp_glow.load_pretrained("digits_glow")
+    images = digits.sample(64, temperature=0.7, seed=0)
+    np.testing.assert_array_equal(digits.reconstruct(images), images)
+
+
 def test_trainers_accept_the_run_directory(tmp_path, capsys):
     assert sample.main(["sample", f"--run_dir={pretrained.directory(NAME)}", "--num=4", "--seed=1",
                         f"--out={tmp_path / 'grid.png'}"]) == 0

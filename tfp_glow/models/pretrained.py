@@ -23,8 +23,8 @@ def load_pretrained(name: str) -> FlowModel:
     """Loads a trained model of this project.
 
     Args:
-      name: name of the model. There is one: `"fashion_mnist_best"`, a `tfp_glow.pyramid` trained on the 28x28 gray
-        images of Fashion-MNIST.
+      name: name of the model. `"digits_glow"` is a `tfp_glow.glow` of the 8x8 handwritten digits of scikit-learn, with
+        17 gray levels. `"fashion_mnist_best"` is a `tfp_glow.pyramid` of the 28x28 gray images of Fashion-MNIST.
 
     Returns:
       A `tfp_glow.FlowModel`, not compiled. `tfp_glow.pretrained.directory(name)` returns the directory of its training
@@ -37,9 +37,9 @@ def load_pretrained(name: str) -> FlowModel:
 
     Example:
 
-    >>> model = tfp_glow.load_pretrained("fashion_mnist_best")
-    >>> model.sample(2, temperature=0.9, seed=0).shape
-    TensorShape([2, 28, 28, 1])
+    >>> model = tfp_glow.load_pretrained("digits_glow")
+    >>> model.sample(2, temperature=0.7, seed=0).shape
+    TensorShape([2, 8, 8, 1])
     """
     return keras.saving.load_model(directory(name) / "model.keras", compile=False)
 
@@ -56,7 +56,7 @@ def directory(name: str) -> pathlib.Path:
     in `tfp_glow/models/pretrained.json`.
 
     Args:
-      name: name of the model: `"fashion_mnist_best"`.
+      name: name of the model: `"digits_glow"` or `"fashion_mnist_best"`.
 
     Returns:
       The directory, a `pathlib.Path`.
