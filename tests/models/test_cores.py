@@ -27,16 +27,17 @@ def make_model(**options):
 
 
 def trained(model, *data, **arguments):
-    """Trains a model, and returns its losses and weights."""
+    """Trains a model with weighted examples, and returns its losses and weights."""
     model.compile(keras.optimizers.Adam(1e-2), **arguments)
-    history = model.fit(*data, batch_size=13, epochs=2, verbose=0, shuffle=False).history
+    history = model.fit(
+        *data, sample_weight=WEIGHTS, batch_size=13, epochs=2, verbose=0, shuffle=False).history
     evaluated = model.evaluate(*data, batch_size=11, return_dict=True, verbose=0)
     return [*history.values(), *evaluated.values(), *model.get_weights(), model.predict(data[0][:9], verbose=0)]
 
 
 @pytest.mark.parametrize(("options", "data"), [
     ({}, (IMAGES.astype("float64") + 0.25,)),
-    ({"num_classes": 3}, (IMAGES, LABELS)),
+    pytest.param({"num_classes": 3}, (IMAGES, LABELS), marks=pytest.mark.slow),
 ], ids=["floats", "classes"])
 def test_training_evaluation_and_prediction_do_not_depend_on_the_parts(monkeypatch, options, data):
     results, calls = [], []
@@ -53,7 +54,8 @@ def test_training_evaluation_and_prediction_do_not_depend_on_the_parts(monkeypat
         np.testing.assert_allclose(divided, whole, rtol=1e-8, atol=1e-9)
 
 
-def test_sample_weights_and_unguarded_steps(monkeypatch):
+@pytest.mark.slow
+def test_integers_and_unguarded_steps(monkeypatch):
     results = []
     for number, guard in ((1, True), (3, False)):
         monkeypatch.setattr(cores, "parts_per_batch", lambda number=number: number)
@@ -65,19 +67,20 @@ def test_sample_weights_and_unguarded_steps(monkeypatch):
         np.testing.assert_allclose(divided, whole, rtol=1e-8, atol=1e-9)
 
 
-@pytest.mark.parametrize("size", [0, 1, 26])
-def test_densities_latents_and_samples_do_not_depend_on_the_parts(monkeypatch, size):
-    model = make_model()
-    whole = [model.log_prob(IMAGES[:size]), model.encode(IMAGES[:size], verify=False), model.sample(size, seed=1)]
-    monkeypatch.setattr(cores, "parts_per_batch", lambda: 3)
-    model = make_model()
-    latents = model.encode(IMAGES[:size], verify=False)
-    divided = [model.log_prob(IMAGES[:size]), latents, model.sample(size, seed=1)]
-    for a, b in zip(whole, divided, strict=True):
-        np.testing.assert_allclose(b, a, rtol=1e-9, atol=1e-9)
-    np.testing.assert_array_equal(model.decode(latents), IMAGES[:size])
+def test_densities_latents_and_samples_do_not_depend_on_the_parts(monkeypatch):
+    sizes, results = (0, 1, 26), []
+    for number in (1, 3):
+        monkeypatch.setattr(cores, "parts_per_batch", lambda number=number: number)
+        model = make_model()
+        results.append([value for size in sizes for value in (
+            model.log_prob(IMAGES[:size]), model.encode(IMAGES[:size], verify=False), model.sample(size, seed=1))])
+        for size, latents in zip(sizes, results[-1][1::3], strict=True):
+            np.testing.assert_array_equal(model.decode(latents), IMAGES[:size])
+    for whole, divided in zip(*results, strict=True):
+        np.testing.assert_allclose(divided, whole, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_steps_with_running_statistics_and_losses_of_a_subclass_get_the_whole_batch(monkeypatch):
     class OwnLoss(tfp_glow.FlowModel):
         def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):

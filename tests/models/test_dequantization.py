@@ -163,7 +163,7 @@ def test_two_replicas_draw_the_same_noise(joint):
     np.testing.assert_allclose(fitted(strategy)[1], joint[1], atol=1e-4)
 
 
-@pytest.mark.parametrize("way", ["keras", "weights", "checkpoint"])
+@pytest.mark.parametrize("way", ["keras", pytest.param("weights", marks=pytest.mark.slow), "checkpoint"])
 def test_restored_models_are_equal(joint, way, tmp_path):
     model, _ = joint
     if way == "keras":

@@ -282,6 +282,7 @@ def test_metrics_and_uneven_batches_under_a_strategy(classes):
         model.compile("sgd", metrics=["accuracy"])
 
 
+@pytest.mark.slow
 def test_integers_outside_the_domain_under_a_strategy():
     model = build(strategy=two_replicas())
     with pytest.raises(ValueError, match=r"Events must be integers in \[0, 256\); received values from"):

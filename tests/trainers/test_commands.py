@@ -190,6 +190,7 @@ def test_attribute_direction_is_the_difference_of_means(digits_run, digits, tmp_
         latent_paths.class_direction(model, [(images, labels)], 10)
 
 
+@pytest.mark.slow
 def test_two_replicas_train_like_one_device(digits_run, tmp_path):
     """Runs the program in a new process: TensorFlow cannot create logical devices after it initializes the devices."""
     command = [sys.executable, "-m", "trainers.train", "--preset=digits_glow_smoke", "--data=digits",

@@ -103,7 +103,8 @@ def check_run(name, eagerly, tmp_path, capsys):
     assert np.mean(served(**points)["bits_per_dim"]) == pytest.approx(result["bits_per_dim"], rel=1e-5)
 
 
-SLOW = ("jet_imagenet64_smoke",)  # `cifar10_jet_smoke` has the same flow, over smaller images.
+# Other presets here have the same flow, over smaller images.
+SLOW = ("jet_imagenet64_smoke", "glow_lsun_smoke", "glow_celebahq256_smoke")
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW))
@@ -112,7 +113,7 @@ def test_smoke_preset_runs(name, tmp_path, capsys):
     check_run(name, False, tmp_path, capsys)
 
 
-@pytest.mark.parametrize("name", ["glow_celebahq256", "realnvp_lsun"])
+@pytest.mark.parametrize("name", ["glow_celebahq256", pytest.param("realnvp_lsun", marks=pytest.mark.slow)])
 def test_the_deepest_flows_train_for_one_step(name):
     """Trains a narrow flow with all levels of the paper for one eager step. Tracing would take longer than the step."""
     published, small = presets.get(name), presets.get(f"{name}_smoke")

