@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent
 RUNTIME = [
     "keras>=3.10",
     "numpy>=1.26",
+    "protobuf",  # TensorFlow requires it, in a range of versions
     "setuptools; python_version >= '3.12'",  # TensorFlow Probability imports distutils, which Python had until 3.11
     "tensorflow>=2.18",
     "tensorflow-probability>=0.25",

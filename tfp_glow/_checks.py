@@ -5,6 +5,7 @@ Callers use the returned value: a NumPy integer, float or bool is returned as an
 """
 
 import contextlib
+import contextvars
 import numbers
 import os
 import re
@@ -17,6 +18,7 @@ import tensorflow as tf
 
 MAX_NUM_BITS = 16
 _ASSERTION = re.compile(r"assertion failed: \[tfp_glow: ([^\]]*)\]((?: \[[^\]]*\])*)")
+_COLLECTED: contextvars.ContextVar[list | None] = contextvars.ContextVar("collected", default=None)
 
 
 def check_int(argument: str, value: Any, minimum: int = 1) -> int:
@@ -237,8 +239,26 @@ def require(condition: tf.Tensor, value: tf.Tensor, message: str, *details: Any)
         if not bool(condition):
             raise ValueError(_sentence([message, *(tf.convert_to_tensor(detail).numpy() for detail in details)]))
         return value
+    collected = _COLLECTED.get()
+    if collected is not None:
+        collected.append(condition)
+        return value
     with tf.control_dependencies([tf.debugging.Assert(condition, [f"tfp_glow: {message}", *details], summarize=8)]):
         return tf.identity(value)
+
+
+@contextlib.contextmanager
+def collected_conditions() -> Iterator[list[tf.Tensor]]:
+    """Returns a context manager in which `require` adds no assertions to graphs.
+
+    It yields the list of the conditions that `require` received, boolean scalars, for runtimes without assertions.
+    """
+    conditions: list[tf.Tensor] = []
+    token = _COLLECTED.set(conditions)
+    try:
+        yield conditions
+    finally:
+        _COLLECTED.reset(token)
 
 
 @contextlib.contextmanager

@@ -9,13 +9,17 @@ from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.eager.record import could_possibly_record, stop_recording
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 from tensorflow.python.ops.gradients_util import PossibleTapeGradientTypes
 
-__all__ = ["could_possibly_record", "derivative_order", "stop_recording", "untracked"]
+__all__ = ["could_possibly_record", "derivative_order", "frozen", "stop_recording", "untracked"]
 
 PRIVATE_APIS = {
     "tensorflow.python.eager.record":
         "The pass cache must find out whether a gradient tape or a forward accumulator is active.",
+    "tensorflow.python.framework.convert_to_constants":
+        "Exports to other runtimes replace variables by constants, also inside loops. The public function does this "
+        "for graphs of TensorFlow 1 only.",
     "tensorflow.python.ops.gradients_util":
         "The pass cache must find out which tensors the active gradient tapes and forward accumulators record; "
         "`tf.GradientTape` and `tf.autodiff.ForwardAccumulator` have no public way.",
@@ -36,6 +40,19 @@ def derivative_order(tensors: Sequence[tf.Tensor]) -> int:
       does, and it is not persistent. Otherwise 2.
     """
     return PossibleTapeGradientTypes(list(tensors))
+
+
+def frozen(concrete_function: Any) -> Any:
+    """Returns the graph of a function with constants in place of variables, and without calls of other functions.
+
+    Args:
+      concrete_function: the result of `tf.function(...).get_concrete_function(...)`.
+
+    Returns:
+      A `GraphDef`. Its placeholders and results have the same names as in the graph of the function.
+    """
+    return convert_variables_to_constants_v2(
+        concrete_function, lower_control_flow=False, aggressive_inlining=True).graph.as_graph_def()
 
 
 def untracked(module: tf.Module, value: Any) -> Any:

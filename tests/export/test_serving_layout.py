@@ -130,12 +130,12 @@ def finish(run, model, epochs=1):
 def test_a_finished_run_is_ready_to_serve(exported, run, capsys):
     finish(run, exported[0])
     newest = run.saved_models / "1"
-    assert len(requests_in(newest)) == 9
+    assert len(requests_in(newest)) == 12
     assert (model_in(run.saved_models).name, model_in(run.saved_models).base_path) == ("tiny", str(run.saved_models))
     assert capsys.readouterr().out == ""
     assert serving.main(["serving", f"--run_dir={run}", "--name=digits", "--base_path=/models/digits"]) == 0
     assert (model_in(run.saved_models).name, model_in(run.saved_models).base_path) == ("digits", "/models/digits")
-    assert len(requests_in(newest)) == 9
+    assert len(requests_in(newest)) == 12
     finish(run, exported[0], epochs=2)  # A continued run writes a new version and keeps the name and the base path.
     assert sorted(p.name for p in run.saved_models.iterdir()) == ["1", "2", MODEL_CONFIG_FILE]
     assert model_in(run.saved_models).name == "digits"
@@ -154,4 +154,4 @@ def test_warmup_requests_can_be_added_later(exported, run, capsys):
     assert not (newest / WARMUP_FILE).exists() and model_in(run.saved_models).name == "other"
     assert serving.main([*command, "--batch_size=1", "--batch_size=32"]) == 0
     assert f"{newest}: with warm-up requests" in capsys.readouterr().out
-    assert len(requests_in(newest)) == 18
+    assert len(requests_in(newest)) == 24

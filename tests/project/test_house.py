@@ -65,7 +65,7 @@ SPDX = "# SPDX-License-Identifier: Apache-2.0"
 MACHINE_PATH = re.compile(r"(?<![\w.~])/(?:work|root|home|Users)/[\w.]|\b[A-Z]:\\\\?Users\b")
 UNTRACKED = {ROOT / name for name in ("runs", "dist", "build", "docs/_build", "docs/api/generated")}
 # Distributions whose module has another name.
-MODULES = {"absl-py": "absl", "pillow": "PIL", "scikit-learn": "sklearn",
+MODULES = {"absl-py": "absl", "pillow": "PIL", "protobuf": "google", "scikit-learn": "sklearn",
            "tensorflow-serving-api": "tensorflow_serving"}
 
 

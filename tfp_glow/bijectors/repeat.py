@@ -41,6 +41,7 @@ from tfp_glow._compat_tensorflow import untracked
 from tfp_glow._tracking import Hidden, ParameterLayer
 from tfp_glow._types import Shape
 from tfp_glow.bijectors._stacking import Row, constant_initializer, empty_array, row_reader, stack_values
+from tfp_glow.bijectors._unrolling import loop
 from tfp_glow.bijectors.channel_affine import PreparedChannelAffine
 from tfp_glow.bijectors.flow_bijector import FlowBijector, source_key
 
@@ -213,8 +214,8 @@ class Repeat(FlowBijector):
                 value, one = run(value, **conditions)
             return i + 1, value, log_det + one
 
-        start = (0, value, tf.zeros(tf.shape(value)[:-len(self.event_shape)], value.dtype))
-        return tf.while_loop(lambda i, *_: i < self._num_steps, body, start, maximum_iterations=self._num_steps)[1:]
+        start = (value, tf.zeros(tf.shape(value)[:-len(self.event_shape)], value.dtype))
+        return loop(self._num_steps, body, start)
 
     def _prepare_rebuilding(self) -> list[tf.Tensor]:
         """Computes the values that `_rebuild` reads in addition to `_prepare("inverse")`, each `[num_steps, ...]`."""

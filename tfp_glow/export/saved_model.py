@@ -7,6 +7,7 @@ import os
 import tensorflow as tf
 
 from tfp_glow._checks import check_path
+from tfp_glow.export.signatures import Signature, signatures_of
 from tfp_glow.models.flow_model import FlowModel
 from tfp_glow.models.value_checks import batch_of_events
 
@@ -25,6 +26,9 @@ def export_saved_model(model: FlowModel, path: str | os.PathLike[str]) -> str:
     | `bits_per_dim_uint8` | as for `log_prob_uint8` | `bits_per_dim`: bits per dimension, `[batch]` |
     | `encode_uint8` | `images`: uint8 `[batch, *event_shape]` | `latents`: `[batch, *latent_shape]` |
     | `decode` | `latents`: float `[batch, *latent_shape]` | `images`: uint8 `[batch, *event_shape]` |
+    | `log_prob_with_noise` | `images`: uint8, `noise`: float in [0, 1), `[batch, *event_shape]` | `log_prob`: nats |
+    | `bits_per_dim_with_noise` | as for `log_prob_with_noise` | `bits_per_dim`: bits per dimension, `[batch]` |
+    | `decode_floats` | as for `decode` | `images`: floats, before they are rounded down, `[batch, *event_shape]` |
     | `sample` | `number`: int32 scalar, `temperature`: float scalar, `seed`: int32 scalar | `images`: as for `decode` |
 
     `images` are the events of the model. `event_shape` and `latent_shape` are properties of the model.
@@ -34,8 +38,12 @@ def export_saved_model(model: FlowModel, path: str | os.PathLike[str]) -> str:
     * `encode_uint8` adds 1/2 to integers instead, the middle of their bins.
     * If `model.num_bits` is above 8, uint16 replaces uint8, also in the names of the signatures. TensorFlow Serving
       accepts uint16 by gRPC, but not by JSON.
-    * If `model.num_bits` is None, the signatures for integers do not exist, and `decode` and `sample` return floats.
-    * `encode`, `encode_uint8` and `decode` exist only if the distribution is a `tfd.TransformedDistribution`.
+    * The signatures without an input `seed` draw no random numbers. Uniform `noise` gives the densities of integers,
+      and `decode` of latents from the base distribution, times the temperature, gives samples.
+    * If `model.num_bits` is None, the signatures for integers and `decode_floats` do not exist, and `decode` and
+      `sample` return floats.
+    * `encode`, `encode_uint8`, `decode` and `decode_floats` exist only if the distribution is a
+      `tfd.TransformedDistribution`.
     * If `model.condition_spec` is not None, each signature has one additional input: `labels`, int32 `[batch]`, or
       `context`, `[batch, *context_shape]`. A batch of size 1 holds one condition for all events.
     * A batch may be empty, and `number` may be 0.
@@ -86,39 +94,13 @@ def export_saved_model(model: FlowModel, path: str | os.PathLike[str]) -> str:
 
 
 def _signatures(model: FlowModel) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-    """Returns a dict of the signatures by name."""
-    functions, dtype = model.functions, model.distribution.dtype
-    pixel_units = functions.checks.pixel_units
-    condition = [] if model.condition_spec is None else [model.condition_spec]
-    points = tf.TensorSpec((None, *model.event_shape), dtype, "images")
-    number, seed = (tf.TensorSpec((), tf.int32, name) for name in ("number", "seed"))
-    temperature = tf.TensorSpec((), dtype, "temperature")
-    no_seed = tf.constant(0)  # Float images get no noise.
+    """Returns a dict of the signatures by name, as functions that check the shapes of their inputs."""
+    def function(signature: Signature) -> tf.types.experimental.PolymorphicFunction:
+        def compute(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {signature.output: signature.compute(*(
+                batch_of_events(spec.name, x, tuple(spec.shape[1:])) if spec.shape.rank else x
+                for spec, x in zip(signature.inputs, inputs, strict=True)))}
 
-    def signature(output, specs, compute):
-        specs = [*specs, *condition]
+        return tf.function(compute, input_signature=signature.inputs, autograph=False)
 
-        def compute_from_inputs(*inputs):
-            return {output: compute(*(batch_of_events(spec.name, x, tuple(spec.shape[1:])) if spec.shape.rank else x
-                                      for spec, x in zip(specs, inputs, strict=True)))}
-
-        return tf.function(compute_from_inputs, input_signature=specs, autograph=False)
-
-    signatures = {
-        "log_prob": signature("log_prob", [points], lambda x, *c: functions.log_prob(pixel_units(x), no_seed, *c)),
-        "bits_per_dim": signature(
-            "bits_per_dim", [points], lambda x, *c: functions.bits_per_dim(pixel_units(x), no_seed, *c)),
-        "sample": signature("images", [number, temperature, seed], functions.sample),
-    }
-    if functions.has_latents:
-        latents = tf.TensorSpec((None, *model.latent_shape), dtype, "latents")
-        signatures["encode"] = signature("latents", [points], lambda x, *c: functions.encode(pixel_units(x), *c))
-        signatures["decode"] = signature("images", [latents], functions.decode)
-    if model.num_bits is not None:
-        integer = tf.uint8 if model.num_bits <= 8 else tf.uint16
-        bins = tf.TensorSpec(points.shape, integer, "images")
-        signatures[f"log_prob_{integer.name}"] = signature("log_prob", [bins, seed], functions.log_prob)
-        signatures[f"bits_per_dim_{integer.name}"] = signature("bits_per_dim", [bins, seed], functions.bits_per_dim)
-        if functions.has_latents:
-            signatures[f"encode_{integer.name}"] = signature("latents", [bins], functions.encode)
-    return signatures
+    return {name: function(signature) for name, signature in signatures_of(model, model.functions).items()}

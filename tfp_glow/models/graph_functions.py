@@ -32,8 +32,10 @@ class GraphFunctions:
     | `log_prob_with_noise` | integers, noise | log-density in nats, `[batch]` |
     | `importance_weighted` | integers, number, seed | importance-weighted log-density in nats, `[batch]` |
     | `bits_per_dim` | events, seed | bits per dimension, `[batch]` |
+    | `bits_per_dim_with_noise` | integers, noise | bits per dimension, `[batch]` |
     | `encode` | events | latents |
     | `decode` | latents | events |
+    | `decode_floats` | latents | events as floats, before they are rounded down to integers |
     | `returns` | integers, latents | True for each event that the latents decode to, `[batch]` |
     | `sample` | number, temperature, seed | events |
 
@@ -59,6 +61,8 @@ class GraphFunctions:
       checks: the `EventChecks` of the model.
       divide: True divides each batch among the cores of a CPU; see `tfp_glow.divide_batches_among_cores`. Default:
         False.
+      nested: False makes each function plain Python, for a graph without calls of other graphs. It then does not
+        accept batches without events. Default: True.
 
     Attributes:
       distribution: the distribution, as passed.
@@ -70,9 +74,10 @@ class GraphFunctions:
     """
 
     def __init__(self, distribution: tfp.distributions.Distribution, num_bits: int | None,
-                 dequantization: Dequantization, checks: EventChecks, divide: bool = False) -> None:
+                 dequantization: Dequantization, checks: EventChecks, divide: bool = False,
+                 nested: bool = True) -> None:
         self.distribution, self.num_bits, self.dequantization = distribution, num_bits, dequantization
-        self.checks, self._divide = checks, divide
+        self.checks, self._divide, self._nested = checks, divide, nested
         self.event_shape = tuple(distribution.event_shape)
         self.condition = Condition(distribution)
 
@@ -153,7 +158,7 @@ class GraphFunctions:
             latents, **self._keywords_for("bijector", *c)))
 
     def _divided(self, python_function: GraphFunction) -> GraphFunction:
-        return _function(lambda *batch: among_cores(python_function, *batch, divide=self._divide))
+        return self._function(lambda *batch: among_cores(python_function, *batch, divide=self._divide))
 
     def _bound(self, points: tf.Tensor, log_q: tf.Tensor, *condition: tf.Tensor) -> tf.Tensor:
         return self._density(points, *condition) - log_q
@@ -172,7 +177,12 @@ class GraphFunctions:
     @functools.cached_property
     def bits_per_dim(self) -> GraphFunction:
         """`(events, seed) -> [batch]`: `-log_prob / (D log 2)`, where `D` is the number of values of one event."""
-        return _function(lambda x, seed, *c: self.to_bits(self.log_prob(x, seed, *c)))
+        return self._function(lambda x, seed, *c: self.to_bits(self.log_prob(x, seed, *c)))
+
+    @functools.cached_property
+    def bits_per_dim_with_noise(self) -> GraphFunction:
+        """`(integers, noise) -> [batch]`: `bits_per_dim` with given uniform noise in [0, 1) instead of a seed."""
+        return self._function(lambda x, noise, *c: self.to_bits(self.log_prob_with_noise(x, noise, *c)))
 
     @functools.cached_property
     def encode(self) -> GraphFunction:
@@ -185,7 +195,12 @@ class GraphFunctions:
 
         If `num_bits` is not None, the function rounds the events down to integers.
         """
-        return _function(allow_no_events(self._decode))
+        return self._function(self._of_any_batch(self._decode))
+
+    @functools.cached_property
+    def decode_floats(self) -> GraphFunction:
+        """`(latents) -> events`: the forward pass of the bijector, without rounding."""
+        return self._function(self._of_any_batch(self._decode_floats))
 
     @functools.cached_property
     def returns(self) -> GraphFunction:
@@ -202,14 +217,27 @@ class GraphFunctions:
 
         The temperature is a factor on the deviation of latents from their mean. Without latents it has no effect.
         """
-        return _function(self._sample)
+        return self._function(self._sample)
 
     def _of_events(self, python_function: GraphFunction) -> GraphFunction:
         """Returns a `tf.function` of a batch of events, which it checks, and of other arguments."""
-        return _function(lambda x, *others: allow_no_events(python_function)(self.checks.batch(x), *others))
+        return self._function(
+            lambda x, *others: self._of_any_batch(python_function)(self.checks.batch(x), *others))
+
+    def _of_any_batch(self, python_function: GraphFunction) -> GraphFunction:
+        return allow_no_events(python_function) if self._nested else python_function
+
+    def _function(self, python_function: GraphFunction) -> GraphFunction:
+        if not self._nested:
+            return python_function
+        # TensorFlow counts the traces of functions that share their code, and warns of too many. A partial has no code.
+        return tf.function(functools.partial(python_function), autograph=False, reduce_retracing=True)
 
     def _decode(self, latents: tf.Tensor, *condition: tf.Tensor) -> tf.Tensor:
-        return to_bins(finite_events(self._forward(latents, *condition)), self.num_bits)
+        return to_bins(self._decode_floats(latents, *condition), self.num_bits)
+
+    def _decode_floats(self, latents: tf.Tensor, *condition: tf.Tensor) -> tf.Tensor:
+        return finite_events(self._forward(latents, *condition))
 
     def _returns(self, x: tf.Tensor, latents: tf.Tensor, *condition: tf.Tensor) -> tf.Tensor:
         error = tf.abs(self._forward(latents, *condition) - self.points(x))
@@ -229,7 +257,7 @@ class GraphFunctions:
         except NotImplementedError:
             mean = tf.zeros([], latents.dtype)
         latents = mean + temperature * (latents - mean)
-        return allow_no_events(self._decode)(latents, *condition)
+        return self._of_any_batch(self._decode)(latents, *condition)
 
     def _keywords_for(self, part: str, *condition: tf.Tensor) -> dict[str, Any]:
         """Returns the keyword arguments for the bijector (`part="bijector"`) or the base (`part="distribution"`)."""
@@ -259,8 +287,3 @@ def _at_least_one(batch: tf.Tensor) -> tf.Tensor:
     shape = tf.shape(batch)
     missing = tf.cast(tf.equal(shape[:1], 0), tf.int32)
     return tf.concat([batch, tf.zeros(tf.concat([missing, shape[1:]], axis=0), batch.dtype)], axis=0)
-
-
-def _function(python_function: GraphFunction) -> GraphFunction:
-    # TensorFlow counts the traces of all functions that share their code, and warns of too many. A partial has no code.
-    return tf.function(functools.partial(python_function), autograph=False, reduce_retracing=True)
