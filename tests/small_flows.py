@@ -17,7 +17,8 @@ SMALL_FLOWS = {
     "realnvp": lambda **k: tfp_glow.realnvp(IMAGE, num_scales=1, num_blocks=1, width=4, **k),
     "realnvp_without_batch_norm": lambda **k: tfp_glow.realnvp(
         IMAGE, num_scales=1, num_blocks=1, width=4, batch_norm=False, **k),
-    "realnvp_vector": lambda **k: tfp_glow.realnvp_vector(5, num_couplings=3, hidden_sizes=(8,), batch_norm=True, **k),
+    "realnvp_vector": lambda **k: tfp_glow.realnvp_vector(
+        5, num_couplings=3, hidden_sizes=(8,), partition="odd_even", batch_norm=True, **k),
     "nice": lambda **k: tfp_glow.nice(5, hidden_sizes=(8, 8), loc=1.0, scale=[1.0, 2.0, 3.0, 4.0, 5.0], **k),
     "nice_image": lambda **k: tfp_glow.nice(
         IMAGE, hidden_sizes=(8,), partition="halves", prior="normal", pixels="affine", **k),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of flows in README.md: it has a row per registered flow, and says what the flows do."""
+"""The table of flows in docs/guides/choosing.md: it has a row per registered flow, and says what the flows do."""
 
 import inspect
 import re
@@ -22,7 +22,7 @@ def registered():
 
 
 def rows():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "guides" / "choosing.md").read_text(encoding="utf-8")
     table = re.search(r"<!-- flows: begin -->\n(.*?)<!-- flows: end -->", text, re.DOTALL).group(1)
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.strip().splitlines()[2:]]
     return {row[0].strip("`"): row[1:] for row in cells}

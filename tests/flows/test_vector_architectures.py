@@ -16,6 +16,17 @@ def num_trained(distribution):
     return sum(math.prod(v.shape) for v in distribution.trainable_variables)
 
 
+@pytest.mark.parametrize(("partition", "kept", "changed"), [("halves", 2, 3), ("odd_even", 5, 5)])
+def test_networks_of_realnvp_have_the_size_of_the_halves(partition, kept, changed):
+    flow = tfp_glow.realnvp_vector(5, 2, (7,), partition=partition)
+    kind = {"odd_even": "checkerboard", "halves": "channel"}[partition]
+    _, *couplings = flow.bijector.bijectors
+    assert [c.parameters["mask"] for c in couplings] == [kind, f"{kind}_reversed"]
+    for coupling in couplings:
+        kernels = [v.shape for v in coupling.network.trainable_variables if len(v.shape) == 2]
+        assert kernels == [(kept, 7), (7, 2 * changed)]
+
+
 # NICE: section 5.1 of the paper, for vectors with the size of MNIST's images.
 
 

@@ -17,6 +17,8 @@ from tfp_glow.flows._shared import check_common
 from tfp_glow.networks import ScaledTanh
 
 _DEFAULT_LOC, _DEFAULT_SCALE = 0.0, 1.0
+# Masks of the couplings that change the two parts of a vector in turn.
+PARTITIONS = {"odd_even": ("checkerboard", "checkerboard_reversed"), "halves": ("channel", "channel_reversed")}
 BACKPROPS = ("stored", "reversible", "unrolled")
 # Arguments of the flows that repeat their layers, for files that were written before they had this argument.
 EARLIER = {"backprop": "unrolled"}
@@ -109,6 +111,18 @@ class VectorData:
             raise ValueError("Argument `event_shape` must have at least 2 elements, because a coupling keeps one to "
                              f"change another (tfp_glow.maf and tfp_glow.iaf accept 1); received {self.event_shape!r}.")
 
+    def part_sizes(self, partition: str) -> tuple[int, int]:
+        """Returns the numbers of inputs and of outputs per parameter of a coupling's network.
+
+        Args:
+          partition: a key of `PARTITIONS`.
+
+        Raises:
+          ValueError: if `partition` is not one of them.
+        """
+        check_choice("partition", partition, tuple(PARTITIONS))
+        return (self.size // 2, self.size - self.size // 2) if partition == "halves" else (self.size, self.size)
+
     def entrance(self) -> list[tfb.Bijector]:
         """Returns the bijectors that map data to vectors with elements of the order of 1, listed from the data side.
 
@@ -155,14 +169,15 @@ def repeated(make_layer: Callable[[int], list[tfb.Bijector]], num_layers: int, b
     return [loop, *(bijector for index in range(num_steps * period, num_layers) for bijector in make_layer(index))]
 
 
-def bounded(network: keras.Layer, vectors: VectorData) -> keras.Layer:
+def bounded(network: keras.Layer, size: int, vectors: VectorData) -> keras.Layer:
     """Returns a network whose outputs are those of `network` with log-scales in the range of a learned factor.
 
     Args:
       network: a Keras layer that maps vectors, or pairs of a vector and a context, to shifts and raw log-scales.
+      size: number of elements of these vectors.
       vectors: the arguments of the flow.
     """
-    inputs = keras.Input((vectors.size,), dtype=vectors.dtype)
+    inputs = keras.Input((size,), dtype=vectors.dtype)
     scaled_tanh = ScaledTanh(dtype=vectors.policy)
     if vectors.context_size is None:
         return keras.Sequential([inputs, network, scaled_tanh])

@@ -90,7 +90,7 @@ def autoregressive_flow(kind: str, direction: Callable[[tfb.Bijector], tfb.Bijec
         network: keras.Layer = MADE(size, hidden_sizes, activation, seed=generator, dtype=vectors.policy,
                                     context_size=vectors.context_size)
         if log_scale == "tanh":
-            network = bounded(network, vectors)
+            network = bounded(network, vectors.size, vectors)
         return direction(tfgb.MaskedAutoregressive((size,), network, dtype=dtype, context_shape=vectors.context_size))
 
     reverse = tfgb.Reverse((size,), dtype=dtype)

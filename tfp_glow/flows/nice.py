@@ -13,7 +13,7 @@ from tfp_glow._checks import check_choice, check_int, check_ints
 from tfp_glow._types import ShapeLike
 from tfp_glow.flows._config import register_flow
 from tfp_glow.flows._shared import flow_distribution, standard_normal
-from tfp_glow.flows._vector_flow import VectorData
+from tfp_glow.flows._vector_flow import PARTITIONS, VectorData
 from tfp_glow.networks import MLP
 
 
@@ -55,18 +55,16 @@ def nice(event_shape: ShapeLike, num_couplings: int = 4, hidden_sizes: Sequence[
     vectors.check_two_elements()
     num_couplings = check_int("num_couplings", num_couplings)
     hidden_sizes = check_ints("hidden_sizes", hidden_sizes)
-    check_choice("partition", partition, ("odd_even", "halves"))
     check_choice("prior", prior, ("logistic", "normal"))
     generator = keras.random.SeedGenerator(vectors.seed)
     size, dtype = vectors.size, vectors.dtype
-    masks = {"odd_even": ("checkerboard", "checkerboard_reversed"), "halves": ("channel", "channel_reversed")}
+    _, changed = vectors.part_sizes(partition)
 
     def coupling(mask: str) -> tfgb.AdditiveCoupling:
-        outputs = size if partition == "odd_even" else size - size // 2
-        network = MLP(outputs, hidden_sizes, seed=generator, dtype=vectors.policy)
+        network = MLP(changed, hidden_sizes, seed=generator, dtype=vectors.policy)
         return tfgb.AdditiveCoupling((size,), network, mask, context_shape=vectors.context_size, dtype=dtype)
 
-    couplings = [coupling(masks[partition][index % 2]) for index in range(num_couplings)]
+    couplings = [coupling(PARTITIONS[partition][index % 2]) for index in range(num_couplings)]
     if prior == "normal":
         base = standard_normal(size, dtype)
     else:

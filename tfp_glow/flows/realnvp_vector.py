@@ -13,17 +13,17 @@ from tfp_glow._checks import check_activation, check_bool, check_int, check_ints
 from tfp_glow._types import ShapeLike
 from tfp_glow.flows._config import register_flow
 from tfp_glow.flows._shared import flow_distribution
-from tfp_glow.flows._vector_flow import EARLIER, VectorData, bounded, check_backprop, repeated
+from tfp_glow.flows._vector_flow import EARLIER, PARTITIONS, VectorData, bounded, check_backprop, repeated
 from tfp_glow.networks import MLP
 
 
-@register_flow("realnvp_vector", shared=VectorData, earlier=EARLIER)
+@register_flow("realnvp_vector", shared=VectorData, earlier={**EARLIER, "partition": "odd_even"})
 def realnvp_vector(event_shape: ShapeLike, num_couplings: int = 10, hidden_sizes: Sequence[int] = (128, 128), *,
-                   activation: str = "relu", batch_norm: bool = False, backprop: str = "stored",
-                   **data: Any) -> tfd.TransformedDistribution:
+                   activation: str = "relu", partition: str = "halves", batch_norm: bool = False,
+                   backprop: str = "stored", **data: Any) -> tfd.TransformedDistribution:
     """Builds RealNVP over vectors, or over images as vectors. For convolutions over images use `tfp_glow.realnvp`.
 
-    Affine couplings change the elements with even and with odd index in turn. A dense network per coupling computes the
+    Affine couplings change one half of the elements and then the other. A dense network per coupling computes the
     shift and the log-scale. The log-scale is a learned factor times tanh of the network's output.
 
     Args:
@@ -32,6 +32,10 @@ def realnvp_vector(event_shape: ShapeLike, num_couplings: int = 10, hidden_sizes
       num_couplings: number of couplings, an int of at least 1. Default: 10.
       hidden_sizes: sizes of the hidden layers of the networks, a sequence of ints. Default: `(128, 128)`.
       activation: name of the Keras activation of the hidden layers. Default: `"relu"`.
+      partition: the elements that couplings change in turn. `"halves"` (the default): the last and the first half.
+        If the size is odd, every coupling changes the element in the middle. `"odd_even"`: the elements with odd and
+        with even index, as in earlier versions. The networks then have inputs and outputs for all elements, which
+        takes more time.
       batch_norm: a bool. True adds batch normalization with a learned scale and shift after each coupling.
         Default: False.
       backprop: how the layers are run. `"stored"` (the default) runs them in a loop, a `tfp_glow.bijectors.Repeat`.
@@ -64,14 +68,16 @@ def realnvp_vector(event_shape: ShapeLike, num_couplings: int = 10, hidden_sizes
     check_bool("batch_norm", batch_norm)
     generator = keras.random.SeedGenerator(vectors.seed)
     size, dtype = vectors.size, vectors.dtype
+    kept, changed = vectors.part_sizes(partition)
 
-    def coupling(mask: str) -> tfgb.AffineCoupling:
-        network = bounded(MLP(2 * size, hidden_sizes, activation, seed=generator, dtype=vectors.policy), vectors)
-        return tfgb.AffineCoupling((size,), network, mask, scale="exp", context_shape=vectors.context_size, dtype=dtype)
+    def coupling(index: int) -> tfgb.AffineCoupling:
+        network = MLP(2 * changed, hidden_sizes, activation, seed=generator, dtype=vectors.policy)
+        mask = PARTITIONS[partition][index % 2]
+        return tfgb.AffineCoupling((size,), bounded(network, kept, vectors), mask, scale="exp",
+                                   context_shape=vectors.context_size, dtype=dtype)
 
     def layer(index: int) -> list[tfb.Bijector]:
-        mask = ("checkerboard", "checkerboard_reversed")[index % 2]
-        return [coupling(mask), *(vectors.batch_norm() if batch_norm else [])]
+        return [coupling(index), *(vectors.batch_norm() if batch_norm else [])]
 
     couplings = repeated(layer, num_couplings, check_backprop(backprop, batch_norm), period=2)
     return flow_distribution([*vectors.entrance(), *couplings], "realnvp_vector", vectors.name)
