@@ -35,6 +35,9 @@ TRAIN = [
     "tensorflow-metadata<1.18",  # 1.21 requires protobuf 6 at run time, and TensorFlow up to 2.19 protobuf 5
     "tqdm",
 ]
+# For exports to other runtimes.
+ONNX = ["onnx", "onnxruntime", "tf2onnx>=1.16.1"]
+LITERT = ["ai-edge-litert"]
 TEST = TF + TRAIN + [
     "build",
     "h5py",

@@ -9,7 +9,14 @@ from tfp_glow._versions import __version__  # Before other modules: it checks th
 # isort: split
 from tfp_glow import bijectors, flows, networks, transforms
 from tfp_glow.bijectors import initialize
-from tfp_glow.export import export_saved_model, export_tfjs, write_model_config, write_warmup_requests
+from tfp_glow.export import (
+    export_litert,
+    export_onnx,
+    export_saved_model,
+    export_tfjs,
+    write_model_config,
+    write_warmup_requests,
+)
 from tfp_glow.flows import dequantizer, glow, iaf, jet, maf, nice, nsf, pyramid, realnvp, realnvp_vector
 from tfp_glow.models import (
     FlowLayer,
@@ -24,7 +31,8 @@ from tfp_glow.models import (
 
 __all__ = [
     "FlowLayer", "FlowModel", "__version__", "at_resolution", "bijectors", "dequantizer",
-    "divide_batches_among_cores", "export_saved_model", "export_tfjs", "flows", "glow", "iaf", "in_parts",
-    "initialize", "jet", "load_pretrained", "maf", "networks", "nice", "nsf", "pretrained", "pyramid", "realnvp",
-    "realnvp_vector", "transforms", "with_network_dtype", "write_model_config", "write_warmup_requests",
+    "divide_batches_among_cores", "export_litert", "export_onnx", "export_saved_model", "export_tfjs", "flows",
+    "glow", "iaf", "in_parts", "initialize", "jet", "load_pretrained", "maf", "networks", "nice", "nsf",
+    "pretrained", "pyramid", "realnvp", "realnvp_vector", "transforms", "with_network_dtype", "write_model_config",
+    "write_warmup_requests",
 ]

@@ -67,7 +67,8 @@ _PYTHON_RUNTIMES = {
     session = onnxruntime.InferenceSession(folder / signature["file"])
     (result,) = session.run([output], feeds)"""),
     "litert": ("ai-edge-litert", "from ai_edge_litert.interpreter import Interpreter", """\
-    result = runners(name)(**feeds)[output]"""),
+    interpreter = Interpreter(str(folder / signature["file"]))
+    result = interpreter.get_signature_runner(name)(**feeds)[output]"""),
 }
 
 

@@ -7,6 +7,7 @@ run over the dimensions of a vector, such as the forward pass of MAF.
 """
 
 import dataclasses
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from tfp_glow._checks import collected_conditions
 from tfp_glow._compat_tensorflow import frozen
 from tfp_glow.bijectors._unrolling import unrolled_loops
 from tfp_glow.export.signatures import Signature
+from tfp_glow.transforms._special_functions import elementary_functions
 
 GraphDef = tf.compat.v1.GraphDef
 # Operations that return their input.
@@ -67,7 +69,7 @@ def freeze(signatures: Sequence[Signature], batch_size: int | None = None) -> li
     def compute(*inputs: tf.Tensor) -> list[tf.Tensor]:
         tensors = dict(zip(specs, inputs, strict=True))
         for signature in sorted(signatures, key=lambda signature: signature.derived is not None):
-            with collected_conditions() as conditions, unrolled_loops():
+            with collected_conditions() as conditions, unrolled_loops(), elementary_functions():
                 if signature.derived is not None and signature.derived[0] in results:
                     name, function = signature.derived
                     results[signature.name] = function(results[name][0]), results[name][1]
@@ -221,17 +223,30 @@ class _Folding:
 
 
 def _called(graph_def: Any, library: Any) -> Any:
-    """Returns the part of a library that the nodes of a graph call, directly or in a body."""
+    """Returns the part of a library that the nodes of a graph call, directly or in a body. Renames the functions."""
     functions = {function.signature.name: function for function in library.function}
-    names: dict[str, None] = {}
-    pending = list(graph_def.node)
-    while pending:
-        for attribute in pending.pop().attr.values():
-            name = attribute.func.name
-            if name in functions and name not in names:
-                names[name] = None
-                pending += functions[name].node_def
-    return type(library)(function=[functions[name] for name in names])
+    # TensorFlow has one list of functions per process, so different functions must have different names.
+    digest = hashlib.sha256(library.SerializeToString(deterministic=True)).hexdigest()[:12]
+    names: dict[str, str] = {}
+    bodies = []
+
+    def rename(nodes: Any) -> None:
+        for node in nodes:
+            for attribute in node.attr.values():
+                name = attribute.func.name
+                if name not in functions:
+                    continue
+                if name not in names:
+                    names[name] = f"loop_{digest}_{len(names)}"
+                    body = type(functions[name])()
+                    body.CopyFrom(functions[name])
+                    body.signature.name = names[name]
+                    bodies.append(body)
+                    rename(body.node_def)
+                attribute.func.name = names[name]
+
+    rename(graph_def.node)
+    return type(library)(function=bodies)
 
 
 def _with_free_size(shape: tf.TensorShape) -> np.ndarray | None:

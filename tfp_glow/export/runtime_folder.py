@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The folder of a model for another runtime: checks before the export, `signatures.json` and the client."""
 
+import contextlib
 import json
+import logging
 import os
 import pathlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -74,17 +76,18 @@ def frozen_signatures(model: FlowModel, names: Sequence[str] | None,
     return freeze([signatures[name] for name in dict.fromkeys(names)], batch_size)
 
 
-def check_operations(runtime: str, frozen: FrozenSignature, known: Collection[str], dtypes: Collection[int]) -> None:
+def check_operations(runtime: str, frozen: FrozenSignature, known: Collection[str] | None,
+                     dtypes: Collection[int]) -> None:
     """Raises `ValueError` if a runtime lacks operations or dtypes of a graph.
 
     Args:
       runtime: name of the runtime, for the error message.
       frozen: the signature with its graph.
-      known: names of the operations of the runtime.
+      known: names of the operations of the runtime, or None if the converter checks them.
       dtypes: numbers of the dtypes of the runtime.
     """
     nodes = operations(frozen.graph_def)
-    missing = sorted({node.op for node in nodes} - set(known))
+    missing = sorted({node.op for node in nodes} - set(known or {node.op for node in nodes}))
     if missing:
         refuse(runtime, frozen.signature.name, f"the operations {', '.join(missing)}")
     used = {attribute.type for node in nodes for attribute in node.attr.values()
@@ -98,6 +101,23 @@ def refuse(runtime: str, name: str, lacking: str) -> None:
     """Raises the `ValueError` of a signature that a runtime cannot run."""
     raise ValueError(f"Argument `signatures` must hold signatures that {runtime} can run; received {name!r}, "
                      f"which requires {lacking}. Leave it out, as in `signatures=[\"...\"]`, or export another model.")
+
+
+@contextlib.contextmanager
+def quiet(*loggers: str) -> Iterator[None]:
+    """Returns a context manager in which loggers report errors only.
+
+    Args:
+      *loggers: names of the loggers, such as `"tensorflow"`.
+    """
+    levels = {name: logging.getLogger(name).level for name in loggers}
+    try:
+        for name in loggers:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def write_folder(kind: str, model: FlowModel, path: Any, signatures: Sequence[FrozenSignature],

@@ -6,6 +6,7 @@ import math
 import tensorflow as tf
 
 from tfp_glow._checks import check_int, check_num_bits
+from tfp_glow.transforms._special_functions import erfc, ndtri
 
 # Weight of a uniform component, so that no gray level has probability 0. It costs 1.4e-4 bits per dimension.
 _FLOOR = 1e-4
@@ -75,7 +76,7 @@ class LogisticMixture:
           `(y, log_det)`, both `[..., size]`, with `y` in `[0, 2**num_bits)` and `log_det = log dy/dx`.
         """
         below = x < 0.0
-        tail = 0.5 * tf.math.erfc(tf.abs(x) / math.sqrt(2.0))  # The smaller of Phi(x) and 1 - Phi(x).
+        tail = 0.5 * erfc(tf.abs(x) / math.sqrt(2.0))  # The smaller of Phi(x) and 1 - Phi(x).
         components = self._components(raw)
         level = tf.zeros_like(x)
         for bit in reversed(range(self.num_bits)):
@@ -102,7 +103,7 @@ class LogisticMixture:
         lower_tail, upper_tail, mass = self._interval(level, self._components(raw))
         within = y - level
         lower, upper = lower_tail + mass * within, upper_tail + mass * (1.0 - within)
-        quantile = tf.math.ndtri(tf.maximum(tf.minimum(lower, upper), _LEAST))  # The smaller tail is the precise one.
+        quantile = ndtri(tf.maximum(tf.minimum(lower, upper), _LEAST))  # The smaller tail is the precise one.
         x = tf.where(lower < upper, quantile, -quantile)
         x = tf.where((y >= 0.0) & (y <= 2.0**self.num_bits), x, math.nan * tf.ones_like(x))
         return x, tf.math.log(mass) - _log_normal(x)

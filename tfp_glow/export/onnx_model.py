@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`export_onnx`: writes a `FlowModel` as ONNX models, for ONNX Runtime."""
+
+import hashlib
+import importlib
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfp_glow.export.frozen_graph import FrozenSignature
+from tfp_glow.export.runtime_folder import (
+    RUNTIMES,
+    check_new_folder,
+    check_operations,
+    frozen_signatures,
+    quiet,
+    refuse,
+    write_folder,
+)
+from tfp_glow.models.flow_model import FlowModel
+
+WEIGHTS_FILE = "weights.bin"
+OPSET = 18
+_SHARED_BYTES = 1024  # Smaller tensors stay in the file of their model.
+_ALIGNMENT = 64
+_DTYPES = {t.as_datatype_enum for t in (
+    tf.float32, tf.float64, tf.bool, tf.uint8, tf.uint16, tf.int8, tf.int16, tf.int32, tf.int64)}
+
+
+def export_onnx(model: FlowModel, path: str | os.PathLike[str], signatures: Sequence[str] | None = None,
+                batch_size: int | None = None) -> str:
+    """Writes a model for ONNX Runtime. Requires the packages of `pip install 'tfp_glow[onnx]'`.
+
+    The folder holds
+
+    * one model per signature, such as `log_prob.onnx`, of operator set 18;
+    * `weights.bin`: the weights that the models share. A model finds the file beside its own;
+    * `signatures.json`: names, shapes, dtypes and units of the inputs and outputs of each signature;
+    * `client.py`: a program that runs each signature. It requires NumPy and the package onnxruntime.
+
+    The signatures are those of `export_saved_model` that draw no random numbers: the client draws them. Samples are
+    `decode` of latents that the client draws from a standard normal distribution (logistic, for `tfp_glow.nice`) and
+    multiplies by the temperature. Bits per dimension of integers are `bits_per_dim_with_noise` of uniform noise in
+    [0, 1).
+
+    * There are no assertions. Where the SavedModel answers with an error, floats of the result are NaN: for integers
+      outside `[0, 2**num_bits)`, floats in other units and labels out of range. `decode` returns integers, so use
+      `decode_floats` to find events that are not finite.
+    * A batch has at least one event.
+
+    Args:
+      model: a `tfp_glow.FlowModel`.
+      path: directory to write. It must be empty or not exist.
+      signatures: names of the signatures to write, a list or tuple. None (the default) means all that draw no random
+        numbers.
+      batch_size: size of the batch axis, an int of at least 1. None (the default) means any size.
+
+    Returns:
+      `path`, as a string.
+
+    Raises:
+      ImportError: if the package tf2onnx is not installed.
+      ValueError: if `model` is not a `tfp_glow.FlowModel`, or `path` is not a path or exists and is not an empty
+        directory.
+      ValueError: if `signatures` holds a name that the model does not have, or that requires random numbers.
+      ValueError: if `batch_size` is neither None nor an int of at least 1.
+      ValueError: if ONNX lacks an operation or a dtype of the model. The message names them.
+
+    Example:
+
+    >>> model = tfp_glow.FlowModel(tfp_glow.glow((4, 4, 1), num_levels=1, num_steps=1, width=4))
+    >>> path = tfp_glow.export_onnx(model, "for_onnx", signatures=["decode"])
+    >>> sorted(os.listdir(path))
+    ['client.py', 'decode.onnx', 'signatures.json', 'weights.bin']
+    """
+    check_new_folder(path)
+    try:
+        tf2onnx, onnx = (importlib.import_module(name) for name in ("tf2onnx", "onnx"))
+    except ImportError as error:
+        raise ImportError("export_onnx requires the packages tf2onnx and onnx; install them with "
+                          "`pip install 'tfp_glow[onnx]'`.") from error
+    models = {}
+    for frozen in frozen_signatures(model, signatures, batch_size):
+        check_operations(RUNTIMES["onnx"], frozen, None, _DTYPES)
+        models[frozen.signature.name] = frozen, _convert(tf2onnx, onnx, frozen)
+
+    def write(directory: pathlib.Path) -> dict[str, dict[str, Any]]:
+        with open(directory / WEIGHTS_FILE, "wb") as weights:
+            offsets: dict[bytes, int] = {}
+            for name, (_, proto) in models.items():
+                for tensor in proto.graph.initializer:
+                    if len(tensor.raw_data) >= _SHARED_BYTES:
+                        _move(onnx, tensor, weights, offsets)
+                (directory / f"{name}.onnx").write_bytes(proto.SerializeToString())
+        for name in models:
+            onnx.checker.check_model(str(directory / f"{name}.onnx"))
+        return {name: {"file": f"{name}.onnx"} for name in models}
+
+    return write_folder("onnx", model, path, [frozen for frozen, _ in models.values()], write)
+
+
+def _convert(tf2onnx: Any, onnx: Any, frozen: FrozenSignature) -> Any:
+    """Returns the `ModelProto` of a signature, or raises `ValueError` if ONNX lacks an operation of it."""
+    names = {f"{spec.name}:0": str(spec.name) for spec in (*frozen.inputs, frozen.output)}
+    *inputs, output = names
+    with quiet("tf2onnx", "tensorflow"):
+        proto, _ = tf2onnx.convert.from_graph_def(
+            frozen.graph_def, name=frozen.signature.name, input_names=inputs, output_names=[output], opset=OPSET,
+            tensors_to_rename=names)
+    missing = sorted({node.op_type for node in _nodes(proto.graph)
+                      if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type)})
+    if missing:
+        refuse(RUNTIMES["onnx"], frozen.signature.name, f"the operations {', '.join(missing)}")
+    for tensor in proto.graph.initializer:
+        if not tensor.raw_data:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name))
+    return proto
+
+
+def _nodes(graph: Any) -> list[Any]:
+    """Returns the nodes of an ONNX graph, including those in its loops."""
+    nodes = list(graph.node)
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs):
+                nodes += _nodes(body)
+    return nodes
+
+
+def _move(onnx: Any, tensor: Any, weights: Any, offsets: dict[bytes, int]) -> None:
+    """Moves the values of a tensor to the file of the weights, where equal values are stored once."""
+    data = tensor.raw_data
+    key = hashlib.sha256(data).digest()
+    if key not in offsets:
+        weights.write(bytes(-weights.tell() % _ALIGNMENT))
+        offsets[key] = weights.tell()
+        weights.write(data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for name, value in (("location", WEIGHTS_FILE), ("offset", offsets[key]), ("length", len(data))):
+        tensor.external_data.add(key=name, value=str(value))
