@@ -7,6 +7,7 @@ the file, and `config_from_dict(...).build()` calls the function again.
 """
 
 import dataclasses
+import difflib
 import functools
 import inspect
 import re
@@ -218,12 +219,23 @@ def _register_function(name: str, function: Any, shared: type | None, earlier: M
 
     @functools.wraps(function)
     def build(*args: Any, **kwargs: Any) -> tfd.Distribution:
-        arguments = _complete(signature.parameters, signature.bind(*args, **kwargs).arguments)
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:  # Its message does not name the function.
+            raise TypeError(f"{function.__name__}() {_argument_error(str(error), signature, kwargs)}") from None
+        arguments = _complete(signature.parameters, bound.arguments)
         return FlowConfig(name, _with_global_policy(arguments)).build()
 
     build.__signature__ = signature  # type: ignore[attr-defined]
     _FLOWS[name] = _RegisteredFlow(function, function, signature.parameters, earlier)
     return build
+
+
+def _argument_error(message: str, signature: inspect.Signature, kwargs: Mapping[str, Any]) -> str:
+    """Adds to the message of a failed call the arguments that the caller may have meant."""
+    close = [name for given in kwargs if given not in signature.parameters
+             for name in difflib.get_close_matches(given, signature.parameters, 1)]
+    return f"{message}; did you mean {' and '.join(close)}?" if close else message
 
 
 def _register_class(name: str, source: Any, earlier: Mapping[str, Any]) -> Any:
