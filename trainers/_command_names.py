@@ -6,7 +6,7 @@ An installed package has the command `tfp-glow train`. In a checkout, the progra
 
 import re
 
-PROGRAMS = ("train", "evaluate", "sample", "interpolate", "report", "figure2d", "serving")
+PROGRAMS = ("train", "evaluate", "sample", "interpolate", "report", "figure2d", "page", "serving", "export")
 _INSTALLED = __package__ != "trainers"
 _IN_TEXT = re.compile(rf"(?:python -m )?\btrainers\.({'|'.join(PROGRAMS)})(?!\.?\w)")
 

@@ -15,7 +15,7 @@ from declared_files import absolute, rules
 from packaging.requirements import Requirement
 from paths import ROOT
 
-CODE = ("tfp_glow", "trainers", "benchmarks", "examples")
+CODE = ("tfp_glow", "trainers", "benchmarks")
 TREES = (*CODE, "tests")
 
 # From the ground up. A module belongs to the longest prefix that fits, and imports from its floor or below.
@@ -36,7 +36,7 @@ FLOORS = (
     ("trainers.callbacks",),
     ("trainers.training",),
     ("trainers",),
-    ("benchmarks", "examples"),
+    ("benchmarks",),
     ("tests",),
 )
 # What the order of the floors does not express: (who, must not import, reason).
@@ -48,7 +48,7 @@ NEVER = (
     ("trainers", "tf_keras", "the library is Keras 3 only"),
 )
 FLAG_HOMES = {"trainers/_command_line.py", *(f"trainers/{main}.py" for main in (
-    "train", "evaluate", "sample", "figure2d", "interpolate", "report", "serving"))}
+    "train", "evaluate", "sample", "figure2d", "interpolate", "page", "report", "serving", "export"))}
 # One compatibility module per library.
 COMPAT = {"tensorflow": "tfp_glow/_compat_tensorflow.py", "tensorflow_probability": "tfp_glow/_compat_tfp.py",
           "keras": "tfp_glow/_compat_keras.py"}
@@ -221,8 +221,7 @@ def test_never_imports(who, banned, reason):
 
 
 @pytest.mark.parametrize(("tree", "extras"), [
-    ("tfp_glow", ["RUNTIME"]), ("trainers", ["RUNTIME", "TRAIN"]), ("examples", ["RUNTIME", "TF", "TRAIN"])],
-    ids=["tfp_glow", "trainers", "examples"])
+    ("tfp_glow", ["RUNTIME"]), ("trainers", ["RUNTIME", "TRAIN"])], ids=["tfp_glow", "trainers"])
 def test_imports_are_declared(tree, extras):
     """So `pip install .` brings all that `import tfp_glow` needs, and that stays free of absl and TFDS."""
     names = [Requirement(r).name for extra in extras for r in requirements()[extra]]
@@ -275,7 +274,7 @@ def own_private_names():
 def test_private_attributes_are_used_in_compatibility_modules_only():
     """An attribute with an underscore that no code here defines belongs to a library, and so do `__bases__`."""
     offences = []
-    for path in sources("tfp_glow", "trainers", "examples"):
+    for path in sources("tfp_glow", "trainers"):
         for node in nodes(path):
             if isinstance(node, ast.Attribute) and path not in COMPAT.values():
                 foreign = is_private(node.attr) and node.attr not in {*own_private_names(), *NAMED_TUPLE}
@@ -304,7 +303,7 @@ def test_private_methods_of_libraries_are_overridden_in_compatibility_modules_on
 
 
 def test_every_private_api_is_listed_with_its_reason():
-    listed = re.findall(r"^\| `([^`]+)` \|", text("README.md").partition("### Private APIs")[2], re.MULTILINE)
+    listed = re.findall(r"^\| `([^`]+)` \|", text("docs/internals.md").partition("## Private APIs")[2], re.MULTILINE)
     stated = []
     for path in COMPAT.values():
         table = next(node.value for node in syntax(path).body

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images along straight lines in latent space: between two images, or from an image in a given direction."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def class_direction(model: tfp_glow.FlowModel, batches: Iterable[tuple[TensorLik
     The latents of a class-conditional model contain less information about the class, so the difference is smaller.
 
     Args:
-      model: a `tfp_glow.FlowModel` over images.
+      model: a `tfp_glow.FlowModel`.
       batches: iterable of pairs `(images, labels)`: integers `[batch, height, width, channels]` and `[batch]`.
       label: int, label of the class.
 
@@ -85,15 +86,37 @@ def class_direction(model: tfp_glow.FlowModel, batches: Iterable[tuple[TensorLik
       Kingma and Dhariwal, *Glow: Generative flow with invertible 1x1 convolutions*, 2018, section 6, "Semantic
       manipulation".
     """
-    sums, counts = np.zeros((2, *model.latent_shape)), np.zeros(2)
+    return class_directions(model, batches, [label])[0]
+
+
+def class_directions(model: tfp_glow.FlowModel, batches: Iterable[tuple[TensorLike, TensorLike]],
+                     classes: Sequence[int]) -> np.ndarray:
+    """Computes `class_direction` for several classes in one pass over the images.
+
+    Args:
+      model: a `tfp_glow.FlowModel`.
+      batches: see `class_direction`.
+      classes: ints, the labels of the classes.
+
+    Returns:
+      A float32 array `[len(classes), *latent_shape]`.
+
+    Raises:
+      ValueError: if all images have one of the labels, or none has it.
+    """
+    chosen = np.asarray(classes)
+    # Sums over the images that have a label, and over those that do not.
+    sums, counts = np.zeros((2, len(chosen), math.prod(model.latent_shape))), np.zeros((2, len(chosen)))
     for images, labels in batches:
         latents = model.encode(images, condition_for(model, labels), verify=False).numpy()
-        has_label = np.asarray(labels) == label
-        for index, chosen in enumerate((has_label, ~has_label)):
-            sums[index] += latents[chosen].sum(axis=0, dtype=np.float64)
-            counts[index] += chosen.sum()
-    if not counts.all():
-        raise ValueError("attribute: must be present in some images and absent in others; "
-                         f"{counts[0]:.0f} images have it and {counts[1]:.0f} do not")
-    means = sums / counts.reshape(2, *[1] * len(model.latent_shape))
-    return (means[0] - means[1]).astype(np.float32)
+        latents = latents.reshape(len(latents), -1).astype(np.float64)
+        has_label = (np.asarray(labels) == chosen[:, None]).astype(np.float64)
+        for index, weights in enumerate((has_label, 1.0 - has_label)):
+            sums[index] += weights @ latents
+            counts[index] += weights.sum(axis=1)
+    for with_label, without in counts.T:
+        if not with_label or not without:
+            raise ValueError("attribute: must be present in some images and absent in others; "
+                             f"{with_label:.0f} images have it and {without:.0f} do not")
+    means = sums / counts[..., None]
+    return (means[0] - means[1]).reshape(-1, *model.latent_shape).astype(np.float32)
