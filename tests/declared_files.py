@@ -43,7 +43,7 @@ def value_of(node, directory):
 def rules():
     """Returns the rules of all BUILD files by label, and the labels of the files that `exports_files` names."""
     found, exported = {}, set()
-    files = [ROOT / "BUILD", *(path for tree in ("tfp_glow", "trainers", "benchmarks", "examples", "tests")
+    files = [ROOT / "BUILD", *(path for tree in ("tfp_glow", "trainers", "benchmarks", "tests")
                                for path in sorted((ROOT / tree).rglob("BUILD")))]
     for file in files:
         package = package_of(file.parent)

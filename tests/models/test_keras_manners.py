@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
+import tutorials
 from small_flows import SMALL_FLOWS as FLOWS
 
 import tfp_glow
-from examples import conditional_density, mixture, variational_posterior
 from tfp_glow import bijectors as tfgb
 from tfp_glow.flows import config_from_dict, config_of, register_config
 from tfp_glow.networks import MLP
@@ -58,11 +58,11 @@ def test_every_preset_trains_all_tfp_variables(name):
     assert model.count_params() == sum(int(np.prod(v.shape)) for v in model.distribution.variables)
 
 
-@pytest.mark.parametrize("flow", [
-    variational_posterior.flow_posterior, variational_posterior.mean_field_posterior,
-    conditional_density.conditional_flow, mixture.mixture_of_two], ids=lambda make: make.__name__)
-def test_every_example_trains_all_tfp_variables(flow):
-    trained_once(flow())
+@pytest.mark.parametrize(("tutorial", "function"), [
+    ("variational_inference", "flow_posterior"), ("variational_inference", "mean_field_posterior"),
+    ("conditional_density", "conditional_flow"), ("plane_densities", "mixture_of_two")])
+def test_flows_of_tutorials_train_all_tfp_variables(tutorial, function):
+    trained_once(tutorials.definitions(tutorial)[function]())
 
 
 def shared():

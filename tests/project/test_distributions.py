@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from paths import ROOT
 
 VERSIONS = ROOT / "benchmarks" / "results" / "versions.json"
-FOLDERS = ("benchmarks", "docs", "examples", "pretrained", "tests", "tfp_glow", "trainers")
+FOLDERS = ("benchmarks", "docs", "pretrained", "tests", "tfp_glow", "trainers")
 WRITTEN = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
 
 

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tutorials in docs/tutorials: their form, and their code with small settings. The slow tests run them whole."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+import tutorials
+from paths import ROOT
+
+import tfp_glow
+
+tfd = tfp.distributions
+every_tutorial = pytest.mark.parametrize("name", tutorials.NAMES)
+
+# What a whole run shows, in the names of the tutorial.
+SHOWN = {
+    "plane_densities": """
+assert all(0.0 < kl < 0.08 for kl in divergences.values())
+assert losses["mixture of two"] < losses["one flow"]
+np.testing.assert_allclose(weights, [0.75, 0.25], atol=0.05)""",
+    "digits": """
+assert result["bits_per_dim"] < histogram - 0.1
+assert "bits_per_dim_uint8" in answer.stdout""",
+    "conditional_density": """
+assert losses["true signals"] < losses["shuffled signals"] - 0.5""",
+    "variational_inference": """
+assert elbos["mean field"] + 0.5 < elbos["flow"] < 0.02
+assert efficiency["NeuTra"] > 10 * efficiency["plain HMC"]
+assert abs(float(tf.reduce_mean(chains["NeuTra"][..., 1])) - 1.0) < 0.1""",
+    "learned_prior": """
+assert bounds["after"] > bounds["before"] + 0.5
+assert 1.8 < radius < 2.2""",
+    "out_of_distribution": """
+assert min(areas["noise"].values()) > 0.95 and min(areas["digits"].values()) > 0.95
+assert all(areas[name]["bits"] < 0.45 for name in ("blurred", "faded", "flat"))
+assert all(areas[name]["groups"] > areas[name]["bits"] + 0.2 for name in ("blurred", "faded", "flat"))""",
+    "own_bijector": """
+assert losses["HeavyTails, RealNVP"] < losses["RealNVP"]
+assert batteries[0] == [] and any("test_log_det_matches_the_jacobian" in line for line in batteries[1])""",
+    "devices_and_workers": """
+assert answers[0].split(":")[1] == answers[1].split(":")[1] != \"\"""",
+    "serving": """
+assert np.allclose(answer["bits_per_dim"], bits, rtol=1e-5)""",
+}
+
+
+def test_every_tutorial_has_a_whole_run():
+    assert set(SHOWN) == set(tutorials.NAMES)
+
+
+@every_tutorial
+def test_form(name):
+    """The title, what the reader learns, one install cell for all, exercises and what comes next."""
+    text, cells = tutorials.text(name), tutorials.cells(name)
+    assert text.startswith("---\njupytext:\n") and "format_name: myst" in text
+    title, body = re.search(r"\n---\n\n# ([^\n]+)\n(.*)", text, re.DOTALL).groups()
+    assert title and "You learn\n\n- " in body.partition("```")[0] and "\n## Exercises\n" in body
+    assert cells[0] == tutorials.cells(tutorials.NAMES[0])[0] and 'find_spec("tfp_glow") is None' in cells[0]
+    assert name == "serving" or re.search(r"\n\*\*Next:\*\* \[.+\]\(\w+\.md\)", body)
+    assert max(map(len, text.splitlines())) <= 126
+    for cell in cells:
+        ast.parse(cell)
+        assert max(map(len, cell.splitlines())) <= 120 or cell.startswith("__import__")
+    for module, attribute in re.findall(r"\btfp_glow\.((?:\w+\.)?)(\w+)", "\n".join(cells)):
+        assert hasattr(getattr(tfp_glow, module[:-1]) if module else tfp_glow, attribute), f"{module}{attribute}"
+
+
+def test_the_index_lists_every_tutorial():
+    index = (tutorials.FOLDER / "index.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^(\w+)$", index.partition("```{toctree}")[2], re.MULTILINE)) == sorted(tutorials.NAMES)
+
+
+def test_a_learned_prior_raises_the_evidence():
+    names = tutorials.run("learned_prior", NUM_STEPS=150, NUM_OBSERVATIONS=1024)
+    assert names["bounds"]["after"] > names["bounds"]["before"] + 0.3
+    assert names["z"].shape == names["x"].shape == (1000, 2)
+
+
+def test_an_encoder_and_a_conditional_flow_train_in_one_fit(tmp_path):
+    names = tutorials.definitions("conditional_density")
+    x, y = names["draw"](8, seed=0)
+    model = names["ConditionalDensity"]()
+    model.compile("adam")
+    before = [variable.numpy() for variable in model.trainable_variables]
+    model.fit((x, y), epochs=3, verbose=0)  # In the first step, the last layers are 0 and pass no gradients on.
+    assert all(np.any(v.numpy() != b) for v, b in zip(model.trainable_variables, before, strict=True))
+    assert {id(v.value) for v in model.trainable_variables} >= {id(v) for v in model.flow.trainable_variables}
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    np.testing.assert_array_equal(loaded.predict((x, y), verbose=0), model.predict((x, y), verbose=0))
+    assert loaded.sample(x).shape == (8, 2)
+
+
+def test_flow_model_trains_all_variables_of_the_mixture():
+    model = tfp_glow.FlowModel(tutorials.definitions("plane_densities")["mixture_of_two"]())
+    trained = [id(v.value) for v in model.trainable_variables]
+    assert len(trained) == len(set(trained)) == len(model.distribution.trainable_variables)
+    assert set(trained) == {id(v) for v in model.distribution.trainable_variables}
+
+
+def test_mixture_same_family_rejects_flows():
+    with pytest.raises(ValueError):
+        tfd.MixtureSameFamily(tfd.Categorical(logits=tf.zeros(2)), tfp_glow.maf(2, num_layers=1), validate_args=True)
+
+
+@pytest.mark.slow
+@every_tutorial
+def test_the_whole_tutorial_runs(name, tmp_path):
+    (tmp_path / "program.py").write_text(f"{tutorials.program(name)}\n{SHOWN[name]}\n", encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "agg", "CUDA_VISIBLE_DEVICES": ""})
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "Warning" not in result.stdout
