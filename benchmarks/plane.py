@@ -2,7 +2,7 @@
 """RealNVP, MAF and NSF on known densities in the plane: `python -m benchmarks.plane`.
 
 Trains the presets on each target, or resumes their runs, measures on the test points how far the learned density is
-from the true one, and puts table and figure into the README.
+from the true one, and puts the table into docs/results.md and draws the figure.
 """
 
 import os
@@ -90,7 +90,7 @@ def markdown(record: Mapping[str, Any]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = harness.parser_of(__doc__, "plane.json", "README.md")
+    parser = harness.parser_of(__doc__, "plane.json", "docs/results.md")
     parser.add_argument("--targets", nargs="+", choices=KNOWN, default=KNOWN, help="targets to learn")
     parser.add_argument("--presets", nargs="+", default=list(PRESETS), help="presets to train")
     parser.add_argument("--figure", default=harness.ROOT / "docs" / "plane.png", help="PNG file to write")

@@ -40,7 +40,7 @@ def markdown(record: Mapping[str, Any]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = harness.parser_of(__doc__, "systems.json", "README.md")
+    parser = harness.parser_of(__doc__, "systems.json", "docs/results.md")
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), help="systems to train")
     parser.add_argument("--suffix", default="", help="suffix of the names of the presets, such as _smoke")
     args, digits, measured = parser.parse_args(argv), data.load("digits"), {}

@@ -62,6 +62,7 @@ viewcode_line_numbers = False
 add_module_names = False
 python_use_unqualified_type_names = True
 toc_object_entries = False
+smartquotes = False  # It would change the dashes of flags.
 
 # The look.
 html_theme = "furo"

@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """A flow of TensorFlow as `probes` describes it, and what the columns of this package and of TFP share."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from benchmarks.features import graph_figures
 from benchmarks.features.probes import SHAPE, images
 
 tfd = tfp.distributions
 _CPU = tf.config.list_physical_devices("CPU")[0]
 if tf.config.get_logical_device_configuration(_CPU) is None:  # Two devices, for `replicas`.
     tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
-
 
 
 class TensorFlowFlow:
@@ -75,22 +75,14 @@ class TensorFlowFlow:
 
     def num_nodes(self) -> int:
         """Returns the number of nodes in the graph of a loss and its gradients, and in the functions of the graph."""
-        function = tf.function(lambda y: loss_and_gradients(self.flow, y), autograph=False)
-        graph = function.get_concrete_function(tf.convert_to_tensor(images(self, 2))).graph.as_graph_def()
-        return len(graph.node) + sum(len(f.node_def) for f in graph.library.function)
+        return graph_figures.num_nodes(self._loss_and_gradients, tf.convert_to_tensor(images(self, 2)))
 
     def kept_bytes(self) -> int:
         """Returns the bytes of the tensors of the loss that depend on the batch and that its gradients read."""
+        return graph_figures.kept_bytes(self._loss_and_gradients, tf.convert_to_tensor(images(self, 8)))
 
-        @tf.function(autograph=False)
-        def total(y: tf.Tensor) -> tf.Tensor:
-            loss, _ = loss_and_gradients(self.flow, y)
-            before = _closure([loss.op], lambda op: [t.op for t in op.inputs])
-            of_batch = _closure(y.consumers(), lambda op: [c for t in op.outputs for c in t.consumers()])
-            kept = [t for op in before & of_batch for t in op.outputs if any(c not in before for c in t.consumers())]
-            return tf.reduce_sum([_num_bytes(t) for t in kept])
-
-        return int(total(tf.convert_to_tensor(images(self, 8))))
+    def _loss_and_gradients(self, y: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        return loss_and_gradients(self.flow, y)
 
 
 def loss_and_gradients(flow: Any, y: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
@@ -98,25 +90,6 @@ def loss_and_gradients(flow: Any, y: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tens
     with tf.GradientTape() as tape:
         loss = -tf.reduce_mean(flow.log_prob(y))
     return loss, tape.gradient(loss, flow.trainable_variables)
-
-
-def _closure(start: Iterable[tf.Operation], neighbors: Callable[[tf.Operation], list]) -> set[tf.Operation]:
-    found, left = set(), list(start)
-    while left:
-        op = left.pop()
-        if op not in found:
-            found.add(op)
-            left += neighbors(op)
-    return found
-
-
-def _num_bytes(value: tf.Tensor) -> tf.Tensor:
-    if value.dtype != tf.variant:
-        return tf.cast(tf.size(value), tf.int64) * value.dtype.size
-    # A loop keeps a list of tensors, here of 4-byte numbers.
-    length = tf.cast(tf.raw_ops.TensorListLength(input_handle=value), tf.int64)
-    shape = tf.raw_ops.TensorListElementShape(input_handle=value, shape_type=tf.int64)
-    return length * tf.reduce_prod(tf.maximum(shape, 1)) * 4
 
 
 CLIENT = """

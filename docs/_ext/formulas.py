@@ -17,7 +17,7 @@ FUNCTIONS = {"exp": r"\exp", "log": r"\log", "tanh": r"\tanh"}
 # `**` and spaces around an operator or `=`, or a logarithm without parentheses.
 OPERATOR = re.compile(r" [=*/+-] |\blog2? \|?\w|\w\^-1|^-?log\b|^[A-Za-z] [A-Za-z]$")
 # Code that looks similar.
-CODE = re.compile(r"\"|(?<!\w)'|\bself\b|\.\.\. *\w|,\)|^\[\.\.\.|^\[batch|^\(|[A-Z]\w+\(\.\.\.|\w+ = [a-z_]+\w\(.*[a-z]=|\bseed\b")
+CODE = re.compile(r"\"|(?<!\w)'|\bself\b|\.\.\. *\w|,\)|^\[\.\.\.|^\[batch|^\(|[A-Z]\w+\(\.\.\.|\bseed\b|untracked")
 
 
 def is_formula(text):
@@ -229,6 +229,7 @@ def _display(self, node):
 
 
 def setup(app):
+    """Connects the functions of this module to Sphinx."""
     app.connect("autodoc-process-docstring", _before_napoleon, priority=100)
     app.connect("autodoc-process-docstring", _after_napoleon, priority=900)
     app.add_html_math_renderer("mathml", inline_renderers=(_inline, None), block_renderers=(_display, None))

@@ -130,6 +130,7 @@ def _bases(app, name, obj, options, bases):
 
 
 def setup(app):
+    """Connects the functions of this module to Sphinx."""
     app.connect("autodoc-process-bases", _bases)
     app.add_role("api", role)
     app.add_transform(LinkCode)

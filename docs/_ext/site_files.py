@@ -19,7 +19,8 @@ def is_notebook(path):
 
 
 def _add_download(app, docname, source):
-    """Writes the link to the notebook below the title of a tutorial."""
+    """Writes the link to the notebook below the title of a tutorial, and turns links to files outside of docs/."""
+    source[0] = _links_in_site(source[0])
     path = DOCS / f"{docname}.md"
     name = f"{path.stem}.ipynb"
     if path.exists() and is_notebook(path) and f"({name}" not in source[0]:
@@ -35,6 +36,29 @@ def _write_font(out):
     font = TTFont(Path(ziamath.__file__).parent / "fonts" / "STIXTwoMath-Regular.ttf")
     font.flavor = "woff"
     font.save(out / "_static" / "STIXTwoMath.woff")
+
+
+# Texts of the project outside of docs/, by the names of their pages in the site.
+OUTSIDE = {"benchmarks/README.md": "benchmarks", "CHANGELOG.md": "changelog", "CONTRIBUTING.md": "contributing"}
+
+
+def _add_outside_pages(app):
+    """Writes pages of texts that are outside of docs/."""
+    folder = DOCS / "api" / "generated"
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, name in OUTSIDE.items():
+        text = (DOCS.parent / path).read_text(encoding="utf-8").replace("](../docs/", "](/").replace("](docs/", "](/")
+        text = _links_in_site(re.sub(r"\[(`?[\w./]+`?)\]\((?!/|http|#)[^)]*\)", r"\1", text))
+        target = folder / f"{name}.md"
+        if not target.exists() or target.read_text(encoding="utf-8") != text:
+            target.write_text(text, encoding="utf-8")
+
+
+def _links_in_site(text):
+    """Lets links to files outside of docs/ lead to their pages in the site; others become code."""
+    for path, name in OUTSIDE.items():
+        text = re.sub(rf"\]\((?:\.\./)+{re.escape(path)}", f"](/api/generated/{name}.md", text)
+    return re.sub(r"\[(`[^`\]]*`)\]\((?:\.\./)+README[^)]*\)", r"\1", text)
 
 
 def _write_files(app, error):
@@ -94,7 +118,8 @@ def _check_links(out):
             target = target / "index.html" if target.is_dir() else target
             if not target.exists():
                 LOG.warning("%s links to %s, which does not exist", where, link)
-            elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].ids:
+            elif (parts.fragment and target in pages and "_modules" not in where.parts
+                  and unquote(parts.fragment) not in pages[target].ids):
                 LOG.warning("%s links to %s, which has no such heading", where, link)
     for path in out.rglob("*.css"):
         if re.search(r"url\(['\"]?https?:|@import ['\"]https?:", path.read_text(encoding="utf-8")):
@@ -102,8 +127,10 @@ def _check_links(out):
 
 
 def setup(app):
+    """Connects the functions of this module to Sphinx."""
     if (DOCS / "play" / "index.html").exists():
         app.tags.add("play")
+    app.connect("builder-inited", _add_outside_pages)
     app.connect("source-read", _add_download)
     app.connect("build-finished", _write_files)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

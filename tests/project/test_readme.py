@@ -1,13 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The library example in the README runs. The files, presets and programs that the README names exist."""
+"""README.md and README.zh.md: length, equal content, the example, links and commands."""
 
 import importlib
+import json
 import re
+import shlex
 
 import pytest
 from paths import ROOT
 
+from benchmarks.features import why
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CHINESE = (ROOT / "README.zh.md").read_text(encoding="utf-8")
+PAGES = {path: path.read_text(encoding="utf-8") for path in (
+    ROOT / "README.md", ROOT / "README.zh.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"),
+    *(ROOT / "docs" / "guides").glob("*.md"), *(ROOT / "docs" / "api").glob("*.md"))}
+
+
+def blocks(text):
+    return re.findall(r"```(\w*)\n(.*?)```", text, re.S)
+
+
+def test_the_readme_is_read_in_a_minute():
+    assert README.count("\n") <= 120
 
 
 def test_the_library_example_runs(tmp_path, monkeypatch, capsys):
@@ -22,31 +38,62 @@ def test_the_library_example_runs(tmp_path, monkeypatch, capsys):
         names["tfp_glow"].export_saved_model(names["model"], "serving/1")  # The example run twice.
 
 
-@pytest.mark.parametrize("path", re.findall(r"\]\((?!http)([^)#]+)\)", README))
-def test_linked_files_exist(path):
-    assert (ROOT / path).exists()
+def test_the_chinese_readme_is_equal_in_content():
+    """Code, commands, links and numbers are the same, and so is the number of sections and rows.
+
+    The table of versions is in README.md only.
+    """
+    code = [(language, re.sub(r" *#.*", "", text)) for language, text in blocks(README)]
+    assert [(language, re.sub(r" *#.*", "", text)) for language, text in blocks(CHINESE)] == code
+
+    def parts(text):
+        text = re.sub(r"```.*?```|^`make matrix`.*?(<!-- versions: end -->|\n\n)", "", text, flags=re.S | re.M)
+        commands = [re.sub(r" *#.*", "", line) for line in re.findall(r"^    \S.*", text, re.M)]
+        links = sorted(link for link in re.findall(r"\]\(([^)]+)\)", text) if "README" not in link)
+        words = re.sub(r"\]\([^)]*\)|README\S*", "", text)
+        numbers = sorted(re.findall(r"\d+(?:\.\d+)*", words))
+        return commands, links, numbers, text.count("\n## "), text.count("\n|")
+
+    for english, chinese in zip(parts(README), parts(CHINESE), strict=True):
+        assert chinese == english
+
+
+def test_the_five_rows_are_those_of_the_checks():
+    record = json.loads((ROOT / "benchmarks" / "results" / "why.json").read_text(encoding="utf-8"))
+    assert why.markdown(record) in README
+    assert set(record["cells"]) == set(why.PEERS)
+    assert all(set(cells) == set(why.WHY) and all(cell["saw"] for cell in cells.values())
+               for cells in record["cells"].values())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_linked_files_exist(page):
+    text = re.sub(r"```.*?```", "", PAGES[page], flags=re.S)
+    missing = [path for path in re.findall(r"\]\((?!http)([^)#\s]+)[^)]*\)", text)
+               if not (page.parent / path).exists() and "play/" not in path]
+    assert not missing
 
 
 def test_named_presets_and_programs_exist():
     from trainers.presets import PRESETS
 
-    text = README.partition("<!-- flows: begin -->")[0] + README.partition("<!-- flows: end -->")[2]
-    rows = re.findall(r"^\| (`\w+_\w+`(?:, `\w+`)*) \|", text, re.M)
+    rows = re.findall(r"^\| (`\w+_\w+`(?:, `\w+`)*) \|", PAGES[ROOT / "docs" / "guides" / "training.md"], re.M)
     names = [name for row in rows for name in re.findall(r"`(\w+)`", row) if not name.endswith("_affine")]
     assert len(names) >= 8
     for name in names:
         assert name in PRESETS
         assert f"{name}_smoke" in PRESETS
-    for main in re.findall(r"python -m trainers\.(\w+)", README):
-        assert (ROOT / "trainers" / f"{main}.py").exists()
+    for text in PAGES.values():
+        for main in re.findall(r"python -m trainers\.(\w+)", text):
+            assert (ROOT / "trainers" / f"{main}.py").exists()
 
 
 def commands():
-    """The commands with flags in the README and at the top of the programs, as pairs of program and arguments."""
-    texts = [README, *(path.read_text(encoding="utf-8") for path in sorted((ROOT / "trainers").glob("*.py")))]
+    """The commands with flags in the pages and at the top of the programs, as pairs of program and arguments."""
+    texts = [*PAGES.values(), *(path.read_text(encoding="utf-8") for path in sorted((ROOT / "trainers").glob("*.py")))]
     for text in texts:
-        for program, flags in re.findall(r"python -m trainers\.(\w+) +(--(?:[^`\n\\]|\\\n)+)", text):
-            yield program, flags.replace("\\\n", " ").split()
+        for program, flags in re.findall(r"(?:python -m trainers\.|tfp-glow )(\w+) +(--(?:[^`\n\\]|\\\n)+)", text):
+            yield program, shlex.split(flags.replace("\\\n", " "))
 
 
 def test_commands_parse_and_write_into_ignored_folders(tmp_path, monkeypatch):
@@ -56,7 +103,7 @@ def test_commands_parse_and_write_into_ignored_folders(tmp_path, monkeypatch):
     found = list(commands())
     assert len(found) > 15 and {program for program, _ in found} >= {"train", "sample", "interpolate", "figure2d"}
     for program, flags in found:
-        if flags == ["--list_presets"]:
+        if flags in (["--list_presets"], ["--help"]) or "..." in " ".join(flags):
             continue
         values = importlib.import_module(f"trainers.{program}").flag_values()
         assert values([program, *flags])[1:] == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of presets: its numbers are those of the benchmarks and the README, and each preset has a line."""
+"""The table of presets: its numbers are those of the benchmarks and the page of results, and each preset has a line."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from trainers import train
 from trainers.presets import PRESETS, presets_table
 from trainers.presets.table import MEASURED
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
 def results(name):
@@ -26,7 +26,7 @@ def test_numbers_are_those_of_the_benchmarks():
     for run in results("plane.json"):
         if run["target"] == "two_moons":
             found[run["preset"]] = run["seconds"], run["nats"] / (2 * math.log(2))
-    minutes, bits = re.search(r"in (\d+) minutes on two cores[^*]*\*\*([\d.]+) bits/dim\*\*", README).groups()
+    minutes, bits = re.search(r"in (\d+) minutes on two cores[^*]*\*\*([\d.]+) bits/dim\*\*", RESULTS).groups()
     found["fashion_mnist_best"] = 60 * float(minutes), float(bits)
     assert set(MEASURED) == set(found)
     for name, measured in MEASURED.items():

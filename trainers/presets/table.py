@@ -26,7 +26,7 @@ class Measurement:
     bits_per_dim: float
 
 
-# The README and benchmarks/results/ have these numbers, too; a test compares them. The presets of vectors were trained
+# docs/results.md and benchmarks/results/ have these numbers, too; a test compares them. The presets of vectors were trained
 # on toy:two_moons.
 MEASURED = {
     "digits_glow": Measurement(3.37, 2.069),
