@@ -38,7 +38,7 @@ TRAIN = [
 # For exports to other runtimes.
 ONNX = ["onnx", "onnxruntime", "tf2onnx>=1.16.1"]
 LITERT = ["ai-edge-litert"]
-TEST = TF + TRAIN + [
+TEST = TF + TRAIN + ONNX + [
     "build",
     "h5py",
     "hypothesis",
@@ -99,7 +99,7 @@ setup(
     },
     entry_points={"console_scripts": ["tfp-glow = tfp_glow.trainers.__main__:main"]},
     install_requires=RUNTIME,
-    extras_require={"tf": TF, "train": TRAIN, "test": TEST, "docs": DOCS},
+    extras_require={"tf": TF, "train": TRAIN, "onnx": ONNX, "litert": LITERT, "test": TEST, "docs": DOCS},
     # On a case-insensitive file system `build/` and `BUILD` are the same name.
     options={"build": {"build_base": ".build"}},
 )

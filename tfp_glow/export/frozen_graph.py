@@ -260,3 +260,26 @@ def operations(graph_def: Any) -> list[Any]:
     """Returns all nodes of a graph, including those in the bodies of its loops."""
     return [*graph_def.node, *(node for function in graph_def.library.function for node in function.node_def)]
 
+
+def replace_types(graph_def: Any, new: Mapping[tf.DType, tf.DType]) -> None:
+    """Replaces dtypes in a graph, also those of constants.
+
+    Args:
+      graph_def: the graph, which is changed.
+      new: the new dtypes by the old ones.
+    """
+    numbers = {old.as_datatype_enum: dtype.as_datatype_enum for old, dtype in new.items()}
+    for node in operations(graph_def):
+        for attribute in node.attr.values():
+            if attribute.HasField("tensor"):
+                if attribute.tensor.dtype in numbers:
+                    dtype = tf.as_dtype(numbers[attribute.tensor.dtype])
+                    array = tf.make_ndarray(attribute.tensor).astype(dtype.as_numpy_dtype)
+                    attribute.tensor.CopyFrom(tf.make_tensor_proto(array, dtype))
+            elif attribute.HasField("list"):
+                attribute.list.type[:] = [numbers.get(number, number) for number in attribute.list.type]
+            elif attribute.HasField("type"):
+                attribute.type = numbers.get(attribute.type, attribute.type)
+    for function in graph_def.library.function:
+        for argument in (*function.signature.input_arg, *function.signature.output_arg):
+            argument.type = numbers.get(argument.type, argument.type)

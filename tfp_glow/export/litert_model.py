@@ -72,7 +72,7 @@ def export_litert(model: FlowModel, path: str | os.PathLike[str], signatures: Se
     ['client.py', 'model.tflite', 'signatures.json']
     """
     check_new_folder(path)
-    all_frozen = frozen_signatures(model, signatures, batch_size)
+    all_frozen = frozen_signatures(model, signatures, batch_size, single_precision=True)
     for frozen in all_frozen:
         check_operations(RUNTIMES["litert"], frozen, None, _DTYPES)
     content = _convert(all_frozen)

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tfp_glow._checks import check_int, check_path
 from tfp_glow._versions import __version__
 from tfp_glow.export import clients
-from tfp_glow.export.frozen_graph import FrozenSignature, freeze, operations
+from tfp_glow.export.frozen_graph import FrozenSignature, freeze, operations, replace_types
 from tfp_glow.export.signatures import base_of, signatures_of
 from tfp_glow.models.flow_model import FlowModel
 from tfp_glow.models.graph_functions import GraphFunctions
@@ -37,14 +37,16 @@ def check_new_folder(path: Any) -> str:
     return path
 
 
-def frozen_signatures(model: FlowModel, names: Sequence[str] | None,
-                      batch_size: int | None) -> list[FrozenSignature]:
+def frozen_signatures(model: FlowModel, names: Sequence[str] | None, batch_size: int | None,
+                      single_precision: bool = False) -> list[FrozenSignature]:
     """Checks the arguments of an export and freezes the signatures.
 
     Args:
       model: a `tfp_glow.FlowModel`.
       names: names of the signatures, or None for all that draw no random numbers.
       batch_size: size of the batch axis, or None for any size.
+      single_precision: True computes in float32 what a model in float32 computes in float64, such as sums of the widths
+        of bins. Default: False.
 
     Returns:
       The signatures with their graphs.
@@ -73,7 +75,11 @@ def frozen_signatures(model: FlowModel, names: Sequence[str] | None,
                 f"Argument `signatures` must hold signatures without random numbers; received {name!r}, which requires "
                 "the random operations of TensorFlow. Draw the numbers in the client: latents for `decode`, or noise "
                 "for `log_prob_with_noise` and `bits_per_dim_with_noise`.")
-    return freeze([signatures[name] for name in dict.fromkeys(names)], batch_size)
+    frozen = freeze([signatures[name] for name in dict.fromkeys(names)], batch_size)
+    if single_precision and model.distribution.dtype == tf.float32:
+        for each in frozen:
+            replace_types(each.graph_def, {tf.float64: tf.float32})
+    return frozen
 
 
 def check_operations(runtime: str, frozen: FrozenSignature, known: Collection[str] | None,

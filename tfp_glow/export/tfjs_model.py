@@ -12,31 +12,30 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
 
-from tfp_glow.export.frozen_graph import FrozenSignature, GraphDef, operations
+from tfp_glow.export.frozen_graph import FrozenSignature, GraphDef, operations, replace_types
 from tfp_glow.export.runtime_folder import RUNTIMES, check_new_folder, check_operations, frozen_signatures, write_folder
 from tfp_glow.models.flow_model import FlowModel
 
 _SHARD_BYTES = 4 * 2**20
 _INT32 = tf.int32.as_datatype_enum
-_BECOME_INT32 = {t.as_datatype_enum for t in (tf.uint8, tf.int8, tf.uint16, tf.int16, tf.int64)}
+_BECOME_INT32 = dict.fromkeys((tf.uint8, tf.int8, tf.uint16, tf.int16, tf.int64), tf.int32)
 _DTYPES = {tf.float32.as_datatype_enum, _INT32, tf.bool.as_datatype_enum}
 # The operations of TensorFlow.js 4.22 that a frozen graph may hold.
 _OPERATIONS = frozenset("""
     Abs Acos Acosh Add AddN AddV2 All Any ArgMax ArgMin Asin Asinh Atan Atan2 Atanh AvgPool BatchMatMul BatchMatMulV2
-    BatchToSpaceND BiasAdd BroadcastTo Cast Ceil ClipByValue ConcatV2 Const Conv2D Conv2DBackpropInput Cos Cosh Cumprod
-    Cumsum DepthToSpace DepthwiseConv2dNative Div DivNoNan Einsum Elu EmptyTensorList Equal Erf Exp ExpandDims Expm1
-    Fill Floor FloorDiv FloorMod FusedBatchNormV3 GatherNd GatherV2 Greater GreaterEqual Identity IdentityN If IsFinite
-    IsInf IsNan LeakyRelu Less LessEqual LinSpace Log Log1p LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul
-    MatrixBandPart Max MaxPool Maximum Mean Min Minimum MirrorPad Mod Mul Neg NoOp NotEqual OneHot OnesLike Pack Pad
-    PadV2 Placeholder Pow Prelu Prod Range Rank RealDiv Reciprocal Relu Relu6 Reshape ReverseV2 Round Rsqrt ScatterNd
-    Select SelectV2 Selu Shape ShapeN Sigmoid Sign Sin Sinh Size Slice Softmax Softplus SpaceToBatchND Split SplitV
-    Sqrt Square SquaredDifference Squeeze StatelessIf StatelessWhile StopGradient StridedSlice Sub Sum Tan Tanh
-    TensorListFromTensor TensorListGetItem TensorListLength TensorListReserve TensorListSetItem TensorListStack Tile
-    TopKV2 Transpose Unpack While ZerosLike
+    BatchToSpaceND BiasAdd BroadcastArgs BroadcastTo Cast Ceil ClipByValue ConcatV2 Const Conv2D Conv2DBackpropInput
+    Cos Cosh Cumprod Cumsum DepthToSpace DepthwiseConv2dNative Div DivNoNan Einsum Elu EmptyTensorList Equal Erf Exp
+    ExpandDims Expm1 Fill Floor FloorDiv FloorMod FusedBatchNormV3 GatherNd GatherV2 Greater GreaterEqual Identity
+    IdentityN If IsFinite IsInf IsNan LeakyRelu Less LessEqual LinSpace Log Log1p LogSoftmax LogicalAnd LogicalNot
+    LogicalOr MatMul MatrixBandPart Max MaxPool Maximum Mean Min Minimum MirrorPad Mod Mul Neg NoOp NotEqual OneHot
+    OnesLike Pack Pad PadV2 Placeholder Pow Prelu Prod Range Rank RealDiv Reciprocal Relu Relu6 Reshape ReverseV2 Round
+    Rsqrt ScatterNd Select SelectV2 Selu Shape ShapeN Sigmoid Sign Sin Sinh Size Slice Softmax Softplus SpaceToBatchND
+    Split SplitV Sqrt Square SquaredDifference Squeeze StatelessIf StatelessWhile StopGradient StridedSlice Sub Sum Tan
+    Tanh TensorListFromTensor TensorListGetItem TensorListLength TensorListReserve TensorListSetItem TensorListStack
+    Tile TopKV2 Transpose Unpack While ZerosLike
 """.split())
 
 
@@ -89,11 +88,11 @@ def export_tfjs(model: FlowModel, path: str | os.PathLike[str], signatures: Sequ
     ['client.mjs', 'model.json', 'signatures.json', 'weights_1.bin']
     """
     check_new_folder(path)
-    frozen = frozen_signatures(model, signatures, batch_size)
+    frozen = frozen_signatures(model, signatures, batch_size, single_precision=True)
     merged = _Merging()
     entries = {}
     for each in frozen:
-        _to_int32(each.graph_def)
+        replace_types(each.graph_def, _BECOME_INT32)
         check_operations(RUNTIMES["tfjs"], each, _OPERATIONS, _DTYPES)
         entries[each.signature.name] = merged.add(each)
 
@@ -102,23 +101,6 @@ def export_tfjs(model: FlowModel, path: str | os.PathLike[str], signatures: Sequ
         return entries
 
     return write_folder("tfjs", model, path, frozen, write)
-
-
-def _to_int32(graph_def: Any) -> None:
-    """Replaces the types of integers in a graph by int32."""
-    for node in operations(graph_def):
-        for attribute in node.attr.values():
-            if attribute.type in _BECOME_INT32:
-                attribute.type = _INT32
-            for index, kind in enumerate(attribute.list.type):
-                if kind in _BECOME_INT32:
-                    attribute.list.type[index] = _INT32
-            if attribute.HasField("tensor") and attribute.tensor.dtype in _BECOME_INT32:
-                attribute.tensor.CopyFrom(tf.make_tensor_proto(tf.make_ndarray(attribute.tensor).astype(np.int32)))
-    for function in graph_def.library.function:
-        for argument in (*function.signature.input_arg, *function.signature.output_arg):
-            if argument.type in _BECOME_INT32:
-                argument.type = _INT32
 
 
 class _Merging:
