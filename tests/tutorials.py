@@ -9,6 +9,7 @@ from paths import ROOT
 
 FOLDER = ROOT / "docs" / "tutorials"
 NAMES = [path.stem for path in sorted(FOLDER.glob("*.md")) if "\nkernelspec:" in path.read_text(encoding="utf-8")]
+_SIMPLE = (ast.Attribute, ast.Constant, ast.Load, ast.Name, ast.Tuple)
 _CELL = re.compile(r"^```\{code-cell\} ipython3\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -35,22 +36,14 @@ def program(name, **values):
     return code
 
 
-def run(name, **values):
-    """Runs a tutorial in this process, with other values of its constants. Returns its names."""
-    return _executed(name, program(name, **values))
-
-
 def definitions(name):
     """Runs the imports, functions, classes and simple constants of a tutorial. Returns their names."""
     kept = []
     for node in ast.parse(program(name)).body:
-        simple = isinstance(node, ast.Assign) and not any(isinstance(part, ast.Call) for part in ast.walk(node.value))
+        simple = isinstance(node, ast.Assign) and all(isinstance(part, _SIMPLE) for part in ast.walk(node.value))
         if simple or isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)):
             kept.append(node)
-    return _executed(name, ast.unparse(ast.Module(kept, [])))
-
-
-def _executed(name, code):
+    code = ast.unparse(ast.Module(kept, []))
     file = f"<tutorial {name}>"
     linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
     names = {"__name__": f"tutorial_{name}"}

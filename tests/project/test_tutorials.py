@@ -43,7 +43,7 @@ assert min(areas["noise"].values()) > 0.95 and min(areas["digits"].values()) > 0
 assert all(areas[name]["bits"] < 0.45 for name in ("blurred", "faded", "flat"))
 assert all(areas[name]["groups"] > areas[name]["bits"] + 0.2 for name in ("blurred", "faded", "flat"))""",
     "own_bijector": """
-assert losses["HeavyTails, RealNVP"] < losses["RealNVP"]
+assert losses["HeavyTails, RealNVP"] < losses["RealNVP"] - 0.2
 assert batteries[0] == [] and any("test_log_det_matches_the_jacobian" in line for line in batteries[1])""",
     "devices_and_workers": """
 assert answers[0].split(":")[1] == answers[1].split(":")[1] != \"\"""",
@@ -79,9 +79,17 @@ def test_the_index_lists_every_tutorial():
 
 
 def test_a_learned_prior_raises_the_evidence():
-    names = tutorials.run("learned_prior", NUM_STEPS=150, NUM_OBSERVATIONS=1024)
-    assert names["bounds"]["after"] > names["bounds"]["before"] + 0.3
-    assert names["z"].shape == names["x"].shape == (1000, 2)
+    names = tutorials.definitions("learned_prior")
+    prior = tfp_glow.realnvp_vector(2, num_couplings=4, hidden_sizes=(16,), activation="tanh", name="z", seed=0)
+    variables = [v for v in prior.bijector.keras_variables if v.trainable]
+    optimizer = keras.optimizers.Adam(1e-2)
+    optimizer.build(variables)
+    names.update(joint=names["joint_distribution"](prior), variables=variables, optimizer=optimizer, NUM_DRAWS=2)
+    x = names["observations"](256, seed=0)
+    bounds = [float(names["train_step"](x, tf.constant([1, index]))) for index in range(80)]
+    assert np.mean(bounds[-5:]) > np.mean(bounds[:5]) + 0.3
+    z, x = names["joint"].sample(10, seed=2)
+    assert z.shape == x.shape == (10, 2)
 
 
 def test_an_encoder_and_a_conditional_flow_train_in_one_fit(tmp_path):
@@ -95,7 +103,7 @@ def test_an_encoder_and_a_conditional_flow_train_in_one_fit(tmp_path):
     assert {id(v.value) for v in model.trainable_variables} >= {id(v) for v in model.flow.trainable_variables}
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False)
-    np.testing.assert_array_equal(loaded.predict((x, y), verbose=0), model.predict((x, y), verbose=0))
+    np.testing.assert_array_equal(loaded((x, y)), model((x, y)))
     assert loaded.sample(x).shape == (8, 2)
 
 
