@@ -218,13 +218,19 @@ def _after_napoleon(app, what, name, obj, options, lines):
     lines[:] = [line.replace(COLON, ":") for line in lines]
 
 
+def _mathml(latex, display="inline"):
+    """Translates LaTeX, with a thin space after functions that have no parentheses."""
+    spaced = re.sub(r"\\(log|exp|det) (?=[A-Za-z\\])", r"\\\1\\, ", latex)
+    return latex2mathml.converter.convert(spaced, display=display)
+
+
 def _inline(self, node):
-    self.body.append(latex2mathml.converter.convert(node.astext()))
+    self.body.append(_mathml(node.astext()))
     raise nodes.SkipNode
 
 
 def _display(self, node):
-    self.body.append(f'<div class="math">{latex2mathml.converter.convert(node.astext(), display="block")}</div>')
+    self.body.append(f'<div class="math">{_mathml(node.astext(), "block")}</div>')
     raise nodes.SkipNode
 
 

@@ -88,6 +88,9 @@ class LinkCode(SphinxTransform):
     default_priority = 400
 
     def apply(self):
+        for text in list(self.document.findall(nodes.Text)):
+            if text.astext() == " -- ":  # between a parameter and its meaning
+                text.parent.replace(text, nodes.Text(" \u2013 "))
         for literal in list(self.document.findall(nodes.literal)):
             if isinstance(literal.parent, (nodes.reference, addnodes.pending_xref, nodes.title)):
                 continue
@@ -129,9 +132,19 @@ def _bases(app, name, obj, options, bases):
     bases[:] = [":api:`object`"]
 
 
+def _signature(app, what, name, obj, options, signature, returns):
+    """Shows the arguments of the constructor: Keras replaces the signatures of its classes."""
+    if what == "class" and "__init__" in vars(obj):
+        parameters = list(inspect.signature(obj.__init__).parameters.values())[1:]
+        parameters = [parameter.replace(annotation=parameter.empty) for parameter in parameters]
+        return str(inspect.Signature(parameters)), returns
+    return None
+
+
 def setup(app):
     """Connects the functions of this module to Sphinx."""
     app.connect("autodoc-process-bases", _bases)
+    app.connect("autodoc-process-signature", _signature)
     app.add_role("api", role)
     app.add_transform(LinkCode)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
