@@ -31,18 +31,19 @@ class Chromium:
       profile: an empty directory for the files of the browser.
       width: width of the page in pixels.
       height: height of the page in pixels.
+      arguments: additional arguments of the command line. Default: `--disable-gpu`.
 
     Attributes:
       problems: warnings and errors of the console, exceptions, and requests that failed, a list of strings.
     """
 
-    def __init__(self, profile, width=1280, height=900):
+    def __init__(self, profile, width=1280, height=900, arguments=("--disable-gpu",)):
         self.problems, self._number, self._waiting = [], 0, b""
         read_commands, self._write = os.pipe()
         self._read, write_answers = os.pipe()
         self._process = subprocess.Popen(
             [sys.executable, "-c", _START, str(read_commands), str(write_answers), FOUND, "--headless=new",
-             "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage", "--remote-debugging-pipe",
+             "--no-sandbox", *arguments, "--no-first-run", "--disable-dev-shm-usage", "--remote-debugging-pipe",
              f"--user-data-dir={profile}", "about:blank"],
             pass_fds=(read_commands, write_answers), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(read_commands)

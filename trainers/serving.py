@@ -5,10 +5,12 @@
 
 saved_model/ contains one SavedModel per version, such as saved_model/1/, and the file model.config. `trainers.train`
 writes model.config for a server on the same machine, with the name of the preset as the name of the model. This program
-replaces that file. It also adds warm-up requests to the newest version, if that version has none.
+replaces that file. It also adds warm-up requests to the newest version, if that version has none. With --base_path, it
+also prints the command that serves the model in the container tensorflow/serving.
 """
 
 import math
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -44,7 +46,7 @@ def program(options: flags.FlagValues) -> None:
       ValueError: if the run is not finished, or if a flag has an invalid value.
     """
     import tfp_glow
-    from tfp_glow.export.serving_layout import WARMUP_FILE
+    from tfp_glow.export.serving_layout import MODEL_CONFIG_FILE, WARMUP_FILE
 
     from .runs.configuration import event_shape
     from .runs.run_directory import RunDirectory
@@ -69,6 +71,10 @@ def program(options: flags.FlagValues) -> None:
         run.saved_models, options.name or config["preset"], options.base_path, overwrite=True)
     warm = "with" if (newest / WARMUP_FILE).exists() else "without"
     print(f"{newest}: {warm} warm-up requests; tensorflow_model_server --rest_api_port=8501 --model_config_file={path}")
+    if options.base_path and options.base_path.startswith("/"):
+        folder = shlex.quote(f"{run.saved_models.absolute()}:{options.base_path}:ro")
+        config_file = shlex.quote(f"--model_config_file={options.base_path.rstrip('/')}/{MODEL_CONFIG_FILE}")
+        print(f"in a container: docker run --rm -p 8500:8500 -p 8501:8501 -v {folder} tensorflow/serving {config_file}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,12 +2,14 @@
 """Tests of files for TensorFlow Serving: `model.config`, warm-up requests, and the trainer that writes both."""
 
 import itertools
+import json
 import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
+from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
@@ -57,6 +59,34 @@ def test_the_model_answers_every_warmup_request(exported, version):
     assert sorted(found) == sorted(itertools.product(signatures, (1, 3)))
     with pytest.raises(ValueError, match="`path` must have no warm-up requests yet"):
         tfp_glow.write_warmup_requests(version)
+
+
+def test_messages_of_clients_reach_every_signature_that_draws_no_numbers(exported):
+    """A request and a response by gRPC, and the same request by REST, as the server converts them to tensors."""
+    model, path = exported
+    signatures, random = tf.saved_model.load(path).signatures, np.random.RandomState(0)
+    bins, noise = random.randint(0, 256, (2, 4, 4, 1)).astype("uint8"), random.uniform(size=(2, 4, 4, 1)).astype("f4")
+    latents = random.normal(size=(2, 16)).astype("f4")
+    for name, inputs, wanted in (
+            ("log_prob_with_noise", {"images": bins, "noise": noise}, model.log_prob(bins, noise=noise)),
+            ("bits_per_dim_with_noise", {"images": bins, "noise": noise}, model.bits_per_dim(bins + noise)),
+            ("decode_floats", {"latents": latents}, model.distribution.bijector.forward(latents))):
+        request = PredictRequest()
+        request.model_spec.name, request.model_spec.signature_name = "tiny", name
+        for key, value in inputs.items():
+            request.inputs[key].CopyFrom(tf.make_tensor_proto(value))
+        request = PredictRequest.FromString(request.SerializeToString())
+        by_rest = json.loads(json.dumps({"inputs": {key: value.tolist() for key, value in inputs.items()}}))["inputs"]
+        signature = signatures[request.model_spec.signature_name]
+        specs = signature.structured_input_signature[1]
+        for given in ({key: tf.make_ndarray(tensor) for key, tensor in request.inputs.items()},
+                      {key: np.asarray(value, specs[key].dtype.as_numpy_dtype) for key, value in by_rest.items()}):
+            assert given.keys() == specs.keys() and all(x.dtype == specs[key].dtype for key, x in given.items())
+            response = PredictResponse()
+            for key, value in signature(**{key: tf.constant(x) for key, x in given.items()}).items():
+                response.outputs[key].CopyFrom(tf.make_tensor_proto(value.numpy()))
+            (tensor,) = PredictResponse.FromString(response.SerializeToString()).outputs.values()
+            np.testing.assert_allclose(tf.make_ndarray(tensor), wanted, rtol=1e-5, atol=1e-4)
 
 
 def test_long_fields_and_empty_inputs_are_encoded():
@@ -136,6 +166,8 @@ def test_a_finished_run_is_ready_to_serve(exported, run, capsys):
     assert serving.main(["serving", f"--run_dir={run}", "--name=digits", "--base_path=/models/digits"]) == 0
     assert (model_in(run.saved_models).name, model_in(run.saved_models).base_path) == ("digits", "/models/digits")
     assert len(requests_in(newest)) == 12
+    assert (f"docker run --rm -p 8500:8500 -p 8501:8501 -v {run.saved_models}:/models/digits:ro tensorflow/serving "
+            "--model_config_file=/models/digits/model.config\n") in capsys.readouterr().out
     finish(run, exported[0], epochs=2)  # A continued run writes a new version and keeps the name and the base path.
     assert sorted(p.name for p in run.saved_models.iterdir()) == ["1", "2", MODEL_CONFIG_FILE]
     assert model_in(run.saved_models).name == "digits"

@@ -93,6 +93,7 @@ def export_tfjs(model: FlowModel, path: str | os.PathLike[str], signatures: Sequ
     entries = {}
     for each in frozen:
         replace_types(each.graph_def, _BECOME_INT32)
+        _cast_one_hot(each.graph_def)
         check_operations(RUNTIMES["tfjs"], each, _OPERATIONS, _DTYPES)
         entries[each.signature.name] = merged.add(each)
 
@@ -101,6 +102,30 @@ def export_tfjs(model: FlowModel, path: str | os.PathLike[str], signatures: Sequ
         return entries
 
     return write_folder("tfjs", model, path, frozen, write)
+
+
+def _cast_one_hot(graph_def: Any) -> None:
+    """Computes one-hot vectors as integers and casts them to floats.
+
+    The WASM backend of TensorFlow.js 4.22 writes the bits of integers into one-hot vectors of floats.
+    """
+    nodes = list(graph_def.node)
+    del graph_def.node[:]
+    for node in nodes:
+        if node.op == "OneHot" and node.attr["T"].type == tf.float32.as_datatype_enum:
+            name = node.name
+            for value, suffix in ((1, "on"), (0, "off")):
+                constant = graph_def.node.add(name=f"{name}_{suffix}", op="Const")
+                constant.attr["dtype"].type = _INT32
+                constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value, tf.int32))
+            node.attr["T"].type = _INT32
+            node.input[2:] = [f"{name}_on", f"{name}_off"]
+            node.name = f"{name}_integers"
+            graph_def.node.append(node)
+            node = graph_def.node.add(name=name, op="Cast", input=[node.name])
+            node.attr["SrcT"].type, node.attr["DstT"].type = _INT32, tf.float32.as_datatype_enum
+        else:
+            graph_def.node.append(node)
 
 
 class _Merging:
