@@ -56,7 +56,9 @@ DOCS = TF + TRAIN + [
     "jupytext",
     "latex2mathml",
     "myst-nb",
+    "pytest",  # a tutorial runs the tests of bijectors
     "sphinx",
+    "tensorflow-serving-api>=2.18",  # a tutorial writes a client
     "ziamath",  # ships the font of the formulas
 ]
 # The wheel holds the trained models while they are small. `tfp_glow.load_pretrained` finds them elsewhere otherwise.
