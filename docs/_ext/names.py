@@ -6,8 +6,8 @@ import importlib
 import inspect
 import re
 
-import formulas
 from docutils import nodes
+from latex import is_formula, to_latex
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
@@ -109,7 +109,7 @@ class LinkCode(SphinxTransform):
 def role(name, rawtext, text, lineno, inliner, options=None, content=None):
     """Code in docstrings: mathematics if it is a formula."""
     text = text.replace("\x00", "")
-    latex = formulas.to_latex(text) if formulas.is_formula(text) else None
+    latex = to_latex(text) if is_formula(text) else None
     if latex:
         return [nodes.math(rawtext, latex)], []
     if "\n" in text and "=" in text:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages of docs/: their code runs, they list what the code has, and their claims hold. Sphinx is not needed."""
 
-import importlib
+import importlib.util
 import inspect
 import json
 import os
@@ -21,19 +21,20 @@ BLOCKS = {page: BLOCK.findall(page.read_text(encoding="utf-8")) for page in PAGE
 PYTHONS = {"normflows": ROOT / ".venv-peers" / "normflows" / "bin" / "python"}
 
 
-def make_tables():
-    sys.path.insert(0, str(DOCS))
-    try:
-        return importlib.import_module("make_tables")
-    finally:
-        sys.path.remove(str(DOCS))
+def imported(path):
+    """Imports a module of docs/, which is no package."""
+    path = DOCS / f"{path}.py"
+    spec = importlib.util.spec_from_file_location(f"docs_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def name_of(page):
     return str(page.relative_to(DOCS))
 
 
-def run(page, kinds, folder):
+def run(page, kinds):
     """Runs the blocks of these kinds one after the other, with one namespace per page."""
     names = {"__name__": "page"}
     for kind, code in BLOCKS[page]:
@@ -42,17 +43,31 @@ def run(page, kinds, folder):
     return names
 
 
+SIGNATURES = {"log_prob", "bits_per_dim", "encode", "decode", "sample"}
+# What pages say about the names that their code defines.
+CLAIMS = {
+    "guides/choosing.md": lambda names: names["draws"].shape == (9, 3) and names["density"].shape == (8,),
+    "guides/conventions.md": lambda names: names["latents"].shape == (3, 16) and names["log_det"].shape == (3,),
+    "guides/training.md": lambda names: sorted(names["history"].history) == [
+        "bits_per_dim", "loss", "val_bits_per_dim", "val_loss"],
+    "guides/serving.md": lambda names: SIGNATURES | {f"{name}_uint8" for name in (
+        "log_prob", "bits_per_dim", "encode")} <= set(names["served"].signatures),
+    "guides/migrating.md": lambda names: names["log_prob"] < names["log_prob_of_unit_pixels"],
+}
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if any(kind == "" for kind, _ in BLOCKS[page])], ids=name_of)
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run(page, [""], tmp_path)
+    names = run(page, [""])
+    assert CLAIMS.get(name_of(page), bool)(names)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if any(k == "slow" for k, _ in BLOCKS[page])], ids=name_of)
 def test_slow_code_runs(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    run(page, ["", "slow"], tmp_path)
+    run(page, ["", "slow"])
     if page.name == "start.md":
         bits = re.findall(r"^(\d\.\d+)$", capsys.readouterr().out, re.M)
         assert 2.2 < float(bits[-1]) < 2.4 and (tmp_path / "digits.png").exists()
@@ -116,7 +131,7 @@ def test_pages_show_flags_presets_and_messages_as_the_code_has_them():
 
 
 def test_every_message_has_its_cause():
-    tables = make_tables()
+    tables = imported("make_tables")
     found = tables.messages()
     assert len(found) > 150
     missing = [text for _, text in found if tables.cause_of(text) is None]
@@ -146,6 +161,50 @@ def test_the_reference_has_every_public_name():
             if inspect.isclass(value):
                 assert inspect.getdoc(value), public
     assert not missing, "add these names to a page of docs/api"
+
+
+@pytest.mark.parametrize(("code", "latex"), [
+    ("y = x * exp(log_scale) + shift", r"y = x \cdot \exp(\mathrm{log\_scale}) + \mathrm{shift}"),
+    ("-H * W * sum(log_scale)", r"-H \, W \cdot \sum \mathrm{log\_scale}"),
+    ("x = (y - mean) / sqrt(variance + epsilon)", r"x = \frac{y - \mathrm{mean}}{\sqrt{\mathrm{variance} + \epsilon}}"),
+    ("N * log |det W|", r"N \cdot \log \left|\det W\right|"),
+    ("y = W^-1 x", r"y = W^{-1} \, x"),
+    ("x - (y - z)", "x - (y - z)"),
+    ("a / (b * c)", r"\frac{a}{b \, c}"),
+    ("log p(x + u) - log q(u | x)", r"\log p(x + u) - \log q(u \mid x)"),
+    ("k = (a*f + b)*C + c", r"k = (a \, f + b) \, C + c"),
+    ("y[i, j, c] = x[(i * W + j) * C + c]", r"y_{i, j, c} = x_{(i \, W + j) \, C + c}"),
+    ("-log p(x) / (D log 2)", r"\frac{-\log p(x)}{D \cdot \log 2}"),
+    ("L = 2**num_bits", r"L = 2^{\mathrm{num\_bits}}")])
+def test_formulas_of_docstrings(code, latex):
+    module = imported("_ext/latex")
+    assert module.is_formula(code) and module.to_latex(code) == latex
+
+
+@pytest.mark.parametrize("code", ["[..., 2 * size]", "data_dependent=True", "(height, width, channels)",
+                                  "num_steps - 1", 'bijector_kwargs={"context": ...}', "self.flow = flow",
+                                  "Affine(...)"])
+def test_code_that_is_no_formula(code):
+    assert not imported("_ext/latex").is_formula(code)
+
+
+def test_kinds_of_data():
+    from trainers import train
+
+    page = (DOCS / "guides" / "data.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\w+(?::[A-Z]+)?)` \|", page, re.M)
+    assert len(listed) == 6 and all(kind in train.flag_values()["data"].help for kind in listed)
+
+
+def test_versions_of_the_saving_page():
+    page = " ".join((DOCS / "guides" / "saving.md").read_text(encoding="utf-8").split())
+    setup = (ROOT / "setup.py").read_text(encoding="utf-8")
+    floors = {"TensorFlow": "tensorflow", "Keras": "keras", "TensorFlow Probability": "tensorflow-probability"}
+    for library, package in floors.items():
+        floor = re.search(rf'"{package}>=([\d.]+)"', setup)[1]
+        assert re.search(rf"\b{library} from {re.escape(floor)}\b", page)
+    pythons = re.findall(r"Python :: (3\.\d+)", setup)
+    assert f"Python {pythons[0]} to {pythons[-1]}" in page
 
 
 def test_claims_of_the_results_page():
