@@ -104,6 +104,7 @@ def export_onnx(model: FlowModel, path: str | os.PathLike[str], signatures: Sequ
 
 def _convert(tf2onnx: Any, onnx: Any, frozen: FrozenSignature) -> Any:
     """Returns the `ModelProto` of a signature, or raises `ValueError` if ONNX lacks an operation of it."""
+    _replace_log1p(frozen.graph_def)
     names = {f"{spec.name}:0": str(spec.name) for spec in (*frozen.inputs, frozen.output)}
     *inputs, output = names
     with quiet("tf2onnx", "tensorflow"):
@@ -118,6 +119,33 @@ def _convert(tf2onnx: Any, onnx: Any, frozen: FrozenSignature) -> Any:
         if not tensor.raw_data:
             tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name))
     return proto
+
+
+def _replace_log1p(graph_def: Any) -> None:
+    """Replaces `log(1 + x)`, which ONNX lacks, by operations that are as precise near 0.
+
+    With `u = 1 + x` after rounding, it is `x log(u) / (u - 1)`, or `x` if `u = 1`.
+
+    References:
+      Goldberg, *What every computer scientist should know about floating-point arithmetic*, 1991, theorem 4.
+    """
+    nodes = list(graph_def.node)
+    del graph_def.node[:]
+    for node in nodes:
+        if node.op != "Log1p":
+            graph_def.node.append(node)
+            continue
+        (x,), kind, name = node.input, node.attr["T"].type, node.name
+        one = graph_def.node.add(name=f"{name}_one", op="Const")
+        one.attr["dtype"].type = kind
+        one.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(1, tf.as_dtype(kind)))
+        for suffix, operation, inputs in (
+                ("_u", "AddV2", (x, f"{name}_one")), ("_log", "Log", (f"{name}_u",)),
+                ("_rounded", "Sub", (f"{name}_u", f"{name}_one")), ("_product", "Mul", (x, f"{name}_log")),
+                ("_ratio", "RealDiv", (f"{name}_product", f"{name}_rounded")),
+                ("_is_one", "Equal", (f"{name}_u", f"{name}_one")), ("", "SelectV2", (
+                    f"{name}_is_one", x, f"{name}_ratio"))):
+            graph_def.node.add(name=f"{name}{suffix}", op=operation, input=inputs).attr["T"].type = kind
 
 
 def _nodes(graph: Any) -> list[Any]:
