@@ -28,6 +28,9 @@ def flag_values() -> flags.FlagValues:
                         flag_values=values)
     flags.DEFINE_string("title", None, "Title of the model on the page. Default: the name of the model.",
                         flag_values=values)
+    flags.DEFINE_bool("float16", False, "Store the kernels of convolutions in float16, in half the space. Refused if "
+                      "that changes the bits per dimension of a test image by more than 0.001.",
+                      flag_values=values)
     _command_line.define_num(values, 40, "Number of test images on the page.", upper_bound=1000)
     _command_line.define_seed(values, "Random seed of the choice of test images.")
     return values
@@ -67,7 +70,8 @@ def program(options: flags.FlagValues) -> None:
         model = tfp_glow.with_network_dtype(model, "float32")
     with data_lib.one_line_if_damaged(data.find_damage):
         folder = page_folder.write_model(
-            page, page_folder.ModelOfPage(name, options.title or name, model, config, data), options.num, options.seed)
+            page, page_folder.ModelOfPage(name, options.title or name, model, config, data), options.num, options.seed,
+            options.float16)
     size = sum(path.stat().st_size for path in folder.rglob("*")) / 1e6
     print(f"{folder}: {run} ({source}), {size:.1f} MB; python -m http.server --directory {page}")
 

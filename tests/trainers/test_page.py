@@ -9,6 +9,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from paths import ROOT
 from small_runs import error_of
 
@@ -16,6 +17,7 @@ import tfp_glow
 from trainers import data as data_lib
 from trainers import page
 from trainers.evaluation import latent_paths, scores
+from trainers.reporting import page_folder
 from trainers.reporting.page_noise import PageNoise
 
 PAGE = ROOT / "docs" / "play"
@@ -69,7 +71,8 @@ def check_files(folder):
     graph = json.loads((folder / "tfjs" / "model.json").read_text())
     (weights,) = graph["weightsManifest"]
     assert sum((folder / "tfjs" / path).stat().st_size for path in weights["paths"]) == sum(
-        math.prod(each["shape"]) * (1 if each["dtype"] == "bool" else 4) for each in weights["weights"])
+        math.prod(each["shape"]) * (1 if each["dtype"] == "bool" else 2 if "quantization" in each else 4)
+        for each in weights["weights"])
     signatures = json.loads((folder / "tfjs" / "signatures.json").read_text())["signatures"]
     assert {"decode_floats", "bits_per_dim_with_noise"} < set(signatures) and len(signatures) == 3
     return about
@@ -87,6 +90,10 @@ def check_numbers(folder, model, data):
     noise = PageNoise(seed).uniform((number, *model.event_shape))
     bits = model.functions.to_bits(model.log_prob(images[:number], noise=noise)).numpy()
     np.testing.assert_allclose(about["check"]["bits_per_dim"], bits, atol=1e-5)
+    noise = np.random.default_rng(1).random(images.shape, np.float32)
+    found = page_folder.exported_function(folder / "tfjs", "bits_per_dim_with_noise")(
+        tf.constant(images.astype(np.int32)), tf.constant(noise))
+    np.testing.assert_allclose(found, model.functions.to_bits(model.log_prob(images, noise=noise)), atol=1e-5)
     latents = about["check"]["temperature"] * PageNoise(seed).normal((number, *model.latent_shape))
     samples = read(folder / "samples.bin", np.uint8, *model.event_shape)
     assert np.mean(samples != model.decode(latents)) <= 0.01
@@ -153,7 +160,9 @@ def test_the_program_writes_a_model_and_replaces_it(digits_run, copy, capsys):
     about = check_files(copy / "models" / "small")
     assert about["title"] == "Ein kleiner Fluß" and about["images"]["labels"] == [*range(10), 0, 1]
     (copy / "models" / "small" / "left.over").touch()
-    assert page.main(["page", *flags, "--seed=1"]) == 0
+    size = (copy / "models" / "small" / "tfjs" / "weights_1.bin").stat().st_size
+    assert page.main(["page", *flags, "--seed=1", "--float16"]) == 0
+    assert (copy / "models" / "small" / "tfjs" / "weights_1.bin").stat().st_size < 0.8 * size
     assert not (copy / "models" / "small" / "left.over").exists()
     assert check_files(copy / "models" / "small")["images"]["number"] == 40
     assert json.loads((copy / "models" / "index.json").read_text()) == {"models": ["small"]}

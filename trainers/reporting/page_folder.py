@@ -7,10 +7,12 @@ import math
 import os
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
+from google.protobuf import json_format
 
 import tfp_glow
 
@@ -23,7 +25,8 @@ from .page_noise import PageNoise
 MODELS, LIST, DESCRIPTION = "models", "index.json", "page.json"
 # The page uses these functions. The second ends in the dtype of images.
 _SIGNATURES = ("decode_floats", "encode_{}", "bits_per_dim_with_noise")
-_NUM_CHECKED, _CHECK_SEED, _BATCH_SIZE = 4, 1, 256
+_NUM_CHECKED, _CHECK_SEED, _BATCH_SIZE, _BATCHES_COMPARED = 4, 1, 256, 4
+_GREATEST_CHANGE = 1e-3  # bits per dimension of an image, by rounding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +75,8 @@ def check_page(page: str | os.PathLike[str], name: str) -> pathlib.Path:
     return folder
 
 
-def write_model(page: str | os.PathLike[str], shown: ModelOfPage, num_images: int, seed: int) -> pathlib.Path:
+def write_model(page: str | os.PathLike[str], shown: ModelOfPage, num_images: int, seed: int,
+                float16: bool = False) -> pathlib.Path:
     """Writes the folder of a model, and adds its name to the list of models. An existing folder is replaced.
 
     The folder holds
@@ -90,13 +94,15 @@ def write_model(page: str | os.PathLike[str], shown: ModelOfPage, num_images: in
       shown: the model.
       num_images: int, number of test images.
       seed: int, random seed of the choice of the test images.
+      float16: bool. If True, the kernels of convolutions are stored in float16, in half the space. Default False.
 
     Returns:
       The folder of the model.
 
     Raises:
-      ValueError: if the model is class-conditional; if its latents are not standard normal; or if `check_page` or
-        `tfp_glow.export_tfjs` raises an error.
+      ValueError: if the model is class-conditional; if its latents are not standard normal; if rounding changes the
+        bits per dimension of a test image by more than 0.001; or if `check_page` or `tfp_glow.export_tfjs` raises an
+        error.
     """
     folder, model = check_page(page, shown.name), shown.model
     if class_labels.is_class_conditional(shown.config) or model.dequantizer is not None:
@@ -106,7 +112,7 @@ def write_model(page: str | os.PathLike[str], shown: ModelOfPage, num_images: in
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        _write_files(temporary, shown, num_images, seed)
+        _write_files(temporary, shown, num_images, seed, float16)
         if folder.exists():
             shutil.rmtree(folder)
         temporary.rename(folder)
@@ -118,11 +124,18 @@ def write_model(page: str | os.PathLike[str], shown: ModelOfPage, num_images: in
     return folder
 
 
-def _write_files(folder: pathlib.Path, shown: ModelOfPage, num_images: int, seed: int) -> None:
+def _write_files(folder: pathlib.Path, shown: ModelOfPage, num_images: int, seed: int, float16: bool) -> None:
     model, config, data = shown.model, shown.config, shown.data
     images, labels = _test_images(data, num_images, seed, config["num_bits"])
     integer = "uint8" if config["num_bits"] <= 8 else "uint16"
     tfp_glow.export_tfjs(model, folder / "tfjs", [name.format(integer) for name in _SIGNATURES])
+    change = None
+    if float16:
+        _store_in_float16(folder / "tfjs")
+        change = _largest_change(folder / "tfjs", shown)
+        if not change <= _GREATEST_CHANGE:
+            raise ValueError(f"float16: rounding changes the bits per dimension of a test image by {change:.2g}, more "
+                             f"than {_GREATEST_CHANGE}; leave --float16 out")
     exported = json.loads((folder / "tfjs" / "signatures.json").read_text(encoding="utf-8"))
     if exported["base"] != {"distribution": "normal", "standard": True}:
         raise ValueError("run_dir: the page draws latents from a standard normal distribution; the latents of this "
@@ -149,6 +162,7 @@ def _write_files(folder: pathlib.Path, shown: ModelOfPage, num_images: int, seed
         "num_bits": config["num_bits"],
         "num_levels": config["num_levels"],
         "temperature": temperature,
+        "change_by_rounding": change,
         "data": {"name": data.name, "num_train": data.num_examples("train"), "num_test": data.num_examples("test"),
                  "classes": list(data.label_names or ()) if num_classes > 1 else []},
         "images": {"number": len(images), "labels": labels.tolist()},
@@ -159,6 +173,73 @@ def _write_files(folder: pathlib.Path, shown: ModelOfPage, num_images: int, seed
         "check": {"seed": _CHECK_SEED, "number": len(checked), "temperature": temperature,
                   "bits_per_dim": model.functions.to_bits(log_prob).numpy().astype(float).round(6).tolist()},
     }, folder / DESCRIPTION)
+
+
+def _store_in_float16(folder: pathlib.Path) -> None:
+    """Rounds the kernels of convolutions to 16 bits. TensorFlow.js reads them as float32.
+
+    Kernels have four axes. They belong to the networks, and all functions share them, so the rounded model is a flow as
+    well: its passes are inverse to each other, and its densities are exact. The matrices that mix channels have two
+    axes. They stay as they are, because the two passes have a matrix and its inverse.
+    """
+    graph = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    (manifest,) = graph["weightsManifest"]
+    stored = bytearray()
+    for weight, part in _weights(folder, manifest):
+        if len(weight["shape"]) == 4 and weight["dtype"] == "float32":
+            weight["quantization"] = {"dtype": "float16"}
+            part = np.frombuffer(part, "<f4").astype("<f2").tobytes()
+        stored += part
+    for path in manifest["paths"]:
+        (folder / path).unlink()
+    manifest["paths"] = ["weights_1.bin"]
+    (folder / "weights_1.bin").write_bytes(stored)
+    (folder / "model.json").write_text(json.dumps(graph, separators=(",", ":")), encoding="utf-8")
+
+
+def _weights(folder: pathlib.Path, manifest: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Returns the descriptions and the contents of the weights of a model of TensorFlow.js."""
+    content, start = b"".join((folder / path).read_bytes() for path in manifest["paths"]), 0
+    for weight in manifest["weights"]:
+        dtype = np.dtype(weight.get("quantization", weight)["dtype"])
+        end = start + math.prod(weight["shape"]) * dtype.itemsize
+        yield weight, content[start:end]
+        start = end
+
+
+def exported_function(folder: pathlib.Path, name: str) -> Callable[..., tf.Tensor]:
+    """Returns a function of a model of TensorFlow.js, which TensorFlow runs.
+
+    Args:
+      folder: the folder that `tfp_glow.export_tfjs` wrote. The weights may be rounded.
+      name: name of the signature.
+
+    Returns:
+      A function of tensors, the inputs of the signature in their order. It returns the output, a tensor.
+    """
+    graph = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    graph_def = json_format.ParseDict(graph["modelTopology"], tf.compat.v1.GraphDef())
+    nodes = {node.name: node for node in graph_def.node}
+    (manifest,) = graph["weightsManifest"]
+    for weight, part in _weights(folder, manifest):
+        stored = np.frombuffer(part, weight.get("quantization", weight)["dtype"]).astype(weight["dtype"])
+        nodes[weight["name"]].attr["value"].tensor.CopyFrom(tf.make_tensor_proto(stored.reshape(weight["shape"])))
+    signature = json.loads((folder / "signatures.json").read_text(encoding="utf-8"))["signatures"][name]
+    (output,) = signature["outputs"].values()
+    wrapped = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(graph_def, name=""), [])
+    return wrapped.prune([f"{each['node']}:0" for each in signature["inputs"].values()], f"{output['node']}:0")
+
+
+def _largest_change(folder: pathlib.Path, shown: ModelOfPage) -> float:
+    """Returns the largest change of the bits per dimension of test images by rounding."""
+    rounded, generator = exported_function(folder, "bits_per_dim_with_noise"), np.random.default_rng(0)
+    changes = []
+    for images in data_lib.dataset(shown.data, "test", _BATCH_SIZE, shuffle=True, labels=False,
+                                   num_bits=shown.config["num_bits"]).take(_BATCHES_COMPARED):
+        noise = generator.random(images.shape, np.float32)
+        bits = shown.model.functions.to_bits(shown.model.log_prob(images, noise=noise))
+        changes.append(tf.reduce_max(tf.abs(bits - rounded(tf.cast(images, tf.int32), tf.constant(noise)))).numpy())
+    return float(max(changes))
 
 
 def _test_images(data: data_lib.ImageData, number: int, seed: int, num_bits: int) -> tuple[np.ndarray, np.ndarray]:

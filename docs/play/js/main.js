@@ -29,7 +29,9 @@ async function show(name) {
   const largest = Math.max(checked.difference, 1e-6).toFixed(6);
   element("check").textContent =
     `Now: the bits/dim of ${checked.number} test images differ by at most ${largest}, and ${checked.differing} of ` +
-    `${checked.pixels} pixels of samples differ (TensorFlow.js ${checked.version}, ${checked.backend}).`;
+    `${checked.values} values of samples differ (TensorFlow.js ${checked.version}, ${checked.backend}).` +
+    (about.change_by_rounding === null ? "" : " To save space, the kernels of convolutions are rounded to float16, which " +
+      `changes bits/dim of test images by at most ${about.change_by_rounding.toFixed(6)}, and some values of samples by 1.`);
   document.querySelector("main").hidden = false;
 
   const pool = flow.images.map((image, i) => {
