@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Links from code to its reference: public names of this package, and names of TensorFlow, TFP and Keras."""
 
+import ast
 import functools
 import importlib
 import inspect
@@ -141,9 +142,28 @@ def _signature(app, what, name, obj, options, signature, returns):
     return None
 
 
+def _source(app, module_name):
+    """Finds definitions in a module for the pages of sources. Sphinx itself cannot parse `{**others}` in decorators."""
+    if module_name.split(".")[0] != "tfp_glow":
+        return None
+    code, tags = inspect.getsource(importlib.import_module(module_name)), {}
+
+    def visit(nodes_, prefix):
+        for node in nodes_:
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+                kind = "class" if isinstance(node, ast.ClassDef) else "def"
+                tags[f"{prefix}{node.name}"] = (kind, start, node.end_lineno)
+                visit(node.body, f"{prefix}{node.name}.")
+
+    visit(ast.parse(code).body, "")
+    return code, tags
+
+
 def setup(app):
     """Connects the functions of this module to Sphinx."""
     app.connect("autodoc-process-bases", _bases)
+    app.connect("viewcode-find-source", _source)
     app.connect("autodoc-process-signature", _signature)
     app.add_role("api", role)
     app.add_transform(LinkCode)
