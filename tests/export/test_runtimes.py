@@ -17,6 +17,7 @@ from runtime_cases import check, expected, graph_of_tfjs, inputs_of, signatures_
 
 import tfp_glow
 from tfp_glow.bijectors import AffinePixels
+from tfp_glow.export import onnx_model, tfjs_model
 from tfp_glow.transforms._special_functions import elementary_functions, erfc, ndtri
 
 tfd = tfp.distributions
@@ -198,6 +199,25 @@ def test_elementary_functions_equal_the_special_ones():
     np.testing.assert_allclose(received[0], wanted[0], rtol=1e-5)
     np.testing.assert_allclose(received[1], wanted[1], rtol=1e-6, atol=1e-6)
     assert not np.array_equal(received[0], wanted[0])
+
+
+@pytest.mark.parametrize(("replace", "function", "gone"), [
+    (onnx_model._replace_log1p, tf.math.log1p, "Log1p"),
+    (tfjs_model._cast_one_hot, lambda x: tf.one_hot(tf.cast(x * 1e6, tf.int32) % 5, 4), None),
+])
+def test_replaced_operations_compute_the_same(replace, function, gone):
+    x = np.concatenate([-np.geomspace(1e-9, 0.99, 50), [0.0], np.geomspace(1e-9, 1e6, 50)]).astype("float32")
+    with tf.Graph().as_default() as graph:
+        tf.identity(function(tf.compat.v1.placeholder(tf.float32, [None], "x")), name="y")
+    graph_def = graph.as_graph_def()
+    replace(graph_def)
+    assert gone not in {node.op for node in graph_def.node}
+    assert all(node.attr["T"].type == tf.int32.as_datatype_enum for node in graph_def.node if node.op == "OneHot")
+    with tf.Graph().as_default() as graph:
+        tf.graph_util.import_graph_def(graph_def, name="")
+        with tf.compat.v1.Session(graph=graph) as session:
+            result = session.run("y:0", {"x:0": x})
+    np.testing.assert_allclose(result, function(tf.constant(x)), rtol=1e-6)
 
 
 def test_the_command_exports_a_run(monkeypatch, capsys, tmp_path):

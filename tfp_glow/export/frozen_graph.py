@@ -9,7 +9,7 @@ run over the dimensions of a vector, such as the forward pass of MAF.
 import dataclasses
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,7 +81,7 @@ def freeze(signatures: Sequence[Signature], batch_size: int | None = None) -> li
     concrete = tf.function(compute, input_signature=list(specs.values()), autograph=False).get_concrete_function()
     graph_def = frozen(concrete)
     _remove_control_inputs(graph_def)
-    folding = _Folding(graph_def)
+    folding = _Folding(graph_def, {tensor.op.name for tensor in concrete.outputs})
     placeholders = dict(zip(specs, (tensor.op.name for tensor in concrete.inputs), strict=False))
     found = []
     for signature, tensor in zip(signatures, concrete.outputs, strict=True):
@@ -122,14 +122,15 @@ class _Folding:
 
     Args:
       graph_def: a `GraphDef` without variables.
+      outputs: names of the operations of the results, which stay operations.
     """
 
-    def __init__(self, graph_def: Any) -> None:
+    def __init__(self, graph_def: Any, outputs: Collection[str]) -> None:
         self._graph_def = graph_def
         self._nodes = {node.name: node for node in graph_def.node}
         with tf.Graph().as_default() as self._graph:
             tf.graph_util.import_graph_def(graph_def, name="")
-        self._values = self._evaluate(self._graph)
+        self._values = self._evaluate(self._graph, {"Placeholder", *_LOOPS}, outputs)
 
     def graph_of(self, output: str, fixed: Mapping[str, str]) -> Any:
         """Returns a graph of one result, a `GraphDef` whose nodes are in topological order.
@@ -156,12 +157,17 @@ class _Folding:
             self._result.library.CopyFrom(_called(self._result, self._graph_def.library))
         return self._result
 
-    def _evaluate(self, graph: tf.Graph) -> dict[str, np.ndarray]:
-        """Computes the tensors that no input changes and that other operations read."""
+    @staticmethod
+    def _evaluate(graph: tf.Graph, types: Collection[str], outputs: Collection[str]) -> dict[str, np.ndarray]:
+        """Computes the tensors that no input changes and that other operations read.
+
+        Operations of certain types, and the outputs, are never computed.
+        """
         constant: set[str] = set()
         values: dict[str, Any] = {}
         for operation in graph.get_operations():
-            if operation.type not in {"Placeholder", *_LOOPS} and all(t.op.name in constant for t in operation.inputs):
+            can_be_constant = operation.type not in types and operation.name not in outputs
+            if can_be_constant and all(tensor.op.name in constant for tensor in operation.inputs):
                 constant.add(operation.name)
             elif operation.type != "Placeholder":
                 known = {tensor.name: tf.get_static_value(tensor) for tensor in operation.outputs
