@@ -80,12 +80,12 @@ def test_no_requirement_replaces_tensorflow(name):
                 assert needed.specifier.contains("2.18.0"), f"{requirement.name} requires {needed}"
 
 
-@pytest.mark.skipif(not VERSIONS.exists(), reason="`make matrix` has not run to its end yet")
 def test_the_tested_versions_are_those_that_setup_and_the_import_name():
     import tfp_glow._versions as versions
 
     tested = json.loads(VERSIONS.read_text())
-    floors = {requirement.name: next(iter(requirement.specifier)).version for requirement in requirements("RUNTIME")}
+    floors = {requirement.name: next(iter(requirement.specifier)).version for requirement in requirements("RUNTIME")
+              if requirement.specifier}
     assert floors["keras"] == versions.TESTED["Keras"][0] and floors["tensorflow"] == versions.TESTED["TensorFlow"][0]
     assert floors["tensorflow-probability"] == versions.TESTED["TensorFlow Probability"][0]
     libraries = {"TensorFlow": ("tensorflow",), "Keras": ("keras-nightly", "keras"),
