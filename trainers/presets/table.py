@@ -26,8 +26,8 @@ class Measurement:
     bits_per_dim: float
 
 
-# docs/results.md and benchmarks/results/ have these numbers, too; a test compares them. The presets of vectors were trained
-# on toy:two_moons.
+# docs/results.md and benchmarks/results/ have these numbers, too; a test compares them. The presets of vectors were
+# trained on toy:two_moons.
 MEASURED = {
     "digits_glow": Measurement(3.37, 2.069),
     "digits_realnvp": Measurement(7.91, 2.318),
