@@ -11,7 +11,7 @@ _BUDGET: dict[str, Any] = {"optimizer": "adam", "schedule": "cosine", "warmup_ep
 
 TOY = {
     "toy_realnvp": Preset(
-        {"flow": "realnvp_vector", "num_couplings": 14, "hidden_sizes": (64, 64)},
+        {"flow": "realnvp_vector", "num_couplings": 14, "hidden_sizes": (64, 64), "partition": "odd_even"},
         batch_size=500, epochs=18, learning_rate=2e-3, **_BUDGET),
     # With unbounded log-scales, some samples overflow; "tanh" bounds the log-scales. Rare examples can have very large
     # gradients, so the gradient is clipped.
