@@ -178,3 +178,10 @@ def test_the_program_writes_a_model_and_replaces_it(digits_run, copy, capsys):
         assert message in error_of(page.main, *flags, *wrong)
     assert (copy / "models" / "mine" / "data.txt").exists()
     assert check_files(copy / "models" / "small")["images"]["number"] == 40
+
+
+def test_a_class_conditional_model_is_refused(copy):
+    shown = page_folder.ModelOfPage("classes", "classes", None, {"label_names": ["0", "1"]}, None)
+    with pytest.raises(ValueError, match="the page shows models without classes and with uniform noise"):
+        page_folder.write_model(copy, shown, 4, 0)
+    assert [path.name for path in (copy / "models").iterdir()] == ["index.json"]
