@@ -68,6 +68,21 @@ RESULTS</script>
 """
 
 
+# What does not run, with the reason. `export_onnx` refuses the pyramid by name.
+FAILING = {("pyramid", "onnx"): "ONNX Runtime computes NaN", ("pyramid", "wasm"): "memory access out of bounds",
+           ("pyramid", "webgl"): "no Where of rank 5"}
+
+
+def flows_of(backend):
+    return [pytest.param(flow, marks=pytest.mark.xfail(reason=FAILING[flow, backend])) if (flow, backend) in FAILING
+            else flow for flow in FLOWS]
+
+
+def flows_and(*backends):
+    return [pytest.param(flow, backend, marks=[pytest.mark.xfail(reason=FAILING[flow, backend])]
+                         if (flow, backend) in FAILING else []) for flow in FLOWS for backend in backends]
+
+
 @functools.cache
 def model_of(flow):
     return small_model(flow)
@@ -133,7 +148,7 @@ def check_results(model, inputs, results):
         compare(model, name, inputs[name], np.array(result["values"], float).reshape(result["shape"]), exact=False)
 
 
-@pytest.mark.parametrize("flow", FLOWS)
+@pytest.mark.parametrize("flow", flows_of("onnx"))
 def test_onnx_runtime(flow, exported):
     pytest.importorskip("tf2onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
@@ -155,8 +170,7 @@ def test_litert(flow, exported):
         compare(model_of(flow), name, inputs, result, exact=False)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "wasm"])
-@pytest.mark.parametrize("flow", FLOWS)
+@pytest.mark.parametrize(("flow", "backend"), flows_and("cpu", "wasm"))
 def test_node(flow, backend, exported, node):
     path = exported("tfjs", flow)
     inputs = write_cases(path, model_of(flow))
@@ -165,8 +179,7 @@ def test_node(flow, backend, exported, node):
     check_results(model_of(flow), inputs, json.loads(output.partition("RESULTS")[2].splitlines()[0]))
 
 
-@pytest.mark.parametrize("backend", ["cpu", "wasm", "webgl"])
-@pytest.mark.parametrize("flow", FLOWS)
+@pytest.mark.parametrize(("flow", "backend"), flows_and("cpu", "wasm", "webgl"))
 def test_browser(flow, backend, exported, browser):
     path = exported("tfjs", flow)
     inputs = write_cases(path, model_of(flow))

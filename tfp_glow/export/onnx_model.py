@@ -3,11 +3,13 @@
 
 import hashlib
 import importlib
+import importlib.util
 import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_glow.export.frozen_graph import FrozenSignature
@@ -67,7 +69,8 @@ def export_onnx(model: FlowModel, path: str | os.PathLike[str], signatures: Sequ
         directory.
       ValueError: if `signatures` holds a name that the model does not have, or that requires random numbers.
       ValueError: if `batch_size` is neither None nor an int of at least 1.
-      ValueError: if ONNX lacks an operation or a dtype of the model. The message names them.
+      ValueError: if ONNX lacks an operation or a dtype of the model. The message names them. Also if ONNX Runtime is
+        installed and computes NaN for a test batch, as for `tfp_glow.pyramid`.
 
     Example:
 
@@ -86,6 +89,7 @@ def export_onnx(model: FlowModel, path: str | os.PathLike[str], signatures: Sequ
     for frozen in frozen_signatures(model, signatures, batch_size):
         check_operations(RUNTIMES["onnx"], frozen, None, _DTYPES)
         models[frozen.signature.name] = frozen, _convert(tf2onnx, onnx, frozen)
+        _check_numbers(frozen, models[frozen.signature.name][1], 2**(model.num_bits or 0))
 
     def write(directory: pathlib.Path) -> dict[str, dict[str, Any]]:
         with open(directory / WEIGHTS_FILE, "wb") as weights:
@@ -119,6 +123,24 @@ def _convert(tf2onnx: Any, onnx: Any, frozen: FrozenSignature) -> Any:
         if not tensor.raw_data:
             tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name))
     return proto
+
+
+def _check_numbers(frozen: FrozenSignature, proto: Any, levels: int) -> None:
+    """Raises `ValueError` if ONNX Runtime is installed and computes NaN where TensorFlow computes numbers."""
+    if importlib.util.find_spec("onnxruntime") is None or proto.ByteSize() >= 2**31:
+        return
+    random, inputs = np.random.default_rng(0), {}
+    for spec in frozen.inputs:
+        shape = [size or 2 for size in spec.shape.as_list()]
+        values = random.uniform(0.0, levels if spec.name == "images" else 1.0, shape)
+        inputs[str(spec.name)] = values.astype(spec.dtype.as_numpy_dtype)
+    (result,) = importlib.import_module("onnxruntime").InferenceSession(proto.SerializeToString()).run(None, inputs)
+    with tf.Graph().as_default() as graph:
+        tf.graph_util.import_graph_def(frozen.graph_def, name="")
+    with tf.compat.v1.Session(graph=graph) as session:
+        wanted = session.run(f"{frozen.output.name}:0", {f"{name}:0": value for name, value in inputs.items()})
+    if np.isnan(result.astype(float)).any() and not np.isnan(wanted.astype(float)).any():
+        refuse(RUNTIMES["onnx"], frozen.signature.name, "numbers that ONNX Runtime computes as NaN")
 
 
 def _replace_log1p(graph_def: Any) -> None:
