@@ -153,6 +153,7 @@ def copy(tmp_path):
     return tmp_path / "play"
 
 
+@pytest.mark.slow
 def test_the_program_writes_a_model_and_replaces_it(digits_run, copy, capsys):
     flags = [f"--run_dir={digits_run}", "--data=digits", f"--page={copy}", "--name=small"]
     assert page.main(["page", *flags, "--num=12", "--title=Ein kleiner Fluß"]) == 0
