@@ -68,9 +68,8 @@ RESULTS</script>
 """
 
 
-# What does not run, with the reason. `export_onnx` refuses the pyramid by name.
-FAILING = {("pyramid", "onnx"): "ONNX Runtime computes NaN", ("pyramid", "wasm"): "memory access out of bounds",
-           ("pyramid", "webgl"): "no Where of rank 5"}
+# What does not run, with the reason.
+FAILING = {("pyramid", "wasm"): "memory access out of bounds", ("pyramid", "webgl"): "no Where of rank 5"}
 
 
 def flows_of(backend):

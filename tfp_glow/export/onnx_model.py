@@ -25,6 +25,7 @@ from tfp_glow.export.runtime_folder import (
 from tfp_glow.models.flow_model import FlowModel
 
 WEIGHTS_FILE = "weights.bin"
+_INT32, _BOOL = 6, 9  # `onnx.TensorProto.INT32` and `BOOL`; the package onnx is optional.
 OPSET = 18
 _SHARED_BYTES = 1024  # Smaller tensors stay in the file of their model.
 _ALIGNMENT = 64
@@ -70,7 +71,7 @@ def export_onnx(model: FlowModel, path: str | os.PathLike[str], signatures: Sequ
       ValueError: if `signatures` holds a name that the model does not have, or that requires random numbers.
       ValueError: if `batch_size` is neither None nor an int of at least 1.
       ValueError: if ONNX lacks an operation or a dtype of the model. The message names them. Also if ONNX Runtime is
-        installed and computes NaN for a test batch, as for `tfp_glow.pyramid`.
+        installed and computes NaN for a test batch.
 
     Example:
 
@@ -114,7 +115,7 @@ def _convert(tf2onnx: Any, onnx: Any, frozen: FrozenSignature) -> Any:
     with quiet("tf2onnx", "tensorflow"):
         proto, _ = tf2onnx.convert.from_graph_def(
             frozen.graph_def, name=frozen.signature.name, input_names=inputs, output_names=[output], opset=OPSET,
-            tensors_to_rename=names)
+            tensors_to_rename=names, custom_op_handlers={"SelectV2": (_select, [])})
     missing = sorted({node.op_type for node in _nodes(proto.graph)
                       if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type)})
     if missing:
@@ -123,6 +124,21 @@ def _convert(tf2onnx: Any, onnx: Any, frozen: FrozenSignature) -> Any:
         if not tensor.raw_data:
             tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor), tensor.name))
     return proto
+
+
+def _select(context: Any, node: Any, _name: str, _arguments: Sequence[Any]) -> None:
+    """Converts `tf.where` to `Where`. By default, tf2onnx multiplies by 0, which makes NaN of infinite values."""
+    dtype, shape = context.get_dtype(node.output[0]), context.get_shape(node.output[0])
+    context.remove_node(node.name)
+    condition, *values = node.input
+    if dtype != _BOOL:
+        context.make_node("Where", node.input, outputs=node.output, name=node.name, dtypes=[dtype], shapes=[shape])
+        return
+    # ONNX Runtime lacks `Where` of bools.
+    numbers = [context.make_node("Cast", [value], attr={"to": _INT32}).output[0] for value in values]
+    chosen = context.make_node("Where", [condition, *numbers], dtypes=[_INT32], shapes=[shape]).output[0]
+    context.make_node("Cast", [chosen], outputs=node.output, name=node.name, attr={"to": _BOOL}, dtypes=[dtype],
+                      shapes=[shape])
 
 
 def _check_numbers(frozen: FrozenSignature, proto: Any, levels: int) -> None:
@@ -146,7 +162,8 @@ def _check_numbers(frozen: FrozenSignature, proto: Any, levels: int) -> None:
 def _replace_log1p(graph_def: Any) -> None:
     """Replaces `log(1 + x)`, which ONNX lacks, by operations that are as precise near 0.
 
-    With `u = 1 + x` after rounding, it is `x log(u) / (u - 1)`, or `x` if `u = 1`.
+    With `u = 1 + x` after rounding, it is `x log(u) / (u - 1)`, or `x` if `u = 1`, or `log(u)` if `u = x`, as for
+    infinite `x`.
 
     References:
       Goldberg, *What every computer scientist should know about floating-point arithmetic*, 1991, theorem 4.
@@ -165,8 +182,9 @@ def _replace_log1p(graph_def: Any) -> None:
                 ("_u", "AddV2", (x, f"{name}_one")), ("_log", "Log", (f"{name}_u",)),
                 ("_rounded", "Sub", (f"{name}_u", f"{name}_one")), ("_product", "Mul", (x, f"{name}_log")),
                 ("_ratio", "RealDiv", (f"{name}_product", f"{name}_rounded")),
-                ("_is_one", "Equal", (f"{name}_u", f"{name}_one")), ("", "SelectV2", (
-                    f"{name}_is_one", x, f"{name}_ratio"))):
+                ("_is_one", "Equal", (f"{name}_u", f"{name}_one")), ("_is_large", "Equal", (f"{name}_u", x)),
+                ("_of_large", "SelectV2", (f"{name}_is_large", f"{name}_log", f"{name}_ratio")),
+                ("", "SelectV2", (f"{name}_is_one", x, f"{name}_of_large"))):
             graph_def.node.add(name=f"{name}{suffix}", op=operation, input=inputs).attr["T"].type = kind
 
 
