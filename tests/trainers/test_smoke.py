@@ -103,8 +103,8 @@ def check_run(name, eagerly, tmp_path, capsys):
     assert np.mean(served(**points)["bits_per_dim"]) == pytest.approx(result["bits_per_dim"], rel=1e-5)
 
 
-# Other presets here have the same flow, over smaller images.
-SLOW = ("jet_imagenet64_smoke", "glow_lsun_smoke", "glow_celebahq256_smoke")
+# Other presets here have the same flow, over smaller images. tests/flows/test_flows.py trains and saves a Jet.
+SLOW = ("jet_imagenet64_smoke", "cifar10_jet_smoke", "glow_lsun_smoke", "glow_celebahq256_smoke")
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW))

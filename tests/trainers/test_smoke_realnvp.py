@@ -11,7 +11,7 @@ from test_smoke import HERE, check_run
 from trainers.runs import trained_models
 
 SMOKE = [name for name in HERE if "realnvp" in name]
-FAST = ("digits_realnvp_smoke", "digits_realnvp_classes_smoke", "realnvp_imagenet32_smoke")  # both numbers of scales
+FAST = ("digits_realnvp_classes_smoke", "realnvp_imagenet32_smoke")  # both numbers of scales
 
 
 @pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
