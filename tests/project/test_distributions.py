@@ -16,7 +16,7 @@ from paths import ROOT
 
 VERSIONS = ROOT / "benchmarks" / "results" / "versions.json"
 FOLDERS = ("benchmarks", "docs", "pretrained", "tests", "tfp_glow", "trainers")
-WRITTEN = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
+WRITTEN = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*", "_build", "generated")
 
 
 def requirements(*lists):
@@ -61,7 +61,8 @@ def test_the_wheel_claims_one_name(distributions):
 def test_the_source_distribution_is_whole(distributions):
     source, _, _ = distributions
     present = {str(path.relative_to(ROOT)) for name in FOLDERS for path in (ROOT / name).rglob("*")
-               if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")}
+               if path.is_file() and not {"__pycache__", "_build", "generated"} & set(path.parts)
+               and not path.name.startswith(".")}
     present |= {path.name for path in ROOT.iterdir() if path.is_file() and not path.name.startswith(".")}
     assert sorted(present - source) == []
     assert ".ci/run" in source
