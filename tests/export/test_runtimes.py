@@ -201,12 +201,12 @@ def test_elementary_functions_equal_the_special_ones():
     assert not np.array_equal(received[0], wanted[0])
 
 
-@pytest.mark.parametrize(("replace", "function", "gone"), [
-    (onnx_model._replace_log1p, tf.math.log1p, "Log1p"),
-    (tfjs_model._cast_one_hot, lambda x: tf.one_hot(tf.cast(x * 1e6, tf.int32) % 5, 4), None),
+@pytest.mark.parametrize(("replace", "function", "gone", "extremes"), [
+    (onnx_model._replace_log1p, tf.math.log1p, "Log1p", [-1.0, 1e30, np.inf]),
+    (tfjs_model._cast_one_hot, lambda x: tf.one_hot(tf.cast(x * 1e6, tf.int32) % 5, 4), None, []),
 ])
-def test_replaced_operations_compute_the_same(replace, function, gone):
-    x = np.concatenate([-np.geomspace(1e-9, 0.99, 50), [0.0], np.geomspace(1e-9, 1e6, 50)]).astype("float32")
+def test_replaced_operations_compute_the_same(replace, function, gone, extremes):
+    x = np.concatenate([-np.geomspace(1e-9, 0.99, 50), [0.0], np.geomspace(1e-9, 1e6, 50), extremes]).astype("float32")
     with tf.Graph().as_default() as graph:
         tf.identity(function(tf.compat.v1.placeholder(tf.float32, [None], "x")), name="y")
     graph_def = graph.as_graph_def()
@@ -218,6 +218,20 @@ def test_replaced_operations_compute_the_same(replace, function, gone):
         with tf.compat.v1.Session(graph=graph) as session:
             result = session.run("y:0", {"x:0": x})
     np.testing.assert_allclose(result, function(tf.constant(x)), rtol=1e-6)
+
+
+def test_onnx_selects_among_values_that_are_not_finite_and_among_bools():
+    onnxruntime, tf2onnx = pytest.importorskip("onnxruntime"), pytest.importorskip("tf2onnx")
+    x = np.float32([-1.0, 0.5, 2.0])
+    with tf.Graph().as_default() as graph:
+        given = tf.compat.v1.placeholder(tf.float32, [3], "x")
+        logs = tf.where(given > 0.0, tf.math.log(given), -1.0 / tf.nn.relu(given))
+        tf.identity(tf.where(tf.where(given > 1.0, given < 3.0, given > 0.0), logs, given), name="y")
+    proto, _ = tf2onnx.convert.from_graph_def(
+        graph.as_graph_def(), input_names=["x:0"], output_names=["y:0"], opset=onnx_model.OPSET,
+        custom_op_handlers={"SelectV2": (onnx_model._select, [])})
+    (result,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x:0": x})
+    np.testing.assert_allclose(result, [-1.0, np.log(0.5), np.log(2.0)], rtol=1e-6)
 
 
 def test_the_command_exports_a_run(monkeypatch, capsys, tmp_path):
