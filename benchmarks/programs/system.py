@@ -22,6 +22,7 @@ class System(NamedTuple):
       state_bytes: bytes of parameters and optimizer slots, after the first step.
       num_skipped: how many steps left the weights unchanged because the loss was not finite.
       evaluated_weights: context in which the flow has the weights that are evaluated.
+      save: writes the flow to a path without a suffix. Peers do not keep theirs.
     """
 
     num_parameters: int
@@ -33,3 +34,4 @@ class System(NamedTuple):
     state_bytes: Callable[[], int]
     num_skipped: Callable[[], int] = lambda: 0
     evaluated_weights: Callable[[], AbstractContextManager] = contextlib.nullcontext
+    save: Callable[[str], None] = lambda path: None

@@ -105,7 +105,7 @@ def _finite(number: float) -> float | None:
 
 
 def train(build: Callable[[np.ndarray], System], images: Mapping[str, np.ndarray], minutes: float, batch_size: int,
-          seed: int = 0, clock: Clock | None = None) -> dict[str, Any]:
+          seed: int = 0, clock: Clock | None = None, save: str | None = None) -> dict[str, Any]:
     """Trains a system for some minutes of its clock and evaluates it on all images of the other splits.
 
     Args:
@@ -115,6 +115,7 @@ def train(build: Callable[[np.ndarray], System], images: Mapping[str, np.ndarray
       batch_size: images per step.
       seed: random seed of order and noise.
       clock: a `Clock`; None for a new one.
+      save: path without a suffix of the trained flow; None not to write it.
 
     Returns:
       A dict that JSON can hold. `curve` has one point per minute: minutes, steps, bits/dim of the training batches
@@ -143,6 +144,9 @@ def train(build: Callable[[np.ndarray], System], images: Mapping[str, np.ndarray
                           else None, "validation": validation})
             print(", ".join(f"{name}: {value}" for name, value in curve[-1].items()), flush=True)
             finite = []
+    if save:
+        with system.evaluated_weights():
+            system.save(save)
     return {"params": system.num_parameters, "batch_size": batch_size, "steps": steps, "seconds": clock.seconds,
             "images_per_second": (steps - 1) * batch_size / max(clock.seconds, 1e-9), "cores": clock.cores,
             "not_finite": not_finite, "skipped": int(system.num_skipped()), "pauses": clock.pauses,
@@ -157,13 +161,14 @@ def run(build: Callable[..., System], images: str, result: str, minutes: float, 
     Args:
       build: from the first batch and settings to a system.
       images: `.npz` file of the splits.
-      result: JSON file to write.
+      result: JSON file to write. The flow goes beside it, if the system can save it.
       minutes, batch_size, seed: see `train`.
       system: settings of `build`.
       **more: settings that are only kept with the result.
     """
     with np.load(images) as file:
-        trained = train(lambda first: build(first, seed=seed, **system), dict(file), minutes, batch_size, seed)
+        trained = train(lambda first: build(first, seed=seed, **system), dict(file), minutes, batch_size, seed,
+                        save=os.path.splitext(result)[0])
     settings = {"minutes": minutes, "batch_size": batch_size, "seed": seed, "system": system, **more}
     trained.update(settings=settings, date=datetime.date.today().isoformat(), versions=harness.versions())
     with open(f"{result}.partial", "w", encoding="utf-8") as partial:

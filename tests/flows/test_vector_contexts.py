@@ -115,7 +115,7 @@ def test_networks_refuse_inputs_of_other_sizes():
 
 @pytest.mark.parametrize(("build", "network", "sampling"), [
     (lambda **k: tfp_glow.nsf(5, 3, 8, backprop="unrolled", **k), ResidualMLP, 1),
-    (lambda **k: tfp_glow.nsf(5, 3, 8, kind="autoregressive", backprop="unrolled", **k), ResidualMADE, 6),
+    (lambda **k: tfp_glow.nsf(5, 3, 8, kind="autoregressive", backprop="unrolled", **k), ResidualMADE, 5),
     (lambda **k: tfp_glow.realnvp_vector(5, 3, (8,), backprop="unrolled", **k), MLP, 1)],
     ids=["coupling", "made", "mlp"])
 @pytest.mark.parametrize("context_shape", [None, (CONTEXT,)])

@@ -5,14 +5,13 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from tensorflow_probability import bijectors as tfb
 
 from tfp_glow._checks import check_shape
 from tfp_glow._compat_tensorflow import untracked
 from tfp_glow._types import DTypeLike, Shape, ShapeLike
 from tfp_glow.bijectors._conditioner import broadcast_context
 from tfp_glow.bijectors.flow_bijector import FlowBijector
-from tfp_glow.transforms import Affine, ElementwiseBijector, ElementwiseTransform, check_transform
+from tfp_glow.transforms import Affine, ElementwiseTransform, check_transform
 
 
 class MaskedAutoregressive(FlowBijector):
@@ -21,7 +20,7 @@ class MaskedAutoregressive(FlowBijector):
     With `raw = network(y)`, where `raw[i]` depends on `y[:i]` only:
 
     * inverse: `x[i] = transform.inverse(y[i], raw[i])` for all `i` in parallel, by one evaluation of the network;
-    * forward: `y[i] = transform.forward(x[i], raw[i])`, one element after the other, by `size + 1` evaluations.
+    * forward: `y[i] = transform.forward(x[i], raw[i])`, one element after the other, by `size` evaluations.
 
     The log-determinant is the sum of the transform's log-determinants over all elements. For the default transform
     `Affine("exp")`, with `shift = raw[i, 0]` and `log_scale = raw[i, 1]`:
@@ -29,8 +28,8 @@ class MaskedAutoregressive(FlowBijector):
     * inverse: `x[i] = (y[i] - shift) * exp(-log_scale)`, log-determinant `-sum(log_scale)`;
     * forward: `y[i] = x[i] * exp(log_scale) + shift`, log-determinant `sum(log_scale)`.
 
-    The forward pass uses `tfb.MaskedAutoregressiveFlow`. Unlike `tfb.MaskedAutoregressiveFlow`, this class tracks the
-    variables of a Keras 3 network and computes value and log-determinant from one evaluation of the network.
+    Unlike `tfb.MaskedAutoregressiveFlow`, this class tracks the variables of a Keras 3 network, computes value and
+    log-determinant from the same evaluations, and in the forward pass transforms each element once.
 
     `tfb.Invert` of this bijector is the inverse autoregressive flow. Its forward pass is parallel, and its inverse pass
     computes one element after the other.
@@ -112,9 +111,16 @@ class MaskedAutoregressive(FlowBijector):
         return x, tf.zeros([], self.dtype) if log_det is None else tf.reduce_sum(log_det, axis=-1)
 
     def _forward_and_log_det(self, x: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        def transform_given(y: tf.Tensor) -> tfb.Bijector:
-            return ElementwiseBijector(self._transform, self._raw_parameters(y, **conditions))
+        size = self.event_shape[0]
+        parameters_shape = tf.concat([tf.shape(x)[:-1], [self._transform.num_parameters, size]], axis=0)
 
-        y = tfb.MaskedAutoregressiveFlow(bijector_fn=transform_given, is_constant_jacobian=False).forward(x)
-        y = tf.ensure_shape(y, x.shape)
-        return y, -self._inverse_and_log_det(y, **conditions)[1]
+        def transform_element(i: tf.Tensor, y: tf.Tensor, log_det: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            """Adds element `i`, which the network computes from the elements before it; later elements of y are 0."""
+            raw = tf.reshape(self._raw_parameters(y, **conditions), parameters_shape)
+            element, element_log_det = self._transform.forward(tf.gather(x, [i], axis=-1), tf.gather(raw, i, axis=-1))
+            y = tf.where(tf.range(size) == i, element, y)
+            return i + 1, y, log_det if element_log_det is None else log_det + element_log_det[..., 0]
+
+        y, log_det = tf.while_loop(lambda i, *_: i < size, transform_element,
+                                   (0, tf.zeros_like(x), tf.zeros_like(x[..., 0])), maximum_iterations=size)[1:]
+        return y, log_det

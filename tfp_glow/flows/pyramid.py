@@ -36,7 +36,7 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
     image equals the probability of its gray levels, and the flow does not model the dequantization noise.
 
     `log_prob` evaluates each network once. Sampling evaluates three networks per level and channel, and the network of
-    the top `size + 1` times for a top with `size` values.
+    the top `size` times for a top with `size` values.
 
     Args:
       image_shape: `(height, width, channels)`. Image height and image width must be divisible by `2**num_levels`.

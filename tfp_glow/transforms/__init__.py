@@ -3,11 +3,11 @@
 
 from tfp_glow.transforms.additive import Additive
 from tfp_glow.transforms.affine import Affine
-from tfp_glow.transforms.elementwise import ElementwiseBijector, ElementwiseTransform, check_transform
+from tfp_glow.transforms.elementwise import ElementwiseTransform, check_transform
 from tfp_glow.transforms.logistic_mixture import LogisticMixture
 from tfp_glow.transforms.rational_quadratic_spline import RationalQuadraticSpline
 
 __all__ = [
-    "Additive", "Affine", "ElementwiseBijector", "ElementwiseTransform", "LogisticMixture",
+    "Additive", "Affine", "ElementwiseTransform", "LogisticMixture",
     "RationalQuadraticSpline", "check_transform",
 ]

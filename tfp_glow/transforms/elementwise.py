@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The protocol of elementwise transforms, and a TFP bijector that applies one."""
+"""The protocol of elementwise transforms, and its check."""
 
 from typing import Any, Protocol, runtime_checkable
 
 import tensorflow as tf
-from tensorflow_probability import bijectors as tfb
 
 
 @runtime_checkable
@@ -46,31 +45,6 @@ class ElementwiseTransform(Protocol):
           `(x, log |dx/dy|)`, both `[..., size]`: the log-determinant is per element, not summed. None in its place
           means 0.
         """
-
-
-class ElementwiseBijector(tfb.Bijector):
-    """A `tfb.Bijector` over single numbers that applies an elementwise transform with fixed parameters.
-
-    Args:
-      transform: an `ElementwiseTransform`.
-      raw: parameters of the transform for inputs `[..., size]`, a tensor `[..., transform.num_parameters * size]`.
-      name: name of the bijector.
-    """
-
-    def __init__(self, transform: ElementwiseTransform, raw: tf.Tensor, name: str = "elementwise"):
-        parameters = dict(locals())
-        super().__init__(forward_min_event_ndims=0, dtype=raw.dtype, parameters=parameters, name=name)
-        self._transform, self._raw = transform, raw
-
-    def _forward(self, x: tf.Tensor) -> tf.Tensor:
-        return self._transform.forward(x, self._raw)[0]
-
-    def _inverse(self, y: tf.Tensor) -> tf.Tensor:
-        return self._transform.inverse(y, self._raw)[0]
-
-    def _inverse_log_det_jacobian(self, y: tf.Tensor) -> tf.Tensor:
-        log_det = self._transform.inverse(y, self._raw)[1]
-        return tf.zeros_like(y) if log_det is None else log_det
 
 
 def check_transform(transform: Any) -> ElementwiseTransform:
