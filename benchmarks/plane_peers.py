@@ -11,6 +11,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import argparse
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +24,17 @@ import tensorflow as tf
 from benchmarks import harness
 from benchmarks.plane import KNOWN, distance
 from benchmarks.report import publish, table
-from benchmarks.vector_trials import BAYESFLOW, normflows, search, train, write_standardized, zuko
+from benchmarks.vector_trials import (
+    BAYESFLOW,
+    allotment,
+    define_at_once,
+    normflows,
+    search,
+    side_by_side,
+    train,
+    write_standardized,
+    zuko,
+)
 from trainers import data
 
 PEERS = {
@@ -51,7 +62,7 @@ def search_of(args: argparse.Namespace, name: str) -> dict[str, Any]:
     return search(name, PEERS[name], args.search_targets, run)
 
 
-def measured(args: argparse.Namespace, name: str, target: str, system: Mapping[str, Any]) -> dict[str, Any]:
+def measured(args: argparse.Namespace, target: str, name: str, system: Mapping[str, Any]) -> dict[str, Any]:
     """Trains a peer on a target and measures its distance on the test points."""
     points, log_volume = points_of(args, target)
     result = args.work / f"{_slug(name)}_{target}.json"
@@ -89,7 +100,8 @@ def markdown(record: Mapping[str, Any]) -> str:
         table(("KL, nats", *(f"`{preset}`" for preset in presets), *names), rows),
         f"On {number:,} test points, with standard errors; bold: the least. Each peer trained for "
         f"{record['seconds']:g} seconds. Its search had {record['search_seconds']:g} seconds for each of "
-        f"{record['num_trials']} trials on {' and '.join(record['search_targets'])}, judged by validation points.",
+        f"{record['num_trials']} trials on {' and '.join(record['search_targets'])}, judged by validation points. "
+        f"{allotment(record)}",
         "The searches chose:\n\n" + "\n".join(f"- {line}" for line in chosen),
         harness.describe(record["machine"], record["versions"])])
 
@@ -102,24 +114,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--search_targets", nargs="+", choices=KNOWN, default=["checkerboard", "two_moons"],
                         help="targets of the search")
     parser.add_argument("--search_seconds", type=float, default=40.0, help="seconds of training for each trial")
+    define_at_once(parser)
     parser.add_argument("--ours", type=Path, default=harness.ROOT / "benchmarks" / "results" / "plane.json",
                         help="results of benchmarks.plane")
     args = parser.parse_args(argv)
     args.work = args.runs.resolve() / "plane_peers"
     ours = json.loads(args.ours.read_text())["measured"]
     record = {"machine": harness.machine(), "versions": {}, "seconds": args.seconds,
-              "search_seconds": args.search_seconds, "search_targets": args.search_targets,
+              "at_once": args.at_once, "search_seconds": args.search_seconds, "search_targets": args.search_targets,
               "num_trials": max(len(PEERS[name].trials) for name in args.peers),
               "ours": [{key: row[key] for key in ("target", "preset", "kl", "kl_error", "seconds")} for row in ours],
               "searches": {}, "measured": []}
-    for name in args.peers:
-        record["searches"][name] = search_of(args, name)
-    for target in args.targets:
-        for name in args.peers:
-            row = measured(args, name, target, record["searches"][name]["settings"])
-            record["versions"].update(row.pop("versions"))
-            record["measured"].append(row)
-            print(f"{name}, {target}: KL {row['kl']:.4f} ± {row['kl_error']:.4f}", flush=True)
+    record["searches"] = dict(zip(args.peers, side_by_side(args, lambda name: search_of(args, name), args.peers),
+                                  strict=True))
+    cases = list(itertools.product(args.targets, args.peers))
+    for row in side_by_side(args, lambda case: measured(args, *case, record["searches"][case[1]]["settings"]), cases):
+        record["versions"].update(row.pop("versions"))
+        record["measured"].append(row)
+        print(f"{row['peer']}, {row['target']}: KL {row['kl']:.4f} ± {row['kl_error']:.4f}", flush=True)
         publish(args, record, markdown(record), "plane_peers")
 
 

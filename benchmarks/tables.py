@@ -15,7 +15,18 @@ import numpy as np
 from benchmarks import harness
 from benchmarks.report import publish, table
 from benchmarks.vector_sets import SETS
-from benchmarks.vector_trials import BAYESFLOW, Candidate, normflows, search, train, write_standardized, zuko
+from benchmarks.vector_trials import (
+    BAYESFLOW,
+    Candidate,
+    allotment,
+    define_at_once,
+    normflows,
+    search,
+    side_by_side,
+    train,
+    write_standardized,
+    zuko,
+)
 
 _RATES = (5e-4, 2e-3)
 
@@ -81,7 +92,8 @@ def markdown(record: Mapping[str, Any]) -> str:
                  f"{row['params']:,}") for row in rows])]
     return "\n\n".join([
         "Mean log-density per vector with its standard error, in nats. Vectors are standardized by the training split; "
-        f"bold: the greatest. Each of {record['num_trials']} trials trained for at most {record['seconds']:g} seconds.",
+        f"bold: the greatest. Each of {record['num_trials']} trials trained for at most {record['seconds']:g} seconds. "
+        f"{allotment(record)}",
         *sections, harness.describe(record["machine"], record["versions"])])
 
 
@@ -90,20 +102,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="sets to learn")
     parser.add_argument("--flows", nargs="+", choices=FLOWS, default=list(FLOWS), help="flows to train")
     parser.add_argument("--seconds", type=float, default=60.0, help="greatest number of seconds of one training")
+    define_at_once(parser)
     args = parser.parse_args(argv)
     args.work = args.runs.resolve() / "tables"
     record: dict[str, Any] = {
-        "machine": harness.machine(), "versions": {}, "seconds": args.seconds,
+        "machine": harness.machine(), "versions": {}, "seconds": args.seconds, "at_once": args.at_once,
         "num_trials": max(len(FLOWS[name].trials) for name in args.flows), "sets": {}, "measured": []}
     for chosen in args.sets:
         splits, vectors = SETS[chosen](), args.work / f"{chosen}.npz"
         write_standardized(splits, vectors)
         record["sets"][chosen] = {"size": splits["train"].shape[1], **{k: len(rows) for k, rows in splits.items()}}
-        for name in args.flows:
-            row = evaluate(args, name, chosen, vectors)
+        for row in side_by_side(args, lambda name, of=chosen, at=vectors: evaluate(args, name, of, at), args.flows):
             record["versions"].update(row.pop("versions"))
             record["measured"].append(row)
-            print(f"{name} on {chosen}: {row['test']:.3f} ± {row['test_error']:.3f} nats", flush=True)
+            print(f"{row['flow']} on {chosen}: {row['test']:.3f} ± {row['test_error']:.3f} nats", flush=True)
             publish(args, record, markdown(record), "tables")
 
 

@@ -3,6 +3,8 @@
 
     python -m trainers.train --preset=digits_glow --data=digits --output_dir=runs/digits
 
+--preset=auto chooses a preset for the data, and prints it with the expected time.
+
 The same command resumes the run from its last checkpoint. A run resumes only with the flags that it started with. The
 exceptions are --strategy, --replicas, --jit_compile, --checkpoint_minutes, --max_skipped, --tensorboard and --report.
 --epochs may also increase, if the preset has a constant learning rate.
@@ -14,21 +16,25 @@ and saved_model/1/.
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from absl import flags
 
 from . import _command_line
-from .presets import PRESETS, check_data, get, presets_table
+from .presets import PRESETS, Preset, automatic, changed, check_data, get, presets_table
 
 _MAX_SIDE = 2**16
+_AUTO = "auto"
+# Flags that replace fields of the preset.
+_CHANGES = ("batch_size", "epochs", "learning_rate", "clip_norm", "ema_momentum", "crop", "resize", "dequantization")
 
 
 def flag_values() -> flags.FlagValues:
     """Defines the flags of this program and returns them, not yet parsed."""
     values = flags.FlagValues()
-    flags.DEFINE_string("preset", None, "Name of the preset: a flow and its training, such as digits_glow.",
-                        required=True, flag_values=values)
+    flags.DEFINE_string("preset", None, "Name of the preset: a flow and its training, such as digits_glow; or auto, "
+                        "which chooses one for the data and prints it.", required=True, flag_values=values)
     flags.DEFINE_bool("list_presets", False, "Print a table of all presets and exit: flow, data, minutes of training "
                       "and bits per dimension.", flag_values=values)
     _command_line.define_data(values)
@@ -100,17 +106,22 @@ def program(options: flags.FlagValues) -> None:
         raise ValueError("checkpoint_minutes: must be a number of at least 0; got nan")
     if os.path.islink(options.output_dir) and not os.path.exists(options.output_dir):
         raise ValueError(f"output_dir: {options.output_dir} is a link to a directory that does not exist")
-    preset = get(options.preset, batch_size=options.batch_size, epochs=options.epochs,
-                 learning_rate=options.learning_rate, clip_norm=options.clip_norm, ema_momentum=options.ema_momentum,
-                 crop=options.crop, resize=options.resize, dequantization=options.dequantization)
+    changes = {name: getattr(options, name) for name in _CHANGES}
+    data = None
+    if options.preset == _AUTO:
+        data = data_lib.load(options.data, crop=options.crop or None, resize=options.resize or None,
+                             verify=options.verify_data)
+        preset = changed(_automatic(data, changes), **changes)
+    else:
+        preset = get(options.preset, **changes)
     if options.replicas is not None and options.replicas > preset.batch_size:
         raise ValueError(f"replicas: must be at most the batch size {preset.batch_size}; got {options.replicas}")
     if options.tensorboard:
         tensorboard_events.check_installed()
     scope = strategies.choose(options.strategy, options.replicas)
     strategies.check_batch(preset.batch_size, scope)
-    data = data_lib.load(options.data, crop=preset.crop or None, resize=preset.resize or None,
-                         verify=options.verify_data)
+    data = data or data_lib.load(options.data, crop=preset.crop or None, resize=preset.resize or None,
+                                 verify=options.verify_data)
     config = configure(options.preset, preset, options.data, data, options.seed, options.network_dtype)
     _memory.check(config, preset.batch_size, "batch_size")
     run = workers.run_dir(scope, options.output_dir)
@@ -161,9 +172,24 @@ def main(argv: Sequence[str] | None = None) -> int:
                              {"--list_presets": lambda: presets_table(PRESETS)}, _divides_batches)
 
 
+def _automatic(data: Any, changes: Mapping[str, Any]) -> Preset:
+    """Returns the preset for a data set, and prints it."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    choice = automatic(data, cores)
+    epochs = changes["epochs"] or choice.preset.epochs
+    minutes = choice.minutes * epochs / choice.preset.epochs
+    print(f"--preset=auto chose {choice.base} with {epochs} epochs for {data.num_examples('train'):,} "
+          f"{data.description}: about {minutes:.0f} minutes on two CPU cores; this machine has {cores}. --epochs "
+          "changes the time, and --preset=NAME the flow; --list_presets lists names.", flush=True)
+    return choice.preset
+
+
 def _divides_batches(options: flags.FlagValues) -> bool:
     """Returns True if there is one replica, and training steps do not update running statistics."""
-    flow = get(options.preset).flow
+    if options.preset == _AUTO:
+        flow = {"flow": "maf" if options.data.startswith(("toy:", "array:")) else "glow"}
+    else:
+        flow = get(options.preset).flow
     return (_command_line.is_convolutional(flow) and not flow.get("batch_norm", flow["flow"] == "realnvp")
             and options.strategy in ("auto", "none") and "TF_CONFIG" not in os.environ)
 

@@ -5,6 +5,7 @@ import dataclasses
 import difflib
 from typing import Any
 
+from .automatic import automatic
 from .preset import Preset
 from .published import GLOW, JET, REALNVP
 from .small import CIFAR10, DIGITS, FASHION_MNIST
@@ -12,7 +13,7 @@ from .smoke import smoke_preset
 from .table import check_data, presets_table
 from .toy import TOY
 
-__all__ = ["PRESETS", "Preset", "check_data", "get", "presets_table"]
+__all__ = ["PRESETS", "Preset", "automatic", "changed", "check_data", "get", "presets_table"]
 
 _FULL = {**DIGITS, **FASHION_MNIST, **CIFAR10, **GLOW, **REALNVP, **JET, **TOY}
 PRESETS: dict[str, Preset] = {**_FULL, **{f"{name}_smoke": smoke_preset(preset) for name, preset in _FULL.items()}}
@@ -40,4 +41,9 @@ def get(name: str, **changes: Any) -> Preset:
         close = difflib.get_close_matches(name.lower(), PRESETS if "smo" in name.lower() else _FULL, cutoff=0.5)
         hint = f"did you mean {' or '.join(close)}? " if close else ""
         raise ValueError(f"preset: no preset has the name {name!r}; {hint}`--list_presets` lists all presets")
-    return dataclasses.replace(PRESETS[name], **{k: v for k, v in changes.items() if v is not None})
+    return changed(PRESETS[name], **changes)
+
+
+def changed(preset: Preset, **changes: Any) -> Preset:
+    """Returns a preset with new values of some fields. A field whose new value is None is not changed."""
+    return dataclasses.replace(preset, **{name: value for name, value in changes.items() if value is not None})
