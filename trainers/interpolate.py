@@ -8,6 +8,9 @@ space: toward the class or attribute NAME on the right, and away from NAME on th
 itself is in the middle. The direction is the mean latent of the training images that have NAME, minus the mean latent
 of the other training images.
 
+With --level=NAME, only the latents of one level of a Glow, a RealNVP or a pyramid change. The last level, "top", holds
+the coarsest part of the image.
+
 A class-conditional flow decodes each latent between two images with the class of the nearer image. It decodes each
 changed image with the class of the original image.
 """
@@ -28,6 +31,8 @@ def flag_values() -> flags.FlagValues:
     flags.DEFINE_string("attribute", None, "Name of a class, or of an attribute of celeb_a, toward which images "
                         "are changed. Without this flag, each row interpolates between two images.", flag_values=values)
     _command_line.define_num(values, 8, "Number of rows.")
+    flags.DEFINE_string("level", None, "Name of the level whose latents change: 'level 1', 'level 2', ... or 'top'. "
+                        "Default: all levels.", flag_values=values)
     flags.DEFINE_integer("steps", 9, "Number of images per row.", lower_bound=2, upper_bound=1000,
                          flag_values=values)
     _command_line.define_seed(values, "Random seed of the choice of images from the test split.")
@@ -43,7 +48,8 @@ def program(options: flags.FlagValues) -> None:
 
     Raises:
       ValueError: if the run directory holds no trained flow of images; if the data is not of the kind on which the flow
-        was trained; if it has no class or attribute of the given name; or if the test split has too few images.
+        was trained; if it has no class or attribute of the given name; if the flow has no level of the given name; or
+        if the test split has too few images.
     """
     import numpy as np
 
@@ -74,18 +80,21 @@ def program(options: flags.FlagValues) -> None:
     _memory.check(config, options.steps, "steps")
     rows_at_once = max(1, _memory.batch_size(config, options.num * options.steps) // options.steps)
     model, source = trained_models.load(run)
+    changed = None if options.level is None else latent_paths.of_level(model, options.level)
     with data_lib.one_line_if_damaged(data.find_damage):
         images, labels = next(iter(data_lib.dataset(
             data, "test", needed, shuffle=True, seed=options.seed, num_bits=config["num_bits"])))
         direction = None if options.attribute is None else latent_paths.class_direction(
             model, data_lib.dataset(data, "train", 256, shuffle=False, num_bits=config["num_bits"]),
             (data.label_names or ()).index(options.attribute))
+    if direction is not None and changed is not None:
+        direction = np.where(changed, direction, 0.0)
     parts = []
     for start in range(0, options.num, rows_at_once):
         chosen = slice(start, start + rows_at_once)
         if direction is None:
             pairs = [(each[::2][chosen], each[1::2][chosen]) for each in (images, labels)]
-            parts.append(latent_paths.interpolate(model, *pairs[0], options.steps, pairs[1]))
+            parts.append(latent_paths.interpolate(model, *pairs[0], options.steps, pairs[1], changed))
         else:
             parts.append(latent_paths.manipulate(model, images[chosen], direction, options.steps, labels[chosen]))
     rows = np.concatenate(parts)

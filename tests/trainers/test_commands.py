@@ -186,6 +186,14 @@ def test_attribute_direction_is_the_difference_of_means(digits_run, digits, tmp_
     moved = latent_paths.manipulate(model, images[:5], direction, 3)
     np.testing.assert_array_equal(moved[:, 1], images[:5])
     assert np.abs(moved[:, 2].astype(int) - model.decode(encoded[:5] + direction).numpy()).max() <= 1
+    top = latent_paths.of_level(model, "top")
+    assert not top[:32].any() and top[32:].all()
+    edited = latent_paths.interpolate(model, images[:1], images[1:2], 3, changed=top)[0]
+    np.testing.assert_array_equal(edited[0], images[0])
+    expected = model.decode(np.concatenate([encoded[:1, :32], encoded[1:2, 32:]], axis=1)).numpy()[0]
+    assert np.abs(edited[2].astype(int) - expected).max() <= 1
+    with pytest.raises(ValueError, match="level: must be one of level 1, top; got 'level 2'"):
+        latent_paths.of_level(model, "level 2")
     with pytest.raises(ValueError, match="0 images have it and 297 do not"):
         latent_paths.class_direction(model, [(images, labels)], 10)
 

@@ -8,12 +8,14 @@ import numpy as np
 
 import tfp_glow
 from tfp_glow._types import TensorLike
+from tfp_glow.bijectors import Multiscale, Steps
 
 from ..runs.class_labels import condition_for
 
 
 def interpolate(model: tfp_glow.FlowModel, first: TensorLike, second: TensorLike, num_steps: int,
-                labels: tuple[TensorLike | None, TensorLike | None] = (None, None)) -> np.ndarray:
+                labels: tuple[TensorLike | None, TensorLike | None] = (None, None),
+                changed: np.ndarray | None = None) -> np.ndarray:
     """Computes images between pairs of images, on straight lines in latent space.
 
     For a pair with the latents `z1` and `z2`, the images are `decode((1 - t) z1 + t z2)`, for `num_steps` values of `t`
@@ -27,14 +29,18 @@ def interpolate(model: tfp_glow.FlowModel, first: TensorLike, second: TensorLike
       labels: pair of integer arrays `[N]`, the labels of `first` and of `second`, for a class-conditional model. An
         image is decoded with the first label if `t <= 0.5`, otherwise with the second. Other models ignore the labels.
         Default: no labels.
+      changed: bools `[*latent_shape]`, such as `of_level` returns. Where it is False, the latents stay those of the
+        first image. Default: all latents change.
 
     Returns:
       An integer array `[N, num_steps, height, width, channels]`. Up to the numerical error of the flow, the images at
-      the ends of a line are the two images of the pair.
+      the ends of a line are the two images of the pair; with `changed`, only the first one is.
     """
     labels = condition_for(model, labels[0]), condition_for(model, labels[1])
     start, end = (model.encode(images, condition, verify=False).numpy()[:, None]
                   for images, condition in zip((first, second), labels, strict=True))
+    if changed is not None:
+        end = np.where(changed, end, start)
     t = np.linspace(0.0, 1.0, num_steps, dtype=start.dtype)
     nearer = None if labels[0] is None else np.where(t <= 0.5, *(np.asarray(each)[:, None] for each in labels))
     t = t[:, None]
@@ -63,6 +69,29 @@ def manipulate(model: tfp_glow.FlowModel, images: TensorLike, direction: np.ndar
     latents = model.encode(images, labels, verify=False).numpy()[:, None]
     t = np.linspace(-1.0, 1.0, num_steps, dtype=latents.dtype)[:, None]
     return model.decode(latents + t * direction, None if labels is None else np.asarray(labels)[:, None]).numpy()
+
+
+def of_level(model: tfp_glow.FlowModel, name: str) -> np.ndarray:
+    """Finds the latents of one level of a multi-scale flow.
+
+    Args:
+      model: a `tfp_glow.FlowModel`.
+      name: str, name of the level: `"level 1"`, `"level 2"`, ... and, for the last level, `"top"`.
+
+    Returns:
+      A bool array `[*latent_shape]`, True for the latents of the level.
+
+    Raises:
+      ValueError: if the flow has no levels, or no level of this name.
+    """
+    bijector = model.distribution.bijector
+    last = bijector.bijectors[-1] if isinstance(bijector, Steps) else bijector
+    sizes = last.level_sizes if isinstance(last, Multiscale) else ()
+    names = [*(f"level {number}" for number in range(1, len(sizes))), "top"] if len(sizes) > 1 else []
+    if name not in names:
+        raise ValueError(f"level: must be one of {', '.join(names)}; got {name!r}" if names else
+                         f"level: requires a flow with several levels; got {name!r} for a flow without them")
+    return np.repeat([each == name for each in names], sizes).reshape(model.latent_shape)
 
 
 def class_direction(model: tfp_glow.FlowModel, batches: Iterable[tuple[TensorLike, TensorLike]],
