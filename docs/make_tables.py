@@ -101,8 +101,6 @@ def cause_of(message: str) -> str | None:
         return causes[max(fitting, key=len)]
     if re.match(r"(…: )?[Aa]rgument `(\w+|…)` (must |…)", message):
         return "The value of this argument violates the rule that the message states."
-    if message[0].islower():
-        return "An exported signature or a graph received data that violate this rule."
     return None
 
 
