@@ -14,6 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 from paths import ROOT
 
+from benchmarks import versions
+
 VERSIONS = ROOT / "benchmarks" / "results" / "versions.json"
 FOLDERS = ("benchmarks", "docs", "pretrained", "tests", "tfp_glow", "trainers")
 WRITTEN = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*", "_build", "generated")
@@ -81,20 +83,24 @@ def test_no_requirement_replaces_tensorflow(name):
                 assert needed.specifier.contains("2.18.0"), f"{requirement.name} requires {needed}"
 
 
+def test_the_readme_shows_the_tested_versions():
+    assert versions.markdown(json.loads(VERSIONS.read_text())) in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_the_tested_versions_are_those_that_setup_and_the_import_name():
-    import tfp_glow._versions as versions
+    from tfp_glow._versions import TESTED
 
     tested = json.loads(VERSIONS.read_text())
     floors = {requirement.name: next(iter(requirement.specifier)).version for requirement in requirements("RUNTIME")
               if requirement.specifier}
-    assert floors["keras"] == versions.TESTED["Keras"][0] and floors["tensorflow"] == versions.TESTED["TensorFlow"][0]
-    assert floors["tensorflow-probability"] == versions.TESTED["TensorFlow Probability"][0]
+    assert floors["keras"] == TESTED["Keras"][0] and floors["tensorflow"] == TESTED["TensorFlow"][0]
+    assert floors["tensorflow-probability"] == TESTED["TensorFlow Probability"][0]
     libraries = {"TensorFlow": ("tensorflow",), "Keras": ("keras-nightly", "keras"),
                  "TensorFlow Probability": ("tfp-nightly", "tensorflow-probability")}
     for library, names in libraries.items():
         found = [next(row["versions"][name] for name in names if name in row["versions"]) for row in tested.values()]
         numbers = [tuple(map(int, version.split(".")[:2])) for version in found]
-        assert [f"{a}.{b}" for a, b in (min(numbers), max(numbers))] == list(versions.TESTED[library])
+        assert [f"{a}.{b}" for a, b in (min(numbers), max(numbers))] == list(TESTED[library])
     setup = (ROOT / "setup.py").read_text()
     for row in tested.values():
         assert f'"Programming Language :: Python :: {row["python"]}"' in setup
