@@ -25,6 +25,7 @@ lint: .venv/.stamp  ## ruff and mypy
 	$(BIN)/mypy
 
 docs: .venv-docs/.stamp  ## build the site, with its tutorials, into docs/_build/html; it has an environment of its own
+	rm -rf docs/api/generated
 	$(DOCS_BIN)/python -m sphinx -b html --fail-on-warning --keep-going --quiet docs docs/_build/html
 	@echo "Open docs/_build/html/index.html."
 
