@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from benchmarks import gpu, harness, report
+from benchmarks import gpu, harness, inference, report
 from benchmarks.run import PROGRAMS, cases_of_round
 from benchmarks.speed_tables import by_round, markdown, median, ratio
 
@@ -45,6 +45,16 @@ def test_tables_have_a_row_per_measured_program(record):
     assert "\n| normflows, channels last" not in text
     for block in text.split("\n\n"):
         assert len({line.count("|") for line in block.splitlines()}) == 1
+
+
+def test_latencies_are_compared_in_the_same_precision(record):
+    times = {"ours": 0.01, "ours, SavedModel, bfloat16": 0.005, "normflows, channels last": 0.02,
+             "normflows, channels last, bfloat16": 0.01, "tfb.Glow": 0.04}
+    text = inference.markdown({**record, "depth": 8, "width": 128, "batches": [1, 32], "measurements": [
+        {"program": name, "round": 0, "figures": {"log_prob_1_s": seconds, "sample_32_s": 2 * seconds}}
+        for name, seconds in times.items()]})
+    assert "| ours | 10 (2.00) | - | - | 20 (2.00) |" in text and "| tfb.Glow | 40 (0.50) | - | - | 80 (0.50) |" in text
+    assert "| ours, SavedModel, bfloat16 | 5 (2.00) |" in text and "| normflows, channels last | 20 | - |" in text
 
 
 def test_text_goes_between_markers():

@@ -129,6 +129,24 @@ def test_floats_are_nan_where_the_saved_model_answers_with_an_error(tmp_path):
     assert np.isnan(run("", signatures["decode_floats"], {"latents": latents})).all()
 
 
+def test_labels_out_of_range_have_nan_densities(tmp_path):
+    model = model_of("glow_labels")
+    tfp_glow.export_tfjs(model, tmp_path / "out", ["log_prob_with_noise"])
+    run, (signature,) = run_tfjs(tmp_path / "out"), signatures_in(tmp_path / "out").values()
+    inputs = inputs_of(model, signature)
+    assert np.isfinite(run("", signature, inputs)).all()
+    assert np.isnan(run("", signature, {**inputs, "labels": np.int32([3, -1, 7])})).all()
+
+
+def test_loops_over_values_run_asynchronously(tmp_path):
+    how = {}
+    for flow, names in (("maf_context", ["log_prob", "encode", "decode"]), ("iaf", ["log_prob", "encode", "decode"])):
+        tfp_glow.export_tfjs(model_of(flow), tmp_path / flow, names)
+        how[flow] = [signatures_in(tmp_path / flow)[name]["run"] for name in names]
+    assert how == {"maf_context": ["execute", "execute", "executeAsync"],
+                   "iaf": ["executeAsync", "executeAsync", "execute"]}
+
+
 @pytest.mark.parametrize(("keywords", "message"), [
     ({"signatures": ["sample"]}, "signatures without random numbers; received 'sample'.*latents for `decode`"),
     ({"signatures": ["log_prob_uint8"]}, "without random numbers; received 'log_prob_uint8'"),

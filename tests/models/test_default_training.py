@@ -36,6 +36,7 @@ def test_a_wide_glow_trains_from_the_first_step(optimizer):
 def test_the_default_optimizer_warms_up():
     model = tfp_glow.FlowModel(tfp_glow.realnvp_vector((2,), num_couplings=1, hidden_sizes=(4,)))
     model.compile()
+    assert not model.jit_compile
     rate = model.optimizer._learning_rate
     assert float(rate(0)) == 0.0 and float(rate(50)) == pytest.approx(5e-4)
     assert float(rate(100)) == float(rate(10_000)) == pytest.approx(1e-3)

@@ -96,6 +96,24 @@ def test_the_domain_is_that_of_the_flow_and_of_the_model():
     assert np.isfinite(deep.log_prob(np.array([[-5, 0, 900]]))).all()
 
 
+def test_each_step_adds_new_noise_to_integers_and_none_to_floats():
+    still = build()
+    still.compile(keras.optimizers.SGD(0.0))
+    still.initialize(IMAGES)
+
+    def losses(x):
+        found = []
+        for _ in range(3):
+            still.reset_metrics()
+            found.append(float(still.train_on_batch(x)[0]))
+        return set(found)
+
+    assert len(losses(IMAGES)) == 3 and len(losses(NOISY)) == 1
+    noise = NOISY - IMAGES
+    np.testing.assert_allclose(still.log_prob(IMAGES, noise=noise), still.log_prob(NOISY), rtol=1e-5)
+    np.testing.assert_allclose(still.encode(IMAGES), still.encode(IMAGES + 0.5), rtol=1e-5, atol=1e-5)
+
+
 # Floats.
 
 

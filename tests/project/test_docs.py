@@ -12,6 +12,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow_probability as tfp
 from paths import ROOT
 
 DOCS = ROOT / "docs"
@@ -51,15 +52,16 @@ def run(page, kinds):
     return names
 
 
-SIGNATURES = {"log_prob", "bits_per_dim", "encode", "decode", "sample"}
+SIGNATURES = {"log_prob", "bits_per_dim", "encode", "decode", "sample", "log_prob_uint8", "bits_per_dim_uint8",
+              "encode_uint8", "log_prob_with_noise", "bits_per_dim_with_noise", "decode_floats"}
 # What pages say about the names that their code defines.
 CLAIMS = {
     "guides/choosing.md": lambda names: names["draws"].shape == (9, 3) and names["density"].shape == (8,),
     "guides/conventions.md": lambda names: names["latents"].shape == (3, 16) and names["log_det"].shape == (3,),
     "guides/training.md": lambda names: sorted(names["history"].history) == [
         "bits_per_dim", "loss", "val_bits_per_dim", "val_loss"],
-    "guides/serving.md": lambda names: SIGNATURES | {f"{name}_uint8" for name in (
-        "log_prob", "bits_per_dim", "encode")} <= set(names["served"].signatures),
+    "guides/serving.md": lambda names: set(names["served"].signatures) == SIGNATURES | {"serving_default"} and all(
+        f"`{name}`" in sentences("guides/serving.md") for name in SIGNATURES - {"encode_uint8"}),
     "guides/migrating.md": lambda names: names["log_prob"] < names["log_prob_of_unit_pixels"],
 }
 
@@ -241,6 +243,8 @@ def test_claims_of_the_results_page():
     budget = results("budget")["measured"]
     bits = {name: f"{system['test']:.3f}" for name, system in budget.items()}
     assert f"`fashion_mnist_best` reaches {bits['ours, best']} bits/dim on the test images" in text
+    assert "of this package; the fewest bits/dim that we measured for its training time" in sentences(
+        "guides/choosing.md") and min(bits, key=bits.get) == "ours, best"
     assert f"Our plain Glow of {budget['ours, plain']['params']:,} parameters" in text
     assert f"reaches {bits['ours, plain']}, and `tfb.Glow` of that size {bits['tfb.Glow']}" in text
     assert (f"normflows reaches {bits['normflows']} with the optimizer of its example and "
@@ -279,6 +283,16 @@ def test_claims_of_what_the_density_is_good_for():
     assert "the bounds with 1 and with 100 draws of noise are equal" in text
     bounds = uses["bounds"]["fashion_mnist_best"]
     assert bounds["1"] == pytest.approx(bounds["100"], abs=1e-5)
+
+
+def test_claims_of_the_migration_page():
+    text = sentences("guides/migrating.md")
+    assert "log_prob = log_prob_of_unit_pixels - num_values * np.log(256.0)" in text
+    unit = tfp.distributions.Sample(tfp.distributions.Normal(0.5, 0.2), 6)
+    pixels, x = tfp.bijectors.Scale(256.0)(unit), np.linspace(0.1, 0.9, 6, dtype="float32")
+    np.testing.assert_allclose(pixels.log_prob(256.0 * x), unit.log_prob(x) - 6 * np.log(256.0), rtol=1e-6)
+    hidden = inspect.signature(tfp.bijectors.GlowDefaultNetwork.__init__).parameters["num_hidden"].default
+    assert f"width={hidden}) # {hidden} is the width of GlowDefaultNetwork" in text
 
 
 def test_claims_of_the_start_page():

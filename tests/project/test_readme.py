@@ -31,7 +31,7 @@ def test_the_library_example_runs(tmp_path, monkeypatch, capsys):
     code = re.search(r"```python\n(.*?)```", README, re.S).group(1)
     names = {}
     exec(compile(code, "README.md", "exec"), names)
-    assert names["samples"].shape == (16, 8, 8, 1)
+    assert names["samples"].shape == (16, 8, 8, 1) and names["samples"].dtype == "uint8"
     assert (tmp_path / "serving" / "1" / "saved_model.pb").exists()
     assert "(9,)" in capsys.readouterr().out
     with pytest.raises(ValueError, match="'serving/1', which exists. .* next version, 'serving/2'"):
