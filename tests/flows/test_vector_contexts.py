@@ -74,6 +74,23 @@ def test_models_train_sample_and_save(name, tmp_path):
     np.testing.assert_array_equal(other.sample(7, seed=1, condition=c[0]), samples)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["nsf", "nsf_autoregressive", "realnvp_vector"])
+def test_exported_signatures_take_the_context(name, tmp_path):
+    model = tfp_glow.FlowModel(moved(BUILDERS[name](context_shape=(CONTEXT,), seed=1)))
+    rng = np.random.RandomState(0)
+    y, c = (rng.standard_normal((5, size)).astype("float32") for size in (SIZE, CONTEXT))
+    signatures = tf.saved_model.load(tfp_glow.export_saved_model(model, tmp_path / "1")).signatures
+    served = signatures["log_prob"](images=tf.constant(y), context=tf.constant(c))["log_prob"]
+    np.testing.assert_allclose(served, model.log_prob(y, condition=c), atol=1e-5)
+    latents = signatures["encode"](images=tf.constant(y), context=tf.constant(c))["latents"]
+    decoded = signatures["decode"](latents=latents, context=tf.constant(c))["images"]
+    np.testing.assert_allclose(decoded, y, atol=1e-4)
+    samples = signatures["sample"](number=tf.constant(4), temperature=tf.constant(1.0), seed=tf.constant(0),
+                                   context=tf.constant(c[:1]))["images"]
+    np.testing.assert_allclose(samples, model.sample(4, seed=0, condition=c[0]), atol=1e-4)
+
+
 def test_the_first_element_of_autoregressive_flows_depends_on_the_context():
     """Also for vectors of size 1, whose networks have no other input."""
     for flow in (tfp_glow.maf(1, 1, (4,), batch_norm=False, context_shape=CONTEXT),
