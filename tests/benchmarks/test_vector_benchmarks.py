@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Benchmarks of flows over vectors: cases, tables, training loop and searches with made-up systems, and our flows."""
 
+import argparse
 import json
 import math
+import types
 
 import numpy as np
 import pytest
@@ -87,6 +89,30 @@ def test_a_search_takes_the_best_finite_validation():
     found = vector_trials.search("it", candidate, ["x", "y"], lambda of, n, trial: {"validation": values[of, n]})
     assert found["settings"] == {"a": 2, "learning_rate": 0.1}
     assert [trial["validation"] for trial in found["tried"]] == [1.5, None, 2.0, 0.0]
+
+
+def test_trainings_side_by_side_keep_their_order_and_their_cores(tmp_path, monkeypatch):
+    started = []
+
+    def run_module(python, module, task, vectors, result, settings, prefix, **options):
+        started.append(prefix)
+        result.write_text(json.dumps({"validation": json.loads(settings)["trial"]}))
+        return types.SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(vector_trials.harness, "run_module", run_module)
+    monkeypatch.setattr(vector_trials.harness, "python_of", lambda environment, args: "python")
+    candidate = vector_trials.Candidate("ours", "our_vectors", ({},), (0.1,))
+    for at_once, cores in ((2, {("taskset", "-c", "0"), ("taskset", "-c", "1")}), (1, {()})):
+        args, number = argparse.Namespace(at_once=at_once), len(started)
+
+        def trial(index, args=args):
+            return vector_trials.train(args, candidate, tmp_path / "set.npz", tmp_path / f"{index}.json",
+                                       {"trial": index})["validation"]
+
+        assert list(vector_trials.side_by_side(args, trial, range(6))) == list(range(6))
+        assert len(started) == number + 6 and set(started[number:]) <= cores
+        assert list(vector_trials.side_by_side(args, trial, range(6))) == list(range(6))
+        assert len(started) == number + 6  # Results are kept.
 
 
 def test_standardized_vectors_and_their_log_volume(tmp_path):

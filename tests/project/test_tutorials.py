@@ -28,7 +28,10 @@ assert losses["mixture of two"] < losses["one flow"]
 np.testing.assert_allclose(weights, [0.75, 0.25], atol=0.05)""",
     "digits": """
 assert result["bits_per_dim"] < histogram - 0.05
-assert "bits_per_dim_uint8" in answer.stdout""",
+assert np.array_equal(model.decode(latents), pair) and "bits_per_dim_uint8" in answer.stdout
+np.testing.assert_allclose(
+    [float(value) for value in answer.stdout.partition("bits/dim [")[2].rpartition("]")[0].split(",")],
+    model.bits_per_dim(model.sample(3, temperature=0.7, seed=1), seed=0), atol=2e-3)""",
     "conditional_density": """
 assert losses["true signals"] < losses["shuffled signals"] - 0.5""",
     "variational_inference": """
@@ -37,7 +40,8 @@ assert efficiency["NeuTra"] > 10 * efficiency["plain HMC"]
 assert abs(float(tf.reduce_mean(chains["NeuTra"][..., 1])) - 1.0) < 0.1""",
     "learned_prior": """
 assert bounds["after"] > bounds["before"] + 0.5
-assert 1.8 < radius < 2.2""",
+assert 1.8 < radius < 2.2
+assert np.std(np.linalg.norm(z, axis=-1)) < np.std(np.linalg.norm(data, axis=-1)) - 0.05""",
     "out_of_distribution": """
 assert min(areas["noise"].values()) > 0.95 and min(areas["digits"].values()) > 0.95
 assert all(areas[name]["bits"] < 0.45 for name in ("blurred", "faded", "flat"))
@@ -90,6 +94,57 @@ def test_a_learned_prior_raises_the_evidence():
     assert np.mean(bounds[-5:]) > np.mean(bounds[:5]) + 0.3
     z, x = names["joint"].sample(10, seed=2)
     assert z.shape == x.shape == (10, 2)
+
+
+def test_more_draws_raise_the_evidence_bound():
+    names = tutorials.definitions("learned_prior")
+    prior = tfp_glow.realnvp_vector(2, num_couplings=2, hidden_sizes=(4,), name="z", seed=0)
+    joint, x, bounds = names["joint_distribution"](prior), names["observations"](1000, seed=0), []
+    for number in (1, 4, 64):
+        names["NUM_DRAWS"] = number
+        bounds.append(float(names["evidence_bound"](joint, x, seed=(1, 2))))
+    assert bounds[0] < bounds[1] - 0.01 and bounds[1] < bounds[2] - 0.01
+    exact = tfd.MultivariateNormalDiag(tf.zeros(2), tf.fill([2], 1.0 + names["NOISE"] ** 2) ** 0.5)
+    assert bounds[2] == pytest.approx(float(tf.reduce_mean(exact.log_prob(x))), abs=0.05)  # The flow is the identity.
+    assert prior.trainable_variables and not joint.trainable_variables
+
+
+def test_crops_of_different_splits_share_no_pixel():
+    names = tutorials.definitions("out_of_distribution")
+    numbers = np.arange(427 * 640.0).reshape(427, 640, 1)  # The size of the photograph.
+    names["load_sample_image"] = lambda name: numbers
+    splits = [set(names["crops"](300, split).ravel()) for split in range(3)]
+    assert all(len(split) > 5000 for split in splits)
+    assert sum(map(len, splits)) == len(set.union(*splits))
+
+
+def test_scores_of_areas():
+    area = tutorials.definitions("out_of_distribution")["area"]
+    crops = np.array([1.0, 2.0, 3.0])
+    assert (area(crops, crops + 3.0), area(crops, crops), area(crops, crops - 3.0)) == (1.0, 0.5, 0.0)
+
+
+def test_the_bijector_of_the_tutorial():
+    """Two methods and ten lines. A wrong log-determinant leaves the values as they are."""
+    code = re.search(r"^%%writefile heavy_tails.py\n(.*?)^```$", tutorials.text("own_bijector"), re.M | re.S)[1]
+    lines = [line for line in code.partition("\nclass ")[2].splitlines() if line.strip() and '"""' not in line]
+    assert len(lines) == 10
+    x = tf.constant([[0.1, -2.0], [1.5, 0.0]], tf.float64)
+    for text, is_right in ((code, True), (code.replace("-0.5 * tf", "-tf"), False)):
+        names = {}
+        exec(text, names)
+        bijector = names["HeavyTails"](2, dtype="float64")
+        assert {name for name, value in vars(names["HeavyTails"]).items() if callable(value)} == {
+            "__init__", "_forward_and_log_det", "_inverse_and_log_det"}
+        bijector.log_a.assign([0.5, -0.3])
+        y, log_det = bijector.forward_and_log_det(x)
+        a = np.exp([0.5, -0.3])
+        np.testing.assert_allclose(y, np.sinh(a * x) / a)
+        np.testing.assert_allclose(log_det, np.sum(np.log(np.cosh(a * x)), axis=-1))
+        back, inverse_log_det = bijector.inverse_and_log_det(y)
+        np.testing.assert_allclose(back, x, atol=1e-12)
+        assert np.allclose(inverse_log_det, -log_det) == is_right
+        assert len(bijector.trainable_variables) == 1
 
 
 def test_an_encoder_and_a_conditional_flow_train_in_one_fit(tmp_path):
