@@ -86,6 +86,7 @@ def test_joint_distributions_of_coroutines(auto_batched, flow):
         yield tfd.Independent(tfd.Normal(z, 1.0), 1, name="x")
 
     both = (tfd.JointDistributionCoroutineAutoBatched if auto_batched else tfd.JointDistributionCoroutine)(model)
+    assert {id(v) for v in both.trainable_variables} == {id(v) for v in flow.trainable_variables}
     sample = both.sample(2, seed=1)
     assert both.log_prob(sample).shape == (2,) and sample.x.shape == (2, 3)
     pinned = both.experimental_pin(x=sample.x)
