@@ -58,6 +58,21 @@ def test_the_chinese_readme_is_equal_in_content():
         assert chinese == english
 
 
+def test_the_table_of_flows_agrees_with_the_guide():
+    """Each flow has the same cells in the columns "events", "parallel" and "conditional", up to their wording."""
+    def rows(text, start):
+        table = text[text.index(start):].split("\n\n")[0].splitlines()[2:]
+        return {name: [cell.strip() for cell in line.split("|")[3:6]] for line in table if line.startswith("|")
+                for name in re.findall(r"`(\w+)`", line.split("|")[1])}
+
+    guide = rows(PAGES[ROOT / "docs" / "guides" / "choosing.md"].split("<!-- flows: begin -->")[1], "| function")
+    guide.pop("dequantizer")
+    words = {"`num_classes`": "on classes", "`context_shape`": "on contexts", "no": "no"}
+    expected = {name: [events.split(",")[0], parallel.replace(" and ", ", "), words[conditional]]
+                for name, (events, parallel, conditional) in guide.items()}
+    assert rows(README, "| flow | paper") == expected
+
+
 def test_the_five_rows_are_those_of_the_checks():
     record = json.loads((ROOT / "benchmarks" / "results" / "why.json").read_text(encoding="utf-8"))
     assert why.markdown(record) in README
