@@ -148,6 +148,13 @@ def test_empty_batches_have_empty_results(kind):
     assert flow.log_prob(tf.zeros((2, 0, *flow.event_shape))).shape == (2, 0)
 
 
+def test_distributions_add_no_noise_to_integers():
+    flow, images = BUILDERS["glow"](seed=1), np.random.RandomState(0).randint(0, 256, (3, *IMAGE)).astype("uint8")
+    np.testing.assert_array_equal(flow.log_prob(images), flow.log_prob(images.astype("float32")))
+    with pytest.raises(ValueError, match="requested dtype float32 for Tensor with dtype uint8"):
+        flow.log_prob(tf.constant(images))
+
+
 def test_flows_are_built_outside_of_graphs():
     message = "must be built outside of a tf.function.*build the flow before this function"
     with pytest.raises(ValueError, match=message):
