@@ -57,8 +57,9 @@ CIFAR10 = {
         {"flow": "glow", "num_levels": 3, "num_steps": 8, "width": 128, "network_dtype": "mixed_bfloat16"},
         batch_size=32, epochs=50, optimizer="adam", learning_rate=2e-3, schedule="cosine", clip_norm=1.0,
         ema_momentum=0.999),
+    # In a trial of 130 seconds on one core, batches of 32 reached 4.71 bits/dim on validation images, and of 64 4.99.
     "cifar10_jet": Preset(
-        {"flow": "jet", "patch_size": 4, "depth": 20, "block_depth": 1, "width": 96, "num_heads": 4}, batch_size=64,
+        {"flow": "jet", "patch_size": 4, "depth": 20, "block_depth": 1, "width": 96, "num_heads": 4}, batch_size=32,
         epochs=10, optimizer="adamw", learning_rate=1e-3, schedule="cosine", beta_2=0.95, weight_decay=1e-5,
         clip_norm=1.0, ema_momentum=0.999, temperature=1.0),
 }
