@@ -5,7 +5,8 @@
       --results=benchmarks/results/cifar10.json
 
 Each system is a process in its own environment, one after the other, on all cores. `RUNS/budget` keeps the results, and
-the command does not repeat them.
+the command does not repeat them. With `--search_minutes`, short trainings of each peer choose its learning rate and
+batch size on validation images first.
 """
 
 import os
@@ -30,19 +31,23 @@ from trainers import data, presets
 from trainers._command_line import is_convolutional
 from trainers.data import pipeline
 
-_SIZE = {"num_levels": 2, "num_steps": 8, "width": 96}
-_NORMFLOWS = {**_SIZE, "weight_decay": 1e-5, "channels_last": True}
+_NORMFLOWS = {"weight_decay": 1e-5, "channels_last": True}
 # Environment, program, images per step, settings of the program. Systems of this package have a preset instead.
-PEERS = {
+PEERS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
     "normflows": ("normflows", "normflows_glow", 128, _NORMFLOWS),
     "normflows, Adam": ("normflows", "normflows_glow", 128, {**_NORMFLOWS, "optimizer": "Adam"}),
-    "tfb.Glow": ("tfp", "tfb_glow", 64, {**_SIZE, "optimizer": "Adam"}),
+    "normflows, Adam, bfloat16": ("normflows", "normflows_glow", 128, {
+        **_NORMFLOWS, "optimizer": "Adam", "autocast": True}),
+    "tfb.Glow": ("tfp", "tfb_glow", 64, {"optimizer": "Adam"}),
 }
+TRIALS = tuple({"batch_size": size, "learning_rate": rate} for size in (32, 128) for rate in (5e-4, 1e-3, 2e-3))
+NUM_SEARCH = 1000  # Validation images that judge a trial.
 # The presets of this package, which divide batches among cores.
 OURS = {"ours, plain": "fashion_mnist_glow", "ours, best": "fashion_mnist_best", "Glow": "cifar10_glow",
         "Jet": "cifar10_jet"}
 SYSTEMS = (*PEERS, *OURS)
-_FASHION_MNIST = [name for name in SYSTEMS if OURS.get(name, "fashion_mnist").startswith("fashion_mnist")]
+_FASHION_MNIST = [name for name in SYSTEMS if OURS.get(name, "fashion_mnist").startswith("fashion_mnist")
+                  and "bfloat16" not in name]
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -52,19 +57,35 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", default="idx:/usr/share/datasets/fashion-mnist", help="SPEC of the images")
     parser.add_argument("--limit", type=int, help="number of validation images and of test images; None for all")
     parser.add_argument("--seed", type=int, default=0, help="random seed of weights, data order and noise")
+    parser.add_argument("--size_of", default="fashion_mnist_glow", choices=[
+        name for name, preset in presets.PRESETS.items() if preset.flow["flow"] == "glow"],
+        help="preset whose levels, steps and width the peers have")
+    parser.add_argument("--search_minutes", type=float, default=0.0, help="minutes of each trial of a peer; 0 for none")
+    harness.define_at_once(parser)
     parser.add_argument("--section", default="budget", help="name of the markers in the README")
     args = parser.parse_args(argv)
     if not args.minutes > 0.0:
         parser.error(f"--minutes: must be positive; received {args.minutes:g}")
+    if args.search_minutes < 0.0:
+        parser.error(f"--search_minutes: must not be negative; received {args.search_minutes:g}")
     args.work = args.runs.resolve() / "budget"
     return args
 
 
-def settings_of(args: argparse.Namespace, name: str) -> dict[str, Any]:
-    """Returns all that a result depends on, except code and machine."""
+def settings_of(args: argparse.Namespace, name: str, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Returns all that a result depends on, except code and machine.
+
+    Args:
+      args: the command line.
+      name: name of the system.
+      chosen: learning rate and batch size of a peer; None for its documented ones.
+    """
     settings = {key: getattr(args, key) for key in ("data", "minutes", "limit", "seed")}
     if name in PEERS:
-        settings.update(batch_size=PEERS[name][2], system=PEERS[name][3])
+        *_, batch_size, system = PEERS[name]
+        flow, changes = presets.get(args.size_of).flow, dict(chosen or {})
+        size = {key: flow[key] for key in ("num_levels", "num_steps", "width")}
+        settings.update(batch_size=changes.pop("batch_size", batch_size), system={**size, **system, **changes})
     else:
         preset = OURS[name]
         fields = dataclasses.asdict(presets.get(preset))
@@ -77,30 +98,73 @@ def result_path(args: argparse.Namespace, name: str) -> Path:
     return args.work / f"{name.replace(', ', '_')}.json"
 
 
-def finished(args: argparse.Namespace) -> dict[str, dict]:
-    """Returns the results of these settings that exist, by system."""
-    paths = {name: result_path(args, name) for name in SYSTEMS}
-    found = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.exists()}
-    return {name: result for name, result in found.items() if result["settings"] == settings_of(args, name)}
+def result_of(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Returns the result in a file, or None if there is none of these settings."""
+    result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"settings": None}
+    return result if result["settings"] == settings else None
 
 
-def write_images(args: argparse.Namespace, path: Path) -> None:
-    """Writes the splits as uint8 `[N, H, W, C]` to an `.npz` file, which every environment can read."""
-    source = data.load(args.data)
+def finished(args: argparse.Namespace, chosen: Mapping[str, Any] | None = None) -> dict[str, dict]:
+    """Returns the results of these settings that exist, by system; `chosen` has the settings of searches."""
+    chosen = chosen or {}
+    found = {name: result_of(result_path(args, name), settings_of(args, name, chosen.get(name))) for name in SYSTEMS}
+    return {name: result for name, result in found.items() if result}
+
+
+def write_images(args: argparse.Namespace, path: Path, search: bool = False) -> None:
+    """Writes the splits as uint8 `[N, H, W, C]` to an `.npz` file, which every environment can read.
+
+    A search has no test images and few validation images.
+    """
+    source, limit = data.load(args.data), NUM_SEARCH if search else args.limit
+    splits = ("train", "validation") if search else ("train", "validation", "test")
     images = {split: np.concatenate([batch.numpy() for batch in pipeline.dataset(
-        source, split, 1000, shuffle=False, labels=False)]) for split in ("train", "validation", "test")}
-    np.savez(path, **{split: array if split == "train" else array[:args.limit] for split, array in images.items()})
+        source, split, 1000, shuffle=False, labels=False)]) for split in splits}
+    np.savez(path, **{split: array if split == "train" else array[:limit] for split, array in images.items()})
 
 
-def run(args: argparse.Namespace, name: str) -> None:
+def run(args: argparse.Namespace, name: str, settings: Mapping[str, Any], images: Path, result: Path,
+        prefix: Sequence[str] = ()) -> None:
     """Trains and evaluates a system in a process of its own."""
     environment, program = PEERS[name][:2] if name in PEERS else ("ours", "our_flow")
-    settings = settings_of(args, name)
-    print(f"{name}:", flush=True)
-    done = harness.run_module(harness.python_of(environment, args), f"programs.{program}", "train",
-                              args.work / "images.npz", result_path(args, name), json.dumps(settings))
+    print(f"{name}: {result.name}", flush=True)
+    done = harness.run_module(harness.python_of(environment, args), f"programs.{program}", "train", images, result,
+                              json.dumps(settings), prefix=prefix)
     if done.returncode:
         sys.exit(f"{name} ended with an error; see above.")
+
+
+def search(args: argparse.Namespace, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Trains all trials of peers, and returns for each peer its trials with their bits/dim on validation images."""
+    images, directory = args.work / "search.npz", args.work / "search"
+    directory.mkdir(parents=True, exist_ok=True)
+
+    def file_and_settings(name: str, trial: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
+        settings = {**settings_of(args, name, trial), "minutes": args.search_minutes, "limit": NUM_SEARCH,
+                    "one_core": args.at_once > 1}
+        return directory / f"{name.replace(', ', '_')}_{TRIALS.index(trial)}.json", settings
+
+    def validation(case: tuple[str, dict[str, Any]]) -> float | None:
+        path, settings = file_and_settings(*case)
+        with harness.core_of(args) as prefix:
+            if not result_of(path, settings):
+                run(args, case[0], settings, images, path, prefix)
+        return json.loads(path.read_text(encoding="utf-8"))["validation"]
+
+    cases = [(name, trial) for name in names for trial in TRIALS]
+    if not all(result_of(*file_and_settings(*case)) for case in cases):
+        write_images(args, images, search=True)
+    tried: dict[str, list[dict[str, Any]]] = {}
+    for (name, trial), result in zip(cases, harness.side_by_side(args, validation, cases), strict=True):
+        tried.setdefault(name, []).append({**trial, "validation": result})
+    return tried
+
+
+def best_of(tried: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """Returns the trial of each peer with the fewest bits/dim. A trial without a finite result is not chosen."""
+    return {name: {key: value for key, value in min(
+        trials, key=lambda trial: math.inf if trial["validation"] is None else trial["validation"]).items()
+        if key != "validation"} for name, trials in tried.items()}
 
 
 def bits(number: float | None) -> str:
@@ -140,19 +204,28 @@ def markdown(record: Mapping[str, Any]) -> str:
                f"seed {settings['seed']}; {images} images of validation and test at the end, the first {NUM_MIDWAY:,} "
                "of validation midway.")
     remarks = [remark(name, result) for name, result in measured.items() if result["not_finite"]]
+    for name, chosen in best_of(record.get("searches", {})).items():
+        remarks.append(f"{name}: batches of {chosen['batch_size']} and the learning rate {chosen['learning_rate']:g}, "
+                       f"the best of {len(TRIALS)} trials of {record['search_minutes']:g} minutes. "
+                       f"{harness.allotment(record)}")
     return "\n\n".join([table(head, rows), *remarks, setting])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_arguments(argv)
     args.work.mkdir(parents=True, exist_ok=True)
-    left = [name for name in args.systems if name not in finished(args)]
+    peers = [name for name in args.systems if name in PEERS]
+    tried = search(args, peers) if args.search_minutes else {}
+    chosen = best_of(tried)
+    left = [name for name in args.systems if name not in finished(args, chosen)]
+    images = args.work / "images.npz"
     if left:
-        write_images(args, args.work / "images.npz")
+        write_images(args, images)
     for name in left or [None]:
         if name:
-            run(args, name)
-        record = {"machine": harness.machine(), "measured": finished(args)}
+            run(args, name, settings_of(args, name, chosen.get(name)), images, result_path(args, name))
+        record = {"machine": harness.machine(), "searches": tried, "search_minutes": args.search_minutes,
+                  "at_once": args.at_once, "measured": finished(args, chosen)}
         publish(args, record, markdown(record), args.section)
 
 

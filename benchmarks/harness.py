@@ -5,20 +5,25 @@ The peers' environments import this module: it needs nothing outside the standar
 """
 
 import argparse
+import contextlib
 import datetime
 import importlib.metadata
 import os
 import platform
+import queue
 import re
 import resource
 import statistics
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+_MAKING = threading.Lock()  # Two threads must not make one environment.
 ROOT = Path(__file__).resolve().parents[1]
 # The environment "ours" is that of this process.
 PINS = {
@@ -57,6 +62,11 @@ def python_of(environment: str, args: argparse.Namespace) -> str:
     given = sys.executable if environment == "ours" else getattr(args, f"{environment}_python")
     if given:
         return given
+    with _MAKING:
+        return _python_of(environment)
+
+
+def _python_of(environment: str) -> str:
     directory, pins = ROOT / ".venv-peers" / environment, PINS[environment]
     python, stamp = directory / "bin" / "python", directory / "pins.txt"
     if not stamp.exists() or stamp.read_text() != "\n".join(pins):
@@ -65,6 +75,41 @@ def python_of(environment: str, args: argparse.Namespace) -> str:
         subprocess.run([python, "-m", "pip", "install", "--quiet", *pins, "-c", ROOT / "constraints.txt"], check=True)
         stamp.write_text("\n".join(pins))
     return str(python)
+
+
+def define_at_once(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--at_once", type=int, default=1, help="trainings at a time; above 1, each has one core")
+
+
+def side_by_side(args: argparse.Namespace, function: Callable[..., Any], *items: Iterable[Any]) -> Iterator[Any]:
+    """Yields the results of a function that takes a core by `core_of`, in the order of the items.
+
+    `args.at_once` calls run at a time.
+    """
+    args.free_cores = queue.SimpleQueue()
+    for core in range(args.at_once):
+        args.free_cores.put(core)
+    with ThreadPoolExecutor(args.at_once) as pool:
+        yield from pool.map(function, *items)
+
+
+@contextlib.contextmanager
+def core_of(args: argparse.Namespace) -> Iterator[tuple[str, ...]]:
+    """Returns a context manager of the command that keeps a program on a free core; the empty tuple for all cores."""
+    if args.at_once == 1:
+        yield ()
+        return
+    core = args.free_cores.get()
+    try:
+        yield ("taskset", "-c", str(core))
+    finally:
+        args.free_cores.put(core)
+
+
+def allotment(record: Mapping[str, Any]) -> str:
+    """Returns a sentence on the cores of each training."""
+    number = record.get("at_once", 1)
+    return f"{number} trainings ran at a time, each on one core." if number > 1 else "Each training had all cores."
 
 
 def run_module(python: str, module: str, *arguments: Any, prefix: Sequence[str] = (), threads: str | None = None,

@@ -26,11 +26,8 @@ from benchmarks.plane import KNOWN, distance
 from benchmarks.report import publish, table
 from benchmarks.vector_trials import (
     BAYESFLOW,
-    allotment,
-    define_at_once,
     normflows,
     search,
-    side_by_side,
     train,
     write_standardized,
     zuko,
@@ -101,7 +98,7 @@ def markdown(record: Mapping[str, Any]) -> str:
         f"On {number:,} test points, with standard errors; bold: the least. Each peer trained for "
         f"{record['seconds']:g} seconds. Its search had {record['search_seconds']:g} seconds for each of "
         f"{record['num_trials']} trials on {' and '.join(record['search_targets'])}, judged by validation points. "
-        f"{allotment(record)}",
+        f"{harness.allotment(record)}",
         "The searches chose:\n\n" + "\n".join(f"- {line}" for line in chosen),
         harness.describe(record["machine"], record["versions"])])
 
@@ -114,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--search_targets", nargs="+", choices=KNOWN, default=["checkerboard", "two_moons"],
                         help="targets of the search")
     parser.add_argument("--search_seconds", type=float, default=40.0, help="seconds of training for each trial")
-    define_at_once(parser)
+    harness.define_at_once(parser)
     parser.add_argument("--ours", type=Path, default=harness.ROOT / "benchmarks" / "results" / "plane.json",
                         help="results of benchmarks.plane")
     args = parser.parse_args(argv)
@@ -125,10 +122,13 @@ def main(argv: Sequence[str] | None = None) -> None:
               "num_trials": max(len(PEERS[name].trials) for name in args.peers),
               "ours": [{key: row[key] for key in ("target", "preset", "kl", "kl_error", "seconds")} for row in ours],
               "searches": {}, "measured": []}
-    record["searches"] = dict(zip(args.peers, side_by_side(args, lambda name: search_of(args, name), args.peers),
-                                  strict=True))
-    cases = list(itertools.product(args.targets, args.peers))
-    for row in side_by_side(args, lambda case: measured(args, *case, record["searches"][case[1]]["settings"]), cases):
+    found = harness.side_by_side(args, lambda name: search_of(args, name), args.peers)
+    record["searches"] = dict(zip(args.peers, found, strict=True))
+
+    def run(case: tuple[str, str]) -> dict[str, Any]:
+        return measured(args, *case, record["searches"][case[1]]["settings"])
+
+    for row in harness.side_by_side(args, run, itertools.product(args.targets, args.peers)):
         record["versions"].update(row.pop("versions"))
         record["measured"].append(row)
         print(f"{row['peer']}, {row['target']}: KL {row['kl']:.4f} ± {row['kl_error']:.4f}", flush=True)

@@ -18,11 +18,8 @@ from benchmarks.vector_sets import SETS
 from benchmarks.vector_trials import (
     BAYESFLOW,
     Candidate,
-    allotment,
-    define_at_once,
     normflows,
     search,
-    side_by_side,
     train,
     write_standardized,
     zuko,
@@ -93,7 +90,7 @@ def markdown(record: Mapping[str, Any]) -> str:
     return "\n\n".join([
         "Mean log-density per vector with its standard error, in nats. Vectors are standardized by the training split; "
         f"bold: the greatest. Each of {record['num_trials']} trials trained for at most {record['seconds']:g} seconds. "
-        f"{allotment(record)}",
+        f"{harness.allotment(record)}",
         *sections, harness.describe(record["machine"], record["versions"])])
 
 
@@ -102,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="sets to learn")
     parser.add_argument("--flows", nargs="+", choices=FLOWS, default=list(FLOWS), help="flows to train")
     parser.add_argument("--seconds", type=float, default=60.0, help="greatest number of seconds of one training")
-    define_at_once(parser)
+    harness.define_at_once(parser)
     args = parser.parse_args(argv)
     args.work = args.runs.resolve() / "tables"
     record: dict[str, Any] = {
@@ -112,7 +109,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         splits, vectors = SETS[chosen](), args.work / f"{chosen}.npz"
         write_standardized(splits, vectors)
         record["sets"][chosen] = {"size": splits["train"].shape[1], **{k: len(rows) for k, rows in splits.items()}}
-        for row in side_by_side(args, lambda name, of=chosen, at=vectors: evaluate(args, name, of, at), args.flows):
+
+        def run(name: str, chosen: str = chosen, vectors: Path = vectors) -> dict[str, Any]:
+            return evaluate(args, name, chosen, vectors)
+
+        for row in harness.side_by_side(args, run, args.flows):
             record["versions"].update(row.pop("versions"))
             record["measured"].append(row)
             print(f"{row['flow']} on {chosen}: {row['test']:.3f} ± {row['test_error']:.3f} nats", flush=True)

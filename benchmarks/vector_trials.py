@@ -3,19 +3,14 @@
 
 import argparse
 import json
-import queue
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks import harness
-
-_MAKING = threading.Lock()  # Two threads must not make one environment.
 
 
 class Candidate(NamedTuple):
@@ -53,49 +48,26 @@ def write_standardized(arrays: Mapping[str, np.ndarray], path: Path) -> float:
     return float(np.log(deviation).sum())
 
 
-def define_at_once(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--at_once", type=int, default=1, help="trainings at a time; above 1, each has one core")
-
-
-def side_by_side(args: argparse.Namespace, function: Callable[..., Any], *items: Sequence[Any]) -> Iterator[Any]:
-    """Yields the results of a function that calls `train`, in the order of the items, `args.at_once` at a time."""
-    args.free_cores = queue.SimpleQueue()
-    for core in range(args.at_once):
-        args.free_cores.put(core)
-    with ThreadPoolExecutor(args.at_once) as pool:
-        yield from pool.map(function, *items)
-
-
-def allotment(record: Mapping[str, Any]) -> str:
-    """Returns a sentence on the cores of each training."""
-    number = record.get("at_once", 1)
-    return f"{number} trainings ran at a time, each on one core." if number > 1 else "Each training had all cores."
-
-
 def train(args: argparse.Namespace, candidate: Candidate, vectors: Path, result: Path,
           settings: Mapping[str, Any]) -> dict[str, Any]:
     """Trains in a process of its own, unless `result` has the settings already. Returns the result.
 
     Args:
-      args: the command line, for `harness.python_of` and the cores of `side_by_side`.
+      args: the command line, for `harness.python_of` and `harness.core_of`.
       candidate: the library's flow.
       vectors: `.npz` file of the splits.
       result: JSON file of the result.
       settings: arguments of `vector_training.run`.
     """
-    one_core = args.at_once > 1
-    wanted = {"vectors": str(vectors), **json.loads(json.dumps(settings)), **({"one_core": True} if one_core else {})}
+    one_core = {"one_core": True} if args.at_once > 1 else {}
+    wanted = {"vectors": str(vectors), **json.loads(json.dumps(settings)), **one_core}
     kept = result.with_suffix(".settings.json")
     if not (result.exists() and kept.exists() and json.loads(kept.read_text()) == wanted):
         result.parent.mkdir(parents=True, exist_ok=True)
-        with _MAKING:
-            python = harness.python_of(candidate.environment, args)
-        core = args.free_cores.get() if one_core else None
-        done = harness.run_module(python, f"programs.{candidate.module}", "train", vectors, result,
-                                  json.dumps(settings), capture_output=True,
-                                  prefix=("taskset", "-c", str(core)) if one_core else ())
-        if one_core:
-            args.free_cores.put(core)
+        python = harness.python_of(candidate.environment, args)
+        with harness.core_of(args) as prefix:
+            done = harness.run_module(python, f"programs.{candidate.module}", "train", vectors, result,
+                                      json.dumps(settings), capture_output=True, prefix=prefix)
         if done.returncode:
             sys.exit(f"{result.stem} ended with an error:\n{done.stderr.strip()[-3000:]}")
         kept.write_text(json.dumps(wanted, indent=1) + "\n")

@@ -22,7 +22,7 @@ from tfp_glow.networks import (
     ViT,
     ZeroConv2D,
 )
-from tfp_glow.transforms import Affine, LogisticMixture, RationalQuadraticSpline
+from tfp_glow.transforms import Affine, LogisticMixture, LogisticMixtureCDF, RationalQuadraticSpline
 
 tfb = tfp.bijectors
 
@@ -101,6 +101,14 @@ def spline_coupling(shape, dtype, mask="channel", circular=False):
     outputs = transform.num_parameters * changed
     network = conv(outputs, dtype) if len(shape) == 3 else ResidualMLP(outputs, 8, 1, "tanh", dtype=dtype)
     return tfgb.Coupling(shape, network, transform, mask, dtype=dtype)
+
+
+def mixture_cdf_coupling(shape, dtype):
+    """Returns a coupling with the transform of Flow++."""
+    transform = LogisticMixtureCDF(2)
+    outputs = transform.num_parameters * (shape[-1] - shape[-1] // 2)
+    network = conv(outputs, dtype) if len(shape) == 3 else ResidualMLP(outputs, 8, 1, "tanh", dtype=dtype)
+    return tfgb.Coupling(shape, network, transform, dtype=dtype)
 
 
 def spline_autoregressive(dtype):
@@ -224,6 +232,8 @@ CONSTRUCTORS = {
             tfgb.AdditiveCoupling(VECTOR, dense(3, d), dtype=d)]), 2, backprop="reversible"),
     "coupling_mixture": lambda d: mixture(IMAGE, d),
     "masked_autoregressive_mixture": autoregressive_mixture,
+    "coupling_mixture_cdf": lambda d: mixture_cdf_coupling(IMAGE, d),
+    "coupling_mixture_cdf_vector": lambda d: mixture_cdf_coupling(VECTOR, d),
     "coupling_spline": lambda d: spline_coupling(IMAGE, d),
     "coupling_spline_vector": lambda d: spline_coupling(VECTOR, d, "checkerboard"),
     "coupling_spline_circular": lambda d: spline_coupling(VECTOR, d, circular=True),

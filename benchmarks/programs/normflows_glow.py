@@ -15,7 +15,6 @@ from benchmarks.programs.command_line import main
 from benchmarks.programs.system import System
 
 warnings.filterwarnings("ignore")
-LEARNING_RATE = 1e-3
 
 
 def make_flow(num_steps: int, width: int, shape: Sequence[int], num_levels: int) -> nf.MultiscaleFlow:
@@ -31,8 +30,8 @@ def make_flow(num_steps: int, width: int, shape: Sequence[int], num_levels: int)
 
 
 def build(first: np.ndarray, seed: int = 0, num_levels: int = 3, num_steps: int = 8, width: int = 128,
-          optimizer: str = "Adamax", weight_decay: float = 0.0, channels_last: bool = False, autocast: bool = False,
-          compiled: bool = False) -> System:
+          optimizer: str = "Adamax", learning_rate: float = 1e-3, weight_decay: float = 0.0,
+          channels_last: bool = False, autocast: bool = False, compiled: bool = False) -> System:
     """Returns the system.
 
     Args:
@@ -42,6 +41,7 @@ def build(first: np.ndarray, seed: int = 0, num_levels: int = 3, num_steps: int 
       num_steps: steps of flow per level.
       width: channels of the coupling networks.
       optimizer: name of an optimizer of PyTorch.
+      learning_rate: of the optimizer.
       weight_decay: of the optimizer.
       channels_last: PyTorch's memory layout, which it recommends for convolutions on CPUs.
       autocast: True computes convolutions in bfloat16, by `torch.autocast`.
@@ -51,7 +51,7 @@ def build(first: np.ndarray, seed: int = 0, num_levels: int = 3, num_steps: int 
     layout = torch.channels_last if channels_last else torch.contiguous_format
     offset = math.prod(first.shape[1:]) * math.log(256.0)  # Log-density changes so from pixels in [0, 1) to [0, 256).
     flow = make_flow(num_steps, width, first.shape[1:], num_levels).to(memory_format=layout)
-    chosen = getattr(torch.optim, optimizer)(flow.parameters(), lr=LEARNING_RATE, weight_decay=weight_decay)
+    chosen = getattr(torch.optim, optimizer)(flow.parameters(), lr=learning_rate, weight_decay=weight_decay)
     skipped = 0
     precision = functools.partial(torch.autocast, "cpu", torch.bfloat16, enabled=autocast)
     compile_ = torch.compile if compiled else lambda function: function
@@ -64,7 +64,7 @@ def build(first: np.ndarray, seed: int = 0, num_levels: int = 3, num_steps: int 
     def step(x: torch.Tensor, multiplier: float) -> float:
         nonlocal skipped
         for group in chosen.param_groups:
-            group["lr"] = multiplier * LEARNING_RATE
+            group["lr"] = multiplier * learning_rate
         chosen.zero_grad()
         with precision():
             loss = loss_of(x)

@@ -17,11 +17,10 @@ from benchmarks.programs.command_line import main
 from benchmarks.programs.system import System
 
 tfb, tfd = tfp.bijectors, tfp.distributions
-LEARNING_RATE = 1e-3
 
 
 def build(first: np.ndarray, seed: int = 0, num_levels: int = 3, num_steps: int = 8, width: int = 128,
-          optimizer: str = "Adamax", jit: bool = False) -> System:
+          optimizer: str = "Adamax", learning_rate: float = 1e-3, jit: bool = False) -> System:
     """Returns the system, with TFP's default networks; `jit` compiles with XLA."""
     tf_keras.utils.set_random_seed(seed)
     shape = first.shape[1:]
@@ -32,7 +31,7 @@ def build(first: np.ndarray, seed: int = 0, num_levels: int = 3, num_steps: int 
     flow = tfd.TransformedDistribution(tfd.Sample(tfd.Normal(0.0, 1.0), glow.inverse_event_shape(shape)), glow)
     flow.log_prob(tf.constant(first) / 256.0)  # Creates the variables and initializes actnorm.
     variables = glow.trainable_variables
-    chosen = getattr(tf_keras.optimizers, optimizer)(LEARNING_RATE)
+    chosen = getattr(tf_keras.optimizers, optimizer)(learning_rate)
     chosen.build(variables)
     compiled = tf.function(jit_compile=jit)  # Traced for each batch size, as Glow does not take an unknown one.
 
@@ -44,7 +43,7 @@ def build(first: np.ndarray, seed: int = 0, num_levels: int = 3, num_steps: int 
         return loss
 
     def step(x: tf.Tensor, multiplier: float) -> float:
-        chosen.learning_rate = multiplier * LEARNING_RATE
+        chosen.learning_rate = multiplier * learning_rate
         return -update(x).numpy() - offset
 
     log_prob, sample = compiled(flow.log_prob), compiled(flow.sample)

@@ -160,8 +160,36 @@ def test_each_system_has_settings_of_its_own():
     for name, preset in budget.OURS.items():
         our_flow.check(Preset(**settings[name]["system"]["preset"]))
         assert settings[name]["batch_size"] == PRESETS[preset].batch_size
+    wider = budget.settings_of(budget.parse_arguments(["--size_of=cifar10_glow"]), "tfb.Glow", {"learning_rate": 0.1})
+    assert wider["system"] == {"num_levels": 3, "num_steps": 8, "width": 128, "optimizer": "Adam", "learning_rate": 0.1}
     assert settings["normflows, Adam"]["system"] == {**settings["normflows"]["system"], "optimizer": "Adam"}
     assert len({budget.result_path(args, name) for name in budget.SYSTEMS}) == len(budget.SYSTEMS)
+
+
+def test_a_search_chooses_rate_and_batch_on_validation_images(tmp_path, monkeypatch):
+    started = []
+
+    def run(args, name, settings, images, result, prefix=()):
+        started.append((name, settings["minutes"], prefix))
+        rate, size = settings["system"].get("learning_rate"), settings["batch_size"]
+        score = None if rate == 2e-3 else abs(math.log(rate or 1.0) - math.log(1e-3)) + size / 1000
+        kept = record_of()["measured"]["normflows"]
+        result.write_text(json.dumps({**kept, "validation": score, "settings": settings}))
+
+    monkeypatch.setattr(budget, "run", run)
+    monkeypatch.setattr(budget, "write_images", lambda *_, **more: None)
+    (tmp_path / "README.md").write_text("<!-- budget: begin -->\n<!-- budget: end -->\n")
+    arguments = [f"--runs={tmp_path}", "--systems", "normflows, Adam", "--search_minutes=3", "--at_once=2",
+                 f"--results={tmp_path / 'results.json'}", f"--readme={tmp_path / 'README.md'}"]
+    budget.main(arguments)
+    assert len(started) == len(budget.TRIALS) + 1 and started[-1] == ("normflows, Adam", 20.0, ())
+    assert {prefix for *_, prefix in started[:-1]} <= {("taskset", "-c", "0"), ("taskset", "-c", "1")}
+    record = json.loads((tmp_path / "results.json").read_text())
+    assert record["measured"]["normflows, Adam"]["settings"]["batch_size"] == 32
+    assert record["measured"]["normflows, Adam"]["settings"]["system"]["learning_rate"] == 1e-3
+    assert "batches of 32 and the learning rate 0.001, the best of 6 trials" in (tmp_path / "README.md").read_text()
+    budget.main(arguments)
+    assert len(started) == len(budget.TRIALS) + 1  # Nothing is trained again.
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import types
 import numpy as np
 import pytest
 
-from benchmarks import plane_peers, tables, vector_sets, vector_trials, vectors
+from benchmarks import harness, plane_peers, tables, vector_sets, vector_trials, vectors
 from benchmarks.programs import our_vectors
 from benchmarks.programs import vector_training as loop
 from benchmarks.programs.timed_training import Clock
@@ -109,9 +109,9 @@ def test_trainings_side_by_side_keep_their_order_and_their_cores(tmp_path, monke
             return vector_trials.train(args, candidate, tmp_path / "set.npz", tmp_path / f"{index}.json",
                                        {"trial": index})["validation"]
 
-        assert list(vector_trials.side_by_side(args, trial, range(6))) == list(range(6))
+        assert list(harness.side_by_side(args, trial, range(6))) == list(range(6))
         assert len(started) == number + 6 and set(started[number:]) <= cores
-        assert list(vector_trials.side_by_side(args, trial, range(6))) == list(range(6))
+        assert list(harness.side_by_side(args, trial, range(6))) == list(range(6))
         assert len(started) == number + 6  # Results are kept.
 
 

@@ -11,6 +11,7 @@ from tfp_glow.bijectors.squeeze import squeezed_shape
 from tfp_glow.flows._config import register_flow
 from tfp_glow.flows._shared import check_common, check_divisible, flow_distribution
 from tfp_glow.networks import ConvNet, ZeroConv2D
+from tfp_glow.transforms import LogisticMixtureCDF
 
 
 @register_flow("glow")
@@ -18,7 +19,7 @@ def glow(image_shape: ShapeLike, num_levels: int = 3, num_steps: int = 32, width
          scale: str = "sigmoid", learn_top: bool = True, num_bits: int = 8, backprop: str = "stored",
          seed: int | None = None, dtype: DTypeLike = "float32", network_dtype: PolicyLike = None,
          coupling: str = "affine", permutation: str = "lu", num_classes: int | None = None,
-         name: str | None = None) -> tfd.TransformedDistribution:
+         num_components: int = 4, name: str | None = None) -> tfd.TransformedDistribution:
     """Builds Glow, a distribution over images in pixel units.
 
     Each level has a squeeze and `num_steps` steps of flow (actnorm, invertible 1x1 convolution, affine coupling). Each
@@ -35,7 +36,7 @@ def glow(image_shape: ShapeLike, num_levels: int = 3, num_steps: int = 32, width
       num_steps: number of steps of flow per level, an int of at least 1, the paper's K. Default: 32.
       width: number of hidden channels of the coupling networks, an int of at least 1. Default: 512.
       scale: the scale of affine couplings, as for `tfp_glow.transforms.Affine`: `"sigmoid"` (the default, as in the
-        published code), `"exp"` or `"tanh"`. Ignored for additive couplings.
+        published code), `"exp"` or `"tanh"`. Ignored for other couplings.
       learn_top: a bool. True (the default) learns a mean and a scale per channel for the latents of the last level.
         False omits this mean and scale.
       num_bits: bits per channel value, an int from 1 to 16; values are in `[0, 2**num_bits)`. Default: 8.
@@ -47,7 +48,9 @@ def glow(image_shape: ShapeLike, num_levels: int = 3, num_steps: int = 32, width
         default) means Keras's global policy (`keras.config.set_dtype_policy`), or float64 if `dtype` is float64.
         Densities and all other parameters have the dtype `dtype` under every policy. Networks in half precision
         often do not return integers exactly from their latents; `tfp_glow.with_network_dtype` converts them.
-      coupling: `"affine"` couplings (the default) scale and shift, `"additive"` couplings only shift.
+      coupling: `"affine"` couplings (the default) scale and shift, `"additive"` couplings only shift. `"mixture"`
+        couplings apply the distribution function of a mixture of logistics, as in Flow++
+        (`tfp_glow.transforms.LogisticMixtureCDF`). They take more time per step.
       permutation: the bijector that mixes channels between couplings: `"lu"` (the default), the invertible 1x1
         convolution in its LU parametrization; `"dense"`, the 1x1 convolution with a dense matrix; `"shuffle"`, a fixed
         random permutation; or `"reverse"`, the reversed order of channels.
@@ -55,6 +58,7 @@ def glow(image_shape: ShapeLike, num_levels: int = 3, num_steps: int = 32, width
         then have a mean and a scale for each class and channel. The context is the one-hot label:
         `flow.log_prob(x, bijector_kwargs={"context": tf.one_hot(labels, num_classes)})`. None (the default) means no
         classes.
+      num_components: number of logistics per mixture, an int of at least 1. Ignored for other couplings. Default: 4.
       name: name of the distribution, a string. None (the default) means `"glow"`, or the name of the variable in a
         joint distribution of TFP.
 
@@ -66,7 +70,8 @@ def glow(image_shape: ShapeLike, num_levels: int = 3, num_steps: int = 32, width
       ValueError: if an argument violates its description above.
 
     References:
-      Kingma and Dhariwal, *Glow: Generative flow with invertible 1x1 convolutions*, 2018, figure 2.
+      Kingma and Dhariwal, *Glow: Generative flow with invertible 1x1 convolutions*, 2018, figure 2; Ho et al.,
+      *Flow++*, 2019, section 3.2, for `coupling="mixture"`.
 
     Example:
 
@@ -81,7 +86,8 @@ def glow(image_shape: ShapeLike, num_levels: int = 3, num_steps: int = 32, width
     check_bool("learn_top", learn_top)
     check_num_bits(num_bits)
     check_choice("backprop", backprop, ("stored", "reversible"))
-    check_choice("coupling", coupling, ("affine", "additive"))
+    check_choice("coupling", coupling, ("affine", "additive", "mixture"))
+    mixture = LogisticMixtureCDF(num_components)
     check_choice("permutation", permutation, ("lu", "dense", "shuffle", "reverse"))
     check_num_classes(num_classes)
     check_common(dtype, network_dtype, seed, name)
@@ -98,12 +104,14 @@ def glow(image_shape: ShapeLike, num_levels: int = 3, num_steps: int = 32, width
 
     def step(shape: Shape) -> tfgb.Steps:
         """Returns the step of figure 2a: actnorm, then `permutation`, then `coupling`."""
-        network = ConvNet(width, shape[-1] if coupling == "affine" else shape[-1] // 2, seed=generator,
-                          dtype=network_dtype)
+        outputs = {"affine": 2, "additive": 1, "mixture": mixture.num_parameters}[coupling] * (shape[-1] // 2)
+        network = ConvNet(width, outputs, seed=generator, dtype=network_dtype)
         if coupling == "affine":
             change = tfgb.AffineCoupling(shape, network, scale=scale, dtype=dtype)
-        else:
+        elif coupling == "additive":
             change = tfgb.AdditiveCoupling(shape, network, dtype=dtype)
+        else:
+            change = tfgb.Coupling(shape, network, mixture, dtype=dtype)
         return tfgb.Steps([tfgb.ActNorm(shape, dtype=dtype), mix_channels(shape), change])
 
     def top_prior(shape: Shape) -> list[tfgb.FlowBijector]:
