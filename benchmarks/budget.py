@@ -28,7 +28,7 @@ from benchmarks import harness
 from benchmarks.programs.timed_training import NUM_MIDWAY
 from benchmarks.report import publish, table
 from trainers import data, presets
-from trainers._command_line import is_convolutional
+from trainers._command_line import gains_from_parts
 from trainers.data import pipeline
 
 _NORMFLOWS = {"weight_decay": 1e-5, "channels_last": True}
@@ -90,7 +90,7 @@ def settings_of(args: argparse.Namespace, name: str, chosen: Mapping[str, Any] |
         preset = OURS[name]
         fields = dataclasses.asdict(presets.get(preset))
         settings.update(batch_size=fields["batch_size"], preset=preset, system={
-            "preset": fields, "divide": is_convolutional(fields["flow"])})
+            "preset": fields, "divide": gains_from_parts(fields["flow"])})
     return json.loads(json.dumps(settings))
 
 

@@ -174,7 +174,7 @@ def run(program: Callable[[flags.FlagValues], None], values: flags.FlagValues, a
                 raise ValueError(f"unexpected argument {rest[0]!r}; write each option as --name=value")
             with stop_signals.not_swallowed():
                 _quiet_python_logs()
-                if is_own_process and (divides_batches or _has_convolutional_run)(values):
+                if is_own_process and (divides_batches or _run_gains_from_parts)(values):
                     _divide_batches_among_cores()
                 program(values)
         except ModuleNotFoundError as error:
@@ -218,20 +218,20 @@ def _memory_message(error: Exception, values: flags.FlagValues) -> str | None:
             f"{f'; choose a smaller {smaller}' if smaller else ''}")
 
 
-def is_convolutional(flow: Mapping[str, Any]) -> bool:
-    """Returns True if a flow has convolutional coupling networks, and so is faster if each core has a part of a batch.
+def gains_from_parts(flow: Mapping[str, Any]) -> bool:
+    """Returns True if a flow is faster when each core has a part of a batch: if its networks work on pixels or patches.
 
     Args:
       flow: name of the flow under the key `"flow"`, and its arguments.
     """
-    return flow.get("flow") in ("glow", "pyramid", "realnvp")
+    return flow.get("flow") in ("glow", "jet", "pyramid", "realnvp")
 
 
-def _has_convolutional_run(values: flags.FlagValues) -> bool:
+def _run_gains_from_parts(values: flags.FlagValues) -> bool:
     from .runs.run_directory import RunDirectory
 
     try:
-        return is_convolutional(RunDirectory(str(values["run_dir"].value)).config()["flow"])
+        return gains_from_parts(RunDirectory(str(values["run_dir"].value)).config()["flow"])
     except (KeyError, ValueError, OSError):
         return False  # The program reports the error.
 

@@ -190,7 +190,7 @@ def _divides_batches(options: flags.FlagValues) -> bool:
         flow = {"flow": "maf" if options.data.startswith(("toy:", "array:")) else "glow"}
     else:
         flow = get(options.preset).flow
-    return (_command_line.is_convolutional(flow) and not flow.get("batch_norm", flow["flow"] == "realnvp")
+    return (_command_line.gains_from_parts(flow) and not flow.get("batch_norm", flow["flow"] == "realnvp")
             and options.strategy in ("auto", "none") and "TF_CONFIG" not in os.environ)
 
 

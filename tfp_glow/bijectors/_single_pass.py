@@ -9,7 +9,7 @@ from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
 from tfp_glow._compat_tfp import Chain, Invert, TransformedDistribution
-from tfp_glow.bijectors.flow_bijector import FlowBijector
+from tfp_glow.bijectors.flow_bijector import FlowBijector, checked_pass
 
 
 def is_transformed(distribution: tfd.Distribution) -> bool:
@@ -38,7 +38,7 @@ def forward_and_log_det(bijector: tfb.Bijector, x: tf.Tensor, event_ndims: int,
     ([2.0, 2.0, 2.0], 0.6931)
     """
     if isinstance(bijector, FlowBijector):
-        return bijector._forward_and_log_det(x, **conditions)
+        return checked_pass(bijector, "forward", x, event_ndims, **conditions)
     if isinstance(bijector, Invert):
         return inverse_and_log_det(bijector.bijector, x, event_ndims, **conditions)
     x = tf.identity(x)  # TFP's cache keeps entries after weights change. A new tensor is a new key.
@@ -60,7 +60,7 @@ def inverse_and_log_det(bijector: tfb.Bijector, y: tf.Tensor, event_ndims: int,
       is the same for every event.
     """
     if isinstance(bijector, FlowBijector):
-        return bijector._inverse_and_log_det(y, **conditions)
+        return checked_pass(bijector, "inverse", y, event_ndims, **conditions)
     if isinstance(bijector, Invert):
         return forward_and_log_det(bijector.bijector, y, event_ndims, **conditions)
     y = tf.identity(y)  # TFP's cache keeps entries after weights change. A new tensor is a new key.

@@ -37,6 +37,14 @@ class FlowBijector(tfb.Bijector):
     Keras (`fit`). A subclass may also override `_initialize` (data-dependent initialization) and `_inverse_vjp`
     (reversible backpropagation).
 
+    The constructor of a subclass registers what is trained and saved:
+
+    * `self._add_parameter(name, shape, initializer="zeros", trainable=True)` creates a Keras variable;
+    * `self._add_network(layer)` takes a Keras layer or model that is built;
+    * `self._add_child(bijector)` takes another bijector.
+
+    Each returns what it registered.
+
     Args:
       event_shape: shape of one event on the data side, a sequence of ints.
       latent_shape: shape of one event on the latent side. None (the default) is `event_shape`.
@@ -49,7 +57,9 @@ class FlowBijector(tfb.Bijector):
       name: name of the bijector, and of the Keras layer that holds its parameters.
 
     Raises:
-      ValueError: if `dtype` is neither float32 nor float64.
+      ValueError: if `dtype` is neither float32 nor float64, or `event_shape` is no sequence of ints. If an attribute is
+        set to a Keras layer or variable that is not registered. In a call: if one of the two methods does not return a
+        pair with a log-determinant of the batch shape.
 
     Example:
 
@@ -67,8 +77,8 @@ class FlowBijector(tfb.Bijector):
                  dtype: DTypeLike = "float32", is_constant_jacobian: bool = False, validate_args: bool = False,
                  parameters: dict[str, Any] | None = None, name: str = "flow_bijector"):
         dtype = check_float_dtype(dtype)
-        event_shape = tuple(event_shape)
-        latent_shape = event_shape if latent_shape is None else tuple(latent_shape)
+        event_shape = _as_shape("event_shape", event_shape)
+        latent_shape = event_shape if latent_shape is None else _as_shape("latent_shape", latent_shape)
         super().__init__(
             forward_min_event_ndims=len(latent_shape), inverse_min_event_ndims=len(event_shape), dtype=dtype,
             is_constant_jacobian=is_constant_jacobian, validate_args=validate_args, parameters=parameters, name=name)
@@ -78,6 +88,25 @@ class FlowBijector(tfb.Bijector):
         self._layers = untracked(self, [self._own_layer])
         self._children: list[tfb.Bijector] = []
         self.has_warned, self.known_as_initialized = False, False
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Sets an attribute, but refuses Keras layers and variables that are not registered.
+
+        Nothing would train or save them.
+        """
+        layers = getattr(self, "_layers", ())
+        items = value if isinstance(value, (list, tuple)) else [value]
+        for item in items if name not in ("_own_layer", "_layers") else ():
+            if isinstance(item, keras.layers.Layer) and not any(item is layer for layer in layers):
+                raise ValueError(f"{type(self).__name__}: attribute `{name}` must hold a registered layer, or nothing "
+                                 "would train and save it; received a Keras layer that is not registered. Call the "
+                                 "constructor of the base class, build the layer, and write "
+                                 f"`self.{name} = self._add_network(layer)`.")
+            if isinstance(item, keras.Variable) and not any(item is v for layer in layers for v in layer.variables):
+                raise ValueError(f"{type(self).__name__}: attribute `{name}` must hold a registered variable, or "
+                                 "nothing would train and save it; received a Keras variable that is not registered. "
+                                 f"Write `self.{name} = self._add_parameter(name, shape)`.")
+        super().__setattr__(name, value)
 
     def __reduce__(self) -> Any:
         raise TypeError(f"The bijector {self.name!r} cannot be pickled or copied deeply. Instead, pickle the flow that "
@@ -186,7 +215,7 @@ class FlowBijector(tfb.Bijector):
         x = self._checked("x", x, self.latent_shape)
         conditions = self._checked_conditions(conditions, x.shape[:-len(self.latent_shape)])
         with checked_training(self, from_data=False):
-            y, log_det = self._forward_and_log_det(x, **conditions)
+            y, log_det = checked_pass(self, "forward", x, len(self.latent_shape), **conditions)
         return y, _with_batch_shape(log_det, x, len(self.latent_shape))
 
     def inverse_and_log_det(self, y: TensorLike, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
@@ -207,7 +236,7 @@ class FlowBijector(tfb.Bijector):
         y = self._checked("y", y, self.event_shape)
         conditions = self._checked_conditions(conditions, y.shape[:-len(self.event_shape)])
         with checked_training(self, from_data=True):
-            x, log_det = self._inverse_and_log_det(y, **conditions)
+            x, log_det = checked_pass(self, "inverse", y, len(self.event_shape), **conditions)
         return x, _with_batch_shape(log_det, y, len(self.event_shape))
 
     def _forward_and_log_det(self, x: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
@@ -321,6 +350,43 @@ class FlowBijector(tfb.Bijector):
     @classmethod
     def _parameter_properties(cls, dtype: tf.DType) -> dict[str, Any]:
         return {}  # No parameter has a batch shape.
+
+
+def _as_shape(argument: str, shape: Any) -> Shape:
+    if isinstance(shape, (str, int)) or not hasattr(shape, "__iter__"):
+        raise ValueError(f"Argument `{argument}` must be a sequence of ints, such as (2,); received {shape!r}.")
+    return tuple(shape)
+
+
+def checked_pass(bijector: FlowBijector, direction: str, event: tf.Tensor, event_ndims: int,
+                 **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
+    """Calls `_forward_and_log_det` or `_inverse_and_log_det`, and checks what it returns.
+
+    Args:
+      bijector: the bijector.
+      direction: `"forward"` or `"inverse"`.
+      event: the argument, `[..., *shape]`, where `shape` has `event_ndims` sizes.
+      event_ndims: number of axes of one event.
+      **conditions: keyword arguments of the method.
+
+    Raises:
+      ValueError: if the method does not return a pair, or if the log-determinant has neither the batch shape nor the
+        shape of a scalar.
+    """
+    method = f"_{direction}_and_log_det"
+    returned = getattr(bijector, method)(event, **conditions)
+    if not isinstance(returned, (tuple, list)) or len(returned) != 2:
+        raise ValueError(f"{bijector.name}: method `{method}` must return a pair, the value and its log-determinant; "
+                         f"received {type(returned).__name__}.")
+    value, log_det = returned
+    log_det = log_det if tf.is_tensor(log_det) else tf.convert_to_tensor(log_det, bijector.dtype)
+    if log_det.shape.rank and event.shape.rank is not None:
+        batch_shape = event.shape[:event.shape.rank - event_ndims]
+        if not log_det.shape.is_compatible_with(batch_shape):
+            raise ValueError(f"{bijector.name}: method `{method}` must return a log-determinant of the batch shape "
+                             f"{batch_shape}, one number per event, or a scalar; received one of shape "
+                             f"{log_det.shape}. Sum it over the axes of an event.")
+    return value, log_det
 
 
 def _compute_dtypes(layer: keras.layers.Layer) -> set[str]:

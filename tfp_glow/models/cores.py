@@ -22,10 +22,10 @@ def divide_batches_among_cores() -> int:
     give each core a part of the batch. Call this function first in a program, before TensorFlow runs an operation, and
     so before you build a flow. It sets the threads of an operation to 1
     (`tf.config.threading.set_intra_op_parallelism_threads`). After that, `fit`, `evaluate`, `predict` and the other
-    methods of each `FlowModel` of a convolutional flow, such as Glow, divide batches by themselves. Results change by
+    methods of each `FlowModel` of a Glow, a RealNVP, a Jet or a pyramid divide batches by themselves. Results change by
     rounding errors only. The commands of this package call the function.
 
-    These batches are not divided: batches of flows without convolutions, such as those over vectors, which are as fast
+    These batches are not divided: batches of other flows, such as those over vectors, which are as fast
     undivided; batches of a training step that updates running statistics, such as those of
     `tfp_glow.bijectors.BatchNorm`; batches under a distribution strategy of several replicas; batches of steps that XLA
     compiles; and those of your own `tf.function`s, for which there is `tfp_glow.in_parts`.
@@ -71,9 +71,10 @@ def parts_per_batch() -> int:
 
 
 def gain_from_parts(distributions: Iterable[tfd.Distribution]) -> bool:
-    """Returns True if batches of these distributions are faster in parts: if their networks are convolutions.
+    """Returns True if batches of these distributions are faster in parts: if networks work on each pixel or patch.
 
-    A network of a few large matrix products, as for vectors, is as fast on the whole batch.
+    A network of a few large matrix products, as for vectors, is as fast on the whole batch. The kernels of convolutions
+    have four axes. So have those of the transformers in Jet, because one `Repeat` in another stacks them twice.
 
     Args:
       distributions: the distributions of a `FlowModel`.

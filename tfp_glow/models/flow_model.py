@@ -411,7 +411,7 @@ class FlowModel(BuiltModel):
         if temperature != 1.0:
             _ = self.latent_shape
         seed = int(np.random.randint(2**31 - 1)) if seed is None else check_int("seed", seed, minimum=0)
-        condition = self.functions.condition.of_batch(condition, (n,))
+        condition = self.functions.condition.of_batch(condition, (n,), is_sample=True)
         with clear_errors():
             return self._own_functions.sample(
                 tf.constant(n), tf.constant(temperature, self.distribution.dtype), _seed(seed), *condition)
@@ -545,7 +545,7 @@ class FlowModel(BuiltModel):
         If data-dependent parameters are not set, the method first sets them from the first batch of `x`.
 
         Without a GPU, call `tfp_glow.divide_batches_among_cores()` first in the program, before the flow is built. Each
-        core then computes a part of each batch of a convolutional flow.
+        core then computes a part of each batch of a Glow, RealNVP, Jet or pyramid.
 
         Args:
           x: an array, a tensor or a list of events, `[num_events, *event_shape]`. Or batches of events, or of tuples

@@ -47,7 +47,7 @@ class _Training(NamedTuple):
 _TRAININGS = {
     "digits_glow": _Training(1350, 8 * 8, 668.0),
     "fashion_mnist_best": _Training(54_000, 28 * 28, 157.0),
-    "cifar10_glow": _Training(45_000, 32 * 32, 300.0),
+    "cifar10_glow": _Training(45_000, 32 * 32, 220.0),
     "toy_nsf": _Training(100_000, 2, 30_000.0),
     "toy_maf": _Training(100_000, 2, 38_000.0),
 }

@@ -3,7 +3,8 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,12 @@ def all_sections(reported: ReportedModel) -> dict[str, dict[str, Any]]:
       A dict from the name of each section to a dict of the numbers, rows and pictures that the template
       `report.html.jinja` shows in the section. Pictures are Matplotlib figures or `PIL.Image.Image`s. The sections are
       `results`, `learning_curve`, `latents`, `levels`, `train_and_test` and `configuration`. For images, there are also
-      `samples`, `interpolations` and `neighbors`; for vectors, there is also `vectors`.
+      `samples`, `interpolations` and `neighbors`; for vectors, there is also `vectors`. If the flow overflows, these
+      hold a message under `overflow` instead.
     """
-    of_events = {"vectors": _vectors(reported)} if reported.num_levels is None else {
-        "samples": _samples(reported), "interpolations": _interpolations(reported), "neighbors": _neighbors(reported)}
+    sections = {"vectors": _vectors} if reported.num_levels is None else {
+        "samples": _samples, "interpolations": _interpolations, "neighbors": _neighbors}
+    of_events = {name: _unless_overflow(section, reported) for name, section in sections.items()}
     return {
         "results": results(reported),
         "learning_curve": {
@@ -79,11 +82,24 @@ def results(reported: ReportedModel) -> dict[str, Any]:
     }
 
 
+def _unless_overflow(section: Callable[[ReportedModel], dict[str, Any]], reported: ReportedModel) -> dict[str, Any]:
+    """Returns a section. If the flow gives numbers that are not finite, returns the message under `overflow`."""
+    try:
+        return section(reported)
+    except ValueError as error:
+        warnings.warn(f"A section of the report has no picture. {error}", stacklevel=2)
+        return {"overflow": str(error)}
+
+
 def _samples(reported: ReportedModel) -> dict[str, Any]:
     columns = class_labels.columns(reported.model, _NUM_SAMPLES) or 6
     number = _NUM_SAMPLES // columns * columns
-    return {"grids": [(temperature, png_files.image_grid(
-        reported.sample(number, temperature), reported.num_levels, columns)) for temperature in _TEMPERATURES]}
+
+    def grid(temperature: float) -> dict[str, Any]:
+        return {"temperature": temperature, **_unless_overflow(lambda reported: {"picture": png_files.image_grid(
+            reported.sample(number, temperature), reported.num_levels, columns)}, reported)}
+
+    return {"grids": [grid(temperature) for temperature in _TEMPERATURES]}
 
 
 def _interpolations(reported: ReportedModel) -> dict[str, Any]:

@@ -269,3 +269,23 @@ def test_charts_accept_non_finite_numbers():
     vectors = np.random.default_rng(0).normal(size=(30, 3)).astype("float32")
     assert len(charts.data_and_samples(vectors, np.full((5, 3), np.nan, "float32")).axes) == 2
     assert len(charts.data_and_samples(vectors[:, :1], vectors[:, :1]).axes) == 2
+
+
+def test_pictures_of_a_flow_that_overflows_become_sentences(digits_page, monkeypatch):
+    """Training has ended by then, so the report must not fail."""
+    sample = ReportedModel.sample
+
+    def overflowing(self, number, temperature=1.0):
+        if temperature > 0.8:
+            raise ValueError("The forward pass overflowed <here>.")
+        return sample(self, number, temperature)
+
+    source = data.load("digits")
+    run = RunDirectory(shutil.copytree(digits_page.path, digits_page.path.parent / "overflowing"))
+    monkeypatch.setattr(ReportedModel, "sample", overflowing)
+    with pytest.warns(UserWarning, match="A section of the report has no picture. The forward pass overflowed"):
+        page = Page(run_report.write(run, source))
+    assert page.found["h2"] == IMAGE_SECTIONS
+    told = [text for text in page.found["p"] if "overflowed <here>" in text]
+    assert len(told) == 3 and told[0].startswith("There are no samples at temperature 0.9.")
+    assert sum(name.startswith("Samples at temperature") for name in page.pictures) == 4
