@@ -158,3 +158,12 @@ def test_errors_name_the_argument_the_requirement_and_the_value(call, argument, 
 def test_errors_name_unknown_arguments(build):
     with pytest.raises(TypeError, match=rf"^{build.__name__}\(\) got .*'seeed'; did you mean seed\?$"):
         build(4, seeed=2)
+
+
+@pytest.mark.parametrize(("build", "given", "named"), [
+    (tfp_glow.glow, "context_shape", "classes, argument num_classes"),
+    (tfp_glow.realnvp, "context_shape", "classes, argument num_classes"),
+    (tfp_glow.nsf, "num_classes", "contexts, argument context_shape")])
+def test_errors_name_the_condition_of_the_flow(build, given, named):
+    with pytest.raises(TypeError, match=rf"^{build.__name__}\(\) .* '{given}'; this flow is conditioned on {named}$"):
+        build(4, **{given: 3})

@@ -85,7 +85,11 @@ def dataset(*parts):
     (lambda m: m.reconstruct(POINTS, "bright"), "`condition` must be integer labels.*received 'bright'"),
     (lambda m: m.log_prob(POINTS, condition=[0, 1]), r"`condition` must have a batch shape that .*\(6,\)"),
     (lambda m: m.sample(3), "`condition` must be integer labels.*received None"),
-    (lambda m: m.sample(3, condition=[0, 1]), r"`condition` must have a batch shape that broadcasts to .*\(3,\)"),
+    (lambda m: m.sample(3, condition=[0, 1]), r"`condition` must have a batch shape that broadcasts to .*\(3,\); .* "
+     r"For 3 samples of each label, call `sample\(6, condition=np.repeat\(condition, 3\)\)`\.$"),
+    (lambda m: tfp_glow.FlowModel(COMPOSITIONS["steps"]()).sample(9, condition=np.zeros((4, 3), "float32")),
+     r"\(9,\); received shape \(4, 3\) and dtype float32\. For 9 samples per context, call "
+     r"`model\.distribution\.sample\(\(9, 4\), bijector_kwargs=\{\"context\": condition\}\)`\.$"),
     (lambda m: m(POINTS), "`x` must be a pair of events and labels"),
     (lambda m: m.initialize(IMAGES), "`condition` must be integer labels"),
     (lambda m: m.fit(IMAGES), "`y` must be integer labels.*received None"),

@@ -231,8 +231,15 @@ def _register_function(name: str, function: Any, shared: type | None, earlier: M
     return build
 
 
+# The argument that conditions a flow of one kind, and the argument of the other kind.
+_CONDITIONS = {"context_shape": ("num_classes", "classes"), "num_classes": ("context_shape", "contexts")}
+
+
 def _argument_error(message: str, signature: inspect.Signature, kwargs: Mapping[str, Any]) -> str:
     """Adds to the message of a failed call the arguments that the caller may have meant."""
+    for given, (other, kind) in _CONDITIONS.items():
+        if given in kwargs and given not in signature.parameters and other in signature.parameters:
+            return f"{message}; this flow is conditioned on {kind}, argument {other}"
     close = [name for given in kwargs if given not in signature.parameters
              for name in difflib.get_close_matches(given, signature.parameters, 1)]
     return f"{message}; did you mean {' and '.join(close)}?" if close else message

@@ -92,12 +92,15 @@ class Condition:
 
     # Checks.
 
-    def of_batch(self, condition: TensorLike | None, batch: Shape | tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def of_batch(self, condition: TensorLike | None, batch: Shape | tf.Tensor,
+                 is_sample: bool = False) -> tuple[tf.Tensor, ...]:
         """Checks the conditions of a batch of events and broadcasts them to the batch.
 
         Args:
           condition: labels or contexts, whose batch shape broadcasts to `batch`. It must be None if `spec` is None.
           batch: batch shape of the events, a tuple of ints, or a tensor if it is unknown until the graph runs.
+          is_sample: True if the events will be drawn. The error message then names the call that draws several events
+            for each of several conditions. Default: False.
 
         Returns:
           The tuple `(conditions,)`. The tensor `conditions` holds one condition per event, on one batch axis. If `spec`
@@ -123,7 +126,8 @@ class Condition:
             tensor, rank = tensor[..., 0], rank - 1  # Labels of shape `[n, 1]`, as Keras accepts them.
         if not _broadcasts(tensor.shape[:rank], batch):
             raise ValueError("Argument `condition` must have a batch shape that broadcasts to that of the events, "
-                             f"{batch}; received {_describe(tensor)}.")
+                             f"{batch}; received {_describe(tensor)}."
+                             f"{self._several_each(tensor, batch) if is_sample and rank == 1 else ''}")
         whole = tf.broadcast_to(tensor, tf.constant((*batch, *event), tf.int32))
         return (tf.reshape(whole, (-1, *event)),)
 
@@ -196,6 +200,15 @@ class Condition:
         if len(shape) and shape[-1] == self.num_classes:
             return " Convert one-hot vectors to labels, as in `np.argmax(labels, axis=-1)`."
         return " Convert the labels to integers." if tf.as_dtype(value.dtype).is_floating else ""
+
+    def _several_each(self, conditions: tf.Tensor, batch: Shape) -> str:
+        """Returns a sentence for the error message: how to draw events for each of several conditions."""
+        if self.num_classes is not None:
+            total = batch[0] * conditions.shape[0]
+            return (f" For {batch[0]} samples of each label, call `sample({total}, "
+                    f"condition=np.repeat(condition, {batch[0]}))`.")
+        return (f" For {batch[0]} samples per context, call `model.distribution.sample(({batch[0]}, "
+                f"{conditions.shape[0]}), bijector_kwargs={{\"context\": condition}})`.")
 
     def _has_valid_dtype(self, value: tf.Tensor | tf.TensorSpec) -> bool:
         is_integer = value.dtype.is_integer
