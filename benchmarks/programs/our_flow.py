@@ -77,7 +77,8 @@ def build(first: np.ndarray, seed: int = 0, divide: bool = False, preset: Mappin
         lambda images: model.log_prob(images).numpy(), lambda number: model.sample(number, seed=0).numpy(),
         lambda x: float(tf.reduce_max(tf.abs(bijector.forward(tf.identity(bijector.inverse(x))) - x))) / 256.0,
         lambda: sum(v.numpy().nbytes for v in [*variables, *optimizer.variables]), lambda: guard.skipped_steps.numpy(),
-        lambda: averaged_weights(model), lambda path: model.save(f"{path}.keras"))
+        lambda: averaged_weights(model),
+        lambda path: tfp_glow.FlowModel(model.distribution).save(f"{path}.keras"))
 
 
 if __name__ == "__main__":

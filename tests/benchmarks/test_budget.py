@@ -205,3 +205,12 @@ def test_a_system_is_trained_in_a_process_of_its_own(tmp_path, monkeypatch):
 def test_the_readme_shows_the_results():
     record = json.loads((harness.ROOT / "benchmarks" / "results" / "budget.json").read_text())
     assert budget.markdown(record) in (harness.ROOT / "benchmarks" / "README.md").read_text()
+
+
+def test_the_readme_shows_the_results_on_cifar10():
+    record = json.loads((harness.ROOT / "benchmarks" / "results" / "cifar10.json").read_text())
+    assert budget.markdown(record) in (harness.ROOT / "benchmarks" / "README.md").read_text()
+    glow = record["measured"]["Glow"]
+    assert glow["settings"]["minutes"] == 30.0 and not glow["settings"]["limit"]
+    caption = f"30 minutes on CIFAR-10 with two CPU cores, {glow['test']:.2f} bits/dim on the test images"
+    assert caption in (harness.ROOT / "README.md").read_text()
