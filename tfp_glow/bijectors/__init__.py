@@ -4,6 +4,7 @@
 from tfp_glow.bijectors._single_pass import forward_and_log_det, inverse_and_log_det
 from tfp_glow.bijectors.act_norm import ActNorm
 from tfp_glow.bijectors.batch_norm import BatchNorm
+from tfp_glow.bijectors.bind_context import BindContext
 from tfp_glow.bijectors.channel_autoregressive import ChannelAutoregressive
 from tfp_glow.bijectors.conditional_affine import ConditionalAffine
 from tfp_glow.bijectors.coupling import AdditiveCoupling, AffineCoupling, Coupling
@@ -29,10 +30,11 @@ from tfp_glow.transforms import Additive, Affine, LogisticMixture  # older code 
 
 __all__ = [
     "ActNorm", "Additive", "AdditiveCoupling", "Affine", "AffineCoupling", "AffinePixels", "BatchNorm",
-    "ChannelAutoregressive", "ConditionalAffine", "Coupling", "DenseConv1x1", "Elementwise", "Flatten", "FlowBijector",
-    "InvertibleConv1x1", "LogisticMixture", "LogitPixels", "MapContext", "MaskedAutoregressive", "Multiscale",
-    "Permute", "Pixels", "RawPixels", "Reordered", "Repeat", "Reverse", "Scale", "Shuffle", "Squeeze", "Standardize",
-    "Steps", "forward_and_log_det", "initialize", "inverse_and_log_det",
+    "BindContext", "ChannelAutoregressive", "ConditionalAffine", "Coupling", "DenseConv1x1", "Elementwise",
+    "Flatten", "FlowBijector", "InvertibleConv1x1", "LogisticMixture", "LogitPixels", "MapContext",
+    "MaskedAutoregressive", "Multiscale", "Permute", "Pixels", "RawPixels", "Reordered", "Repeat", "Reverse",
+    "Scale", "Shuffle", "Squeeze", "Standardize", "Steps", "forward_and_log_det", "initialize",
+    "inverse_and_log_det",
 ]
 
 track_flows()

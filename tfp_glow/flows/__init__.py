@@ -11,6 +11,7 @@ from tfp_glow.flows._config import (
     register_flow,
 )
 from tfp_glow.flows.dequantizer import dequantizer
+from tfp_glow.flows.given import given
 from tfp_glow.flows.glow import glow
 from tfp_glow.flows.iaf import iaf
 from tfp_glow.flows.jet import jet
@@ -22,6 +23,7 @@ from tfp_glow.flows.realnvp import realnvp
 from tfp_glow.flows.realnvp_vector import realnvp_vector
 
 __all__ = [
-    "FlowConfig", "config_from_dict", "config_from_file", "config_of", "config_to_dict", "dequantizer", "glow", "iaf",
-    "jet", "maf", "nice", "nsf", "pyramid", "realnvp", "realnvp_vector", "register_config", "register_flow",
+    "FlowConfig", "config_from_dict", "config_from_file", "config_of", "config_to_dict", "dequantizer", "given",
+    "glow", "iaf", "jet", "maf", "nice", "nsf", "pyramid", "realnvp", "realnvp_vector", "register_config",
+    "register_flow",
 ]
