@@ -5,8 +5,9 @@
 
 saved_model/ contains one SavedModel per version, such as saved_model/1/, and the file model.config. `trainers.train`
 writes model.config for a server on the same machine, with the name of the preset as the name of the model. This program
-replaces that file. It also adds warm-up requests to the newest version, if that version has none. With --base_path, it
-also prints the command that serves the model in the container tensorflow/serving.
+replaces that file. It also adds warm-up requests to the newest version, if that version has none. It prints the command
+that starts a server. With --base_path, the command is for a machine that has saved_model/ at that path, and a second
+command serves the model on this machine in the container tensorflow/serving.
 """
 
 import math
@@ -70,11 +71,17 @@ def program(options: flags.FlagValues) -> None:
     path = tfp_glow.write_model_config(
         run.saved_models, options.name or config["preset"], options.base_path, overwrite=True)
     warm = "with" if (newest / WARMUP_FILE).exists() else "without"
-    print(f"{newest}: {warm} warm-up requests; tensorflow_model_server --rest_api_port=8501 --model_config_file={path}")
-    if options.base_path and options.base_path.startswith("/"):
+    print(f"{newest}: {warm} warm-up requests")
+    server = "tensorflow_model_server --rest_api_port=8501"
+    if not options.base_path:
+        print(f"on this machine: {server} {shlex.quote(f'--model_config_file={path}')}")
+        return
+    config_file = shlex.quote(f"--model_config_file={options.base_path.rstrip('/')}/{MODEL_CONFIG_FILE}")
+    print(f"on a machine with a copy of {run.saved_models} at {options.base_path}: {server} {config_file}")
+    if options.base_path.startswith("/"):
         folder = shlex.quote(f"{run.saved_models.absolute()}:{options.base_path}:ro")
-        config_file = shlex.quote(f"--model_config_file={options.base_path.rstrip('/')}/{MODEL_CONFIG_FILE}")
-        print(f"in a container: docker run --rm -p 8500:8500 -p 8501:8501 -v {folder} tensorflow/serving {config_file}")
+        print(f"on this machine, in a container: docker run --rm -p 8500:8500 -p 8501:8501 -v {folder} "
+              f"tensorflow/serving {config_file}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

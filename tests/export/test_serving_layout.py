@@ -166,8 +166,13 @@ def test_a_finished_run_is_ready_to_serve(exported, run, capsys):
     assert serving.main(["serving", f"--run_dir={run}", "--name=digits", "--base_path=/models/digits"]) == 0
     assert (model_in(run.saved_models).name, model_in(run.saved_models).base_path) == ("digits", "/models/digits")
     assert len(requests_in(newest)) == 12
-    assert (f"docker run --rm -p 8500:8500 -p 8501:8501 -v {run.saved_models}:/models/digits:ro tensorflow/serving "
-            "--model_config_file=/models/digits/model.config\n") in capsys.readouterr().out
+    config_file = "--model_config_file=/models/digits/model.config"
+    assert capsys.readouterr().out.splitlines() == [
+        f"{newest}: with warm-up requests",
+        f"on a machine with a copy of {run.saved_models} at /models/digits: tensorflow_model_server "
+        f"--rest_api_port=8501 {config_file}",
+        "on this machine, in a container: docker run --rm -p 8500:8500 -p 8501:8501 "
+        f"-v {run.saved_models}:/models/digits:ro tensorflow/serving {config_file}"]
     finish(run, exported[0], epochs=2)  # A continued run writes a new version and keeps the name and the base path.
     assert sorted(p.name for p in run.saved_models.iterdir()) == ["1", "2", MODEL_CONFIG_FILE]
     assert model_in(run.saved_models).name == "digits"
@@ -182,7 +187,10 @@ def test_warmup_requests_can_be_added_later(exported, run, capsys):
     finish(run, exported[0])
     shutil.rmtree((newest / WARMUP_FILE).parent)
     assert serving.main([*command, "--nowarmup", "--name=other"]) == 0
-    assert f"{newest}: without warm-up requests" in capsys.readouterr().out
+    assert capsys.readouterr().out.splitlines() == [
+        f"{newest}: without warm-up requests",
+        "on this machine: tensorflow_model_server --rest_api_port=8501 "
+        f"--model_config_file={run.saved_models / MODEL_CONFIG_FILE}"]
     assert not (newest / WARMUP_FILE).exists() and model_in(run.saved_models).name == "other"
     assert serving.main([*command, "--batch_size=1", "--batch_size=32"]) == 0
     assert f"{newest}: with warm-up requests" in capsys.readouterr().out
