@@ -20,6 +20,8 @@ class CropAndResize:
         is given, otherwise the whole image.
       resize: int, side in pixels to which the square is resized, at least 1. Each new pixel is the mean of the area
         that it covers in the square, rounded to an integer. Default None: no resize.
+      of_run: bool. True if the crop comes from the configuration of a run instead of a flag; error messages then say
+        so. Default False.
 
     Raises:
       ValueError: if `crop` or `resize` is neither None nor an integer of at least 1.
@@ -32,6 +34,7 @@ class CropAndResize:
 
     crop: int | None = None
     resize: int | None = None
+    of_run: bool = False
 
     def __post_init__(self) -> None:
         for name in ("crop", "resize"):
@@ -50,6 +53,11 @@ class CropAndResize:
         """Height and width in pixels of each resulting image, an int; None if images keep their size."""
         return self.resize or self.crop
 
+    @property
+    def condition_for_sizes(self) -> str:
+        """The condition, for error messages, under which images may differ in size."""
+        return "the run was trained with --crop or --resize" if self.of_run else "--crop or --resize is given"
+
     def output_size(self, height: int, width: int, image_name: str) -> tuple[int, int]:
         """Computes the size of an image after crop and resize.
 
@@ -65,8 +73,9 @@ class CropAndResize:
           ValueError: if `crop` is greater than the height or the width of the image.
         """
         if self.crop is not None and self.crop > min(height, width):
+            origin = ", the run's crop" if self.of_run else ""
             raise ValueError(f"crop: must not be larger than an image; {image_name} is {width}x{height}; "
-                             f"got {self.crop}")
+                             f"got {self.crop}{origin}")
         return (self.output_side, self.output_side) if self.output_side else (height, width)
 
     def __call__(self, image: tf.Tensor) -> tf.Tensor:

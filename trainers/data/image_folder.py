@@ -156,7 +156,7 @@ class _Content(NamedTuple):
         """Raises `ValueError` if the images differ in size without crop and resize, or if one is too small."""
         if self.other and not crop_and_resize.output_side:
             (path, width, height), (other, other_width, other_height) = self.first, self.other
-            raise ValueError(f"data: images must have the same size unless --crop or --resize is given; "
+            raise ValueError(f"data: images must have the same size unless {crop_and_resize.condition_for_sizes}; "
                              f"{path} is {width}x{height}, {other} is {other_width}x{other_height}")
         path, width, height = self.smallest
         crop_and_resize.output_size(height, width, path)

@@ -26,6 +26,7 @@ def load(
     crop: int | None = None,
     resize: int | None = None,
     verify: bool = False,
+    of_run: bool = False,
 ) -> ImageData | VectorData:
     """Opens the data set that a spec names.
 
@@ -51,6 +52,8 @@ def load(
         no resize.
       verify: bool. If True, all files of an image set are read and checked. By default, the files of `folder:DIR` and
         of stored sets are checked only if their names, sizes or times have changed. Default False.
+      of_run: bool. True if `crop` and `resize` come from the configuration of a run; error messages then say so.
+        Default False.
 
     Returns:
       A `VectorData` for `toy:NAME` and `array:FILE`, otherwise an `ImageData`.
@@ -68,7 +71,7 @@ def load(
     ((8, 8, 1), 5, 1350)
     """
     kind, colon, argument = spec.partition(":")
-    crop_and_resize = CropAndResize(crop, resize)
+    crop_and_resize = CropAndResize(crop, resize, of_run)
     if spec == "digits":
         return digits.load(data_dir, crop_and_resize, verify)
     if kind not in {"tfds", *_IMAGE_LOADERS, *_VECTOR_LOADERS} or not colon:
@@ -80,7 +83,9 @@ def load(
     if kind in _IMAGE_LOADERS:
         return _IMAGE_LOADERS[kind](argument, data_dir, crop_and_resize, verify)
     if crop_and_resize.output_side:
-        raise ValueError(f"{'crop' if crop else 'resize'}: is for images; {spec} has vectors; got {crop or resize}")
+        side = "crop" if crop else "resize"
+        origin = f", the run's {side}" if of_run else ""
+        raise ValueError(f"{side}: is for images; {spec} has vectors; got {crop or resize}{origin}")
     return _VECTOR_LOADERS[kind](argument)
 
 
@@ -99,7 +104,7 @@ def load_for_run(spec: str, config: Mapping[str, Any], verify: bool = False) -> 
     Raises:
       ValueError: for the reasons for which `load` raises it.
     """
-    return load(spec, crop=config.get("crop"), resize=config.get("resize"), verify=verify)
+    return load(spec, crop=config.get("crop"), resize=config.get("resize"), verify=verify, of_run=True)
 
 
 def _hint(spec: str) -> str:

@@ -205,6 +205,6 @@ def _probe_shape(examples: tf.data.Dataset, name: str, crop_and_resize: CropAndR
     """
     shapes = sorted({tuple(image.shape) for image, _ in examples.take(_NUM_PROBED)})
     if len(shapes) > 1 and not crop_and_resize.output_side:
-        raise ValueError(f"data: images of {name} must have the same size unless --crop or --resize is given; "
-                         f"found {shapes[0]} and {shapes[1]}")
+        raise ValueError(f"data: images of {name} must have the same size unless "
+                         f"{crop_and_resize.condition_for_sizes}; found {shapes[0]} and {shapes[1]}")
     return min(shapes, key=lambda shape: min(shape[:2]))

@@ -59,8 +59,20 @@ def test_folders_of_images_of_several_sizes(layout, tmp_path):
     assert again.image_shape == (8, 8, 3)
     with pytest.raises(ValueError, match="must have the same size unless --crop or --resize is given; .* is "):
         data_lib.load(f"folder:{root}")
-    with pytest.raises(ValueError, match=r"crop: must not be larger than an image; .*b.png is 16x8; got 9"):
+    with pytest.raises(ValueError, match=r"crop: must not be larger than an image; .*b.png is 16x8; got 9$"):
         data_lib.load(f"folder:{root}", crop=9)
+
+
+@pytest.mark.parametrize(("config", "message"), [
+    ({"crop": 20}, r"crop: must not be larger than an image; .* is 6x4; got 20, the run's crop$"),
+    ({}, r"must have the same size unless the run was trained with --crop or --resize; .* is 6x4, .* is 6x5$")])
+def test_errors_name_the_crop_of_a_run(config, message, tmp_path):
+    for label, size in (("a", (6, 4)), ("b", (6, 5))):
+        write_images(tmp_path / label, 5, size=size, seed=size[1])
+    with pytest.raises(ValueError, match=message):
+        data_lib.load_for_run(f"folder:{tmp_path}", config)
+    with pytest.raises(ValueError, match="resize: is for images; toy:two_moons has vectors; got 4, the run's resize$"):
+        data_lib.load_for_run("toy:two_moons", {"resize": 4})
 
 
 def test_sets_of_the_tfds_catalog():
