@@ -56,7 +56,8 @@ SIGNATURES = {"log_prob", "bits_per_dim", "encode", "decode", "sample", "log_pro
               "encode_uint8", "log_prob_with_noise", "bits_per_dim_with_noise", "decode_floats"}
 # What pages say about the names that their code defines.
 CLAIMS = {
-    "guides/choosing.md": lambda names: names["draws"].shape == (9, 3) and names["density"].shape == (8,),
+    "guides/choosing.md": lambda names: names["draws"].shape == (9, 3) and names["density"].shape == (8,) and (
+        names["each"].shape == (9, 4, 3)),
     "guides/conventions.md": lambda names: names["latents"].shape == (3, 16) and names["log_det"].shape == (3,),
     "guides/training.md": lambda names: sorted(names["history"].history) == [
         "bits_per_dim", "loss", "val_bits_per_dim", "val_loss"],

@@ -3,9 +3,12 @@
 
 import ast
 import os
+import pathlib
 import re
+import shutil
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -42,7 +45,8 @@ assert abs(float(tf.reduce_mean(chains["NeuTra"][..., 1])) - 1.0) < 0.1""",
 assert bounds["after"] > bounds["before"] + 0.5
 assert 1.8 < radius < 2.2
 widths = [np.subtract(*np.percentile(np.linalg.norm(points, axis=-1), [75, 25])) for points in (z, data)]
-assert widths[0] < widths[1] - 0.05""",
+assert widths[0] < widths[1] - 0.05
+assert draws.shape == (200, 16, 2) and 1.8 < float(tf.reduce_mean(tf.norm(draws, axis=-1))) < 2.7""",
     "out_of_distribution": """
 assert min(areas["noise"].values()) > 0.95 and min(areas["digits"].values()) > 0.95
 assert all(areas[name]["bits"] < 0.45 for name in ("blurred", "faded", "flat"))
@@ -145,6 +149,28 @@ def test_the_bijector_of_the_tutorial():
         np.testing.assert_allclose(back, x, atol=1e-12)
         assert np.allclose(inverse_log_det, -log_det) == is_right
         assert len(bijector.trainable_variables) == 1
+
+
+def test_the_bijector_with_a_network_has_its_variables_and_returns():
+    names = {"tf": tf, "keras": keras, "tfp_glow": tfp_glow}
+    exec(re.search(r"^class Curve.*?(?=\n\n\ncurve = )", tutorials.text("own_bijector"), re.M | re.S)[0], names)
+    curve, x = names["Curve"]("float64"), tf.constant([[[0.1, -2.0]], [[1.5, 0.0]]], tf.float64)
+    y = curve.forward(x)
+    assert len(curve.trainable_variables) == len(curve.net.trainable_variables) == 4
+    np.testing.assert_allclose(y[..., 1] - x[..., 1], curve.net(tf.reshape(x[..., :1], (-1, 1))))
+    np.testing.assert_allclose(curve.inverse(tf.identity(y)), x, atol=1e-12)
+    assert np.all(curve.inverse_log_det_jacobian(y) == np.zeros((2, 1)))
+
+
+def test_the_battery_is_found_in_a_checkout_or_the_remedy_is_named(tmp_path):
+    code = re.search(r"^def find_source.*?(?=\n\n\nsource = )", tutorials.text("own_bijector"), re.M | re.S)[0]
+    installed = types.SimpleNamespace(__file__=str(tmp_path / "site-packages" / "tfp_glow" / "__init__.py"))
+    names = {"pathlib": pathlib, "shutil": shutil, "tfp_glow": installed, "START": ROOT / "docs" / "tutorials"}
+    exec(code, names)
+    assert names["find_source"]() == ROOT
+    names["START"] = tmp_path
+    with pytest.raises(FileNotFoundError, match="Start this notebook in a checkout, or put the archive"):
+        names["find_source"]()
 
 
 def test_an_encoder_and_a_conditional_flow_train_in_one_fit(tmp_path):
