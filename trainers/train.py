@@ -187,7 +187,7 @@ def _automatic(data: Any, changes: Mapping[str, Any]) -> Preset:
 def _divides_batches(options: flags.FlagValues) -> bool:
     """Returns True if there is one replica, and training steps do not update running statistics."""
     if options.preset == _AUTO:
-        flow = {"flow": "maf" if options.data.startswith(("toy:", "array:")) else "glow"}
+        flow: Mapping[str, Any] = {"flow": "maf" if options.data.startswith(("toy:", "array:")) else "glow"}
     else:
         flow = get(options.preset).flow
     return (_command_line.gains_from_parts(flow) and not flow.get("batch_norm", flow["flow"] == "realnvp")

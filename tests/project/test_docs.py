@@ -257,7 +257,7 @@ def test_claims_of_the_results_page():
 
 def test_claims_of_the_trained_models():
     """The pages repeat numbers of the runs. tests/models/test_pretrained.py evaluates the models on the test images."""
-    text, readme = sentences("results.md"), (ROOT / "README.md").read_text(encoding="utf-8")
+    text = sentences("results.md")
     best, digits = (ROOT / "pretrained" / name for name in ("fashion_mnist_best", "digits_glow"))
     lines = [json.loads(line) for line in (best / "history.jsonl").read_text(encoding="utf-8").splitlines()]
     minutes = f"{sum(line['seconds'] for line in lines) / 60:.0f} minutes"
@@ -269,8 +269,6 @@ def test_claims_of_the_trained_models():
     validation = {path: json.loads((path / "result.json").read_text(encoding="utf-8"))["val_bits_per_dim"]
                   for path in (best, digits)}
     assert f"test images and {validation[best]:.3f} on the validation split" in text
-    (bits,) = re.findall(r"It reaches \*\*([\d.]+) bits/dim\*\*", text)
-    assert f"trained in {minutes} on two cores: {bits} bits/dim on the test" in readme
     (bits,) = re.findall(r"\*\*bits/dim on all 297 test images\*\* \| \*\*([\d.]+)\*\*",
                          (digits / "README.md").read_text(encoding="utf-8"))
     assert f"it reaches {bits} bits/dim on the test images and {validation[digits]:.3f} on validation" in text
