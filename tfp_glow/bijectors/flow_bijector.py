@@ -379,9 +379,10 @@ def checked_pass(bijector: FlowBijector, direction: str, event: tf.Tensor, event
         raise ValueError(f"{bijector.name}: method `{method}` must return a pair, the value and its log-determinant; "
                          f"received {type(returned).__name__}.")
     value, log_det = returned
-    log_det = log_det if tf.is_tensor(log_det) else tf.convert_to_tensor(log_det, bijector.dtype)
-    if log_det.shape.rank and event.shape.rank is not None:
-        batch_shape = event.shape[:event.shape.rank - event_ndims]
+    log_det = tf.convert_to_tensor(log_det, dtype_hint=bijector.dtype)
+    shape = tf.TensorShape(event.shape)
+    if log_det.shape.rank and shape.rank is not None:
+        batch_shape = shape[:shape.rank - event_ndims]
         if not log_det.shape.is_compatible_with(batch_shape):
             raise ValueError(f"{bijector.name}: method `{method}` must return a log-determinant of the batch shape "
                              f"{batch_shape}, one number per event, or a scalar; received one of shape "
