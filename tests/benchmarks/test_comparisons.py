@@ -126,7 +126,8 @@ def counted_evaluations():
 def test_serial_tasks(system):
     """A parallel task evaluates the network of a layer once, at 4 and at 16 numbers.
 
-    A serial task evaluates it once per number. MAF and IAF return images from their latents to 1e-4, in units where pixels span [0, 1).
+    A serial task evaluates it once per number. MAF and IAF return images from their latents to 1e-4, in units where
+    pixels span [0, 1).
     """
     for side in (2, 4):
         random = np.random.RandomState(0)
