@@ -82,7 +82,7 @@ def test_slow_code_runs(page, tmp_path, monkeypatch, capsys):
     if page.name == "start.md":
         bits = float(re.findall(r"^(\d\.\d+)$", capsys.readouterr().out, re.M)[-1])
         stated = float(re.search(r"It prints about (\d\.\d+)\.", page.read_text(encoding="utf-8"))[1])
-        assert bits == pytest.approx(stated, abs=0.03) and (tmp_path / "digits.png").exists()
+        assert bits == pytest.approx(stated, abs=0.06) and (tmp_path / "digits.png").exists()
 
 
 OTHERS = [(page, kind, code) for page in PAGES for kind, code in BLOCKS[page] if kind not in ("", "slow")]
