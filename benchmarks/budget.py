@@ -161,10 +161,14 @@ def search(args: argparse.Namespace, names: Sequence[str]) -> dict[str, list[dic
 
 
 def best_of(tried: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Returns the trial of each peer with the fewest bits/dim. A trial without a finite result is not chosen."""
-    return {name: {key: value for key, value in min(
-        trials, key=lambda trial: math.inf if trial["validation"] is None else trial["validation"]).items()
-        if key != "validation"} for name, trials in tried.items()}
+    """Returns the trial of each peer with the fewest bits/dim. A peer without a finite trial keeps its settings."""
+    best = {}
+    for name, trials in tried.items():
+        finite = [trial for trial in trials if trial["validation"] is not None]
+        if finite:
+            chosen = min(finite, key=lambda trial: trial["validation"])
+            best[name] = {key: value for key, value in chosen.items() if key != "validation"}
+    return best
 
 
 def bits(number: float | None) -> str:

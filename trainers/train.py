@@ -107,21 +107,16 @@ def program(options: flags.FlagValues) -> None:
     if os.path.islink(options.output_dir) and not os.path.exists(options.output_dir):
         raise ValueError(f"output_dir: {options.output_dir} is a link to a directory that does not exist")
     changes = {name: getattr(options, name) for name in _CHANGES}
-    data = None
-    if options.preset == _AUTO:
-        data = data_lib.load(options.data, crop=options.crop or None, resize=options.resize or None,
-                             verify=options.verify_data)
-        preset = changed(_automatic(data, changes), **changes)
-    else:
-        preset = get(options.preset, **changes)
-    if options.replicas is not None and options.replicas > preset.batch_size:
-        raise ValueError(f"replicas: must be at most the batch size {preset.batch_size}; got {options.replicas}")
+    preset = None if options.preset == _AUTO else get(options.preset, **changes)
+    _check_replicas(options, preset)
     if options.tensorboard:
         tensorboard_events.check_installed()
-    scope = strategies.choose(options.strategy, options.replicas)
+    scope = strategies.choose(options.strategy, options.replicas)  # Before the data: TensorFlow must not have run.
+    crop, resize = (preset.crop, preset.resize) if preset else (options.crop, options.resize)
+    data = data_lib.load(options.data, crop=crop or None, resize=resize or None, verify=options.verify_data)
+    preset = preset or changed(_automatic(data, changes), **changes)
+    _check_replicas(options, preset)
     strategies.check_batch(preset.batch_size, scope)
-    data = data or data_lib.load(options.data, crop=preset.crop or None, resize=preset.resize or None,
-                                 verify=options.verify_data)
     config = configure(options.preset, preset, options.data, data, options.seed, options.network_dtype)
     _memory.check(config, preset.batch_size, "batch_size")
     run = workers.run_dir(scope, options.output_dir)
@@ -170,6 +165,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     return _command_line.run(program, flag_values(), argv, __doc__,
                              {"--list_presets": lambda: presets_table(PRESETS)}, _divides_batches)
+
+
+def _check_replicas(options: flags.FlagValues, preset: Preset | None) -> None:
+    if preset and options.replicas is not None and options.replicas > preset.batch_size:
+        raise ValueError(f"replicas: must be at most the batch size {preset.batch_size}; got {options.replicas}")
 
 
 def _automatic(data: Any, changes: Mapping[str, Any]) -> Preset:

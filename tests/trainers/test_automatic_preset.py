@@ -2,10 +2,13 @@
 """The preset of `--preset=auto`: what it chooses for which data, that its flow fits the data, and a training."""
 
 import json
+import subprocess
+import sys
 import types
 
 import numpy as np
 import pytest
+from paths import ROOT
 
 import tfp_glow
 from trainers import train
@@ -76,3 +79,14 @@ def test_a_training_prints_the_choice_and_resumes(tmp_path, capsys):
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["preset"] == "auto" and config["epochs"] == 2
     assert train.main(command) == 0 and "was already finished" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_two_replicas_start_before_the_data_is_read(tmp_path):
+    """Runs the program in a new process: TensorFlow cannot create logical devices after it has run an operation."""
+    np.save(tmp_path / "table.npy", np.random.RandomState(0).standard_normal((300, 3)).astype("float32"))
+    done = subprocess.run([
+        sys.executable, "-m", "trainers.train", "--preset=auto", f"--data=array:{tmp_path / 'table.npy'}",
+        f"--output_dir={tmp_path / 'run'}", "--epochs=1", "--batch_size=100", "--strategy=mirrored", "--replicas=2",
+        "--tensorboard=false", "--report=false"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "2 replica(s)" in done.stdout, done.stderr

@@ -63,8 +63,8 @@ def automatic(data: Any, num_cores: int) -> Choice:
     - Vectors of at least two numbers: `toy_nsf`. A single number per example: `toy_maf`.
 
     The number of epochs makes the number of training examples that of the preset on its own data, or less if that would
-    take more than 45 minutes. It is at most 100. A Glow has as many levels as the sides of the images allow, at most
-    those of its preset.
+    take more than 45 minutes. It is at most 100. A Glow has as many levels as its preset, or fewer if the sides of the
+    images are not divisible by 2 so often.
 
     Args:
       data: a `trainers.data.ImageData` or `trainers.data.VectorData`.
