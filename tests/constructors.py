@@ -130,6 +130,17 @@ def channel_autoregressive(dtype):
     return tfgb.ChannelAutoregressive((2, 2, 3), networks, Affine("tanh"), num_kept=1, dtype=dtype)
 
 
+def channel_groups(dtype):
+    networks = [PlacedResNet(4, 2 * size, num_blocks=1, activation="tanh", dtype=dtype) for size in (3, 1)]
+    return tfgb.ChannelAutoregressive((2, 2, 6), networks, Affine("tanh"), num_kept=2, group_sizes=(3, 1), dtype=dtype)
+
+
+def pixel_autoregressive(dtype):
+    networks = [PlacedResNet(4, None, num_blocks=1, activation="tanh", dtype=dtype) for _ in range(2)]
+    heads = [[MLP(2, (8,), "tanh", dtype=dtype) for _ in range(2)] for _ in networks]
+    return tfgb.PixelAutoregressive((2, 2, 6), networks, heads, Affine("tanh"), num_kept=2, dtype=dtype)
+
+
 def vit(outputs, dtype):
     return ViT(4, outputs, num_blocks=1, num_heads=2, dtype=dtype)
 
@@ -247,6 +258,8 @@ CONSTRUCTORS = {
     "repeat_inverse_autoregressive": lambda d: tfgb.Repeat(
         lambda: tfgb.Steps([tfb.Invert(autoregressive(d)), tfgb.Reverse(VECTOR, dtype=d)]), 2, backprop="reversible"),
     "channel_autoregressive": channel_autoregressive,
+    "channel_autoregressive_groups": channel_groups,
+    "pixel_autoregressive": pixel_autoregressive,
     "multiscale_kept_third": lambda d: tfgb.Multiscale(
         channel_autoregressive(d), tfgb.Multiscale(tfgb.ActNorm((2, 2, 1), dtype=d)), num_kept=1),
     "coupling_pixel": lambda d: tfgb.AffineCoupling((2, 2, 2), vit(4, d), "pixel", dtype=d),

@@ -31,6 +31,9 @@ SMALL_FLOWS = {
         4, num_steps=2, width=8, num_blocks=1, num_bins=4, kind="autoregressive", linear="permutation", **k),
     "pyramid": lambda **k: tfp_glow.pyramid(
         IMAGE, num_levels=1, width=4, num_blocks=1, num_components=2, top_sizes=(8,), **k),
+    "pyramid_couplings": lambda **k: tfp_glow.pyramid(
+        IMAGE, num_levels=1, width=4, num_blocks=1, num_components=2, top_sizes=(8,), top="couplings",
+        channels="shared", **k),
     "jet": lambda **k: tfp_glow.jet(IMAGE, patch_size=2, depth=6, block_depth=1, width=4, num_heads=2, **k),
     "iaf": lambda **k: tfp_glow.iaf(5, num_layers=2, hidden_sizes=(8,), batch_norm=True, **k),
 }

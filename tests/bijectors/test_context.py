@@ -248,6 +248,13 @@ def test_networks_accept_a_vector_or_an_image_as_context():
         concatenate_context([kept, tf.zeros((2, 4, 5))])
 
 
+def test_a_sequential_network_with_a_context_has_its_variables_at_once():
+    """Keras builds a `Sequential` that gets a list only when it is called with values."""
+    coupling = tfgb.AffineCoupling((4,), keras.Sequential([MLP(4, (8,))]), context_shape=(3,))
+    assert [tuple(v.shape) for v in coupling.trainable_variables] == [(5, 8), (8,), (8, 4), (4,)]
+    assert {id(v.value) for v in coupling.keras_variables} == {id(v) for v in coupling.variables}
+
+
 def test_initialize_includes_the_networks_of_a_conditioned_flow():
     flow = tfgb.Steps([image_step(), image_step()])
     y, context = data(flow, (32,))

@@ -11,15 +11,15 @@ import tensorflow as tf
 import tfp_glow
 from tfp_glow import bijectors as tfgb
 from tfp_glow.flows import config_from_dict
-from tfp_glow.networks import PixelInputs, PlacedResNet
+from tfp_glow.networks import PixelHead, PixelInputs, PlacedResNet
 from trainers import presets
 
 
-@pytest.fixture(scope="module")
-def flow():
+@pytest.fixture(scope="module", params=[{}, {"top": "couplings", "channels": "shared"}], ids=["default", "couplings"])
+def flow(request):
     """A pyramid of two levels and a top, with weights away from their initial values."""
     flow = tfp_glow.pyramid((8, 8, 2), num_levels=2, width=(6, 8), num_blocks=1, num_components=2, top_sizes=(8,),
-                            num_bits=4, seed=0)
+                            num_bits=4, seed=0, **request.param)
     rng = np.random.RandomState(0)
     for variable in flow.trainable_variables:
         variable.assign_add(0.2 * rng.standard_normal(variable.shape))
@@ -117,9 +117,59 @@ def test_pixels_depend_only_on_earlier_pixels(flow):
     assert np.sum(flow.bijector.inverse(first).numpy() != latents) > 20
 
 
+def test_a_top_of_couplings_refines_one_value_step_by_step():
+    """A change of a value of the top changes its latent and those of later groups, and no other of the top."""
+    flow = tfp_glow.pyramid((6, 6, 2), num_levels=1, width=4, num_blocks=1, num_components=2, top_sizes=(8,),
+                            num_bits=4, seed=0, top="couplings")
+    rng = np.random.RandomState(0)
+    for variable in flow.trainable_variables:
+        variable.assign_add(0.5 * rng.standard_normal(variable.shape))
+    # Pixels of the top of 3x3 pixels by step: one value, then 2x2 pixels, then 3x3.
+    steps = [[(0, 0)], [(2, 2)], [(0, 2)], [(2, 0)], [(1, 1)], [(0, 1), (2, 1)], [(1, 0), (1, 2)]]
+    groups = [[(*pixel, channel) for pixel in step] for step in steps for channel in range(2)]
+    values = [(value, index) for index, group in enumerate(groups) for value in group]
+    y = images(1, shape=(6, 6, 2)).numpy()
+
+    def latents_of_top(y):
+        top = flow.bijector.inverse(y).numpy()[0, -18:]
+        return np.roll(top, 1)  # The level puts the latent of the first value last.
+
+    for place, ((row, column, channel), group) in enumerate(values):
+        changed = y.copy()
+        changed[0, 2 * row, 2 * column, channel] = (changed[0, 2 * row, 2 * column, channel] + 5.0) % 16.0
+        moved = latents_of_top(changed) != latents_of_top(y)
+        later = np.array([other > group for _, other in values])
+        assert moved[place] and not np.any(moved & ~later & (np.arange(18) != place))
+        assert np.any(moved & later) or not np.any(later)
+
+
 def test_inverse_returns_the_latents_of_samples(flow):
     z = tf.random.stateless_normal((4, 128), (3, 4))
     np.testing.assert_allclose(flow.bijector.inverse(flow.bijector.forward(z)), z, atol=5e-2)
+
+
+def test_heads_read_whole_gray_levels_in_half_precision():
+    """Half precision would round 254.7 to 255. The head adds a convolution of the earlier channels to the features."""
+    head = PixelHead(3, dtype="mixed_bfloat16", seed=0)
+    kept, features = np.full((1, 4, 4, 2), 254.2, "float32"), np.full((1, 4, 4, 8), 0.5, "float32")
+    assert not np.any(head([kept, features]))
+    head.conv_out.kernel.assign(np.random.RandomState(0).standard_normal(head.conv_out.kernel.shape))
+    np.testing.assert_array_equal(head([kept, features]), head([kept + 0.5, features]))
+    assert np.any(head([kept, features]) != head([kept + 1.0, features]))
+    hidden = np.maximum(features + head.conv_kept(2.0 * np.floor(kept) / 255.0 - 1.0), 0.0)
+    np.testing.assert_allclose(head([kept, features]), hidden @ head.conv_out.kernel.numpy()[0, 0], atol=1e-2)
+    first = PixelHead(3)
+    assert first([kept[..., :0], features]).shape == (1, 4, 4, 3) and first.conv_kept is None
+
+
+def test_channels_may_share_a_network():
+    """With one channel, shared and separate networks are the same function; with three, the shared one is smaller."""
+    def built(number, **arguments):
+        return tfp_glow.pyramid((4, 4, number), 1, 4, 1, top_sizes=(4,), seed=0, **arguments)
+
+    y = np.random.RandomState(0).randint(0, 256, (2, 4, 4, 1)) + 0.5
+    np.testing.assert_allclose(built(1).log_prob(y), built(1, channels="shared").log_prob(y), rtol=1e-6)
+    assert 2 * len(built(3, channels="shared").trainable_variables) < 3 * len(built(3).trainable_variables)
 
 
 def test_training_learns_a_constant_image():
@@ -141,8 +191,20 @@ def test_wrong_arguments_raise():
         tfgb.LogisticMixture(0)
     with pytest.raises(ValueError, match="num_bits.*received 17"):
         tfgb.LogisticMixture(num_bits=17)
-    with pytest.raises(ValueError, match="networks.*3 of 4"):
+    with pytest.raises(ValueError, match="networks.*3 groups"):
         tfgb.ChannelAutoregressive((4, 4, 4), [PlacedResNet(4, 15, 1)], mixture, num_kept=1)
+    networks = [PlacedResNet(4, 30, 1)]
+    with pytest.raises(ValueError, match=r"group_sizes.*received \(2,\) for 4 channels"):
+        tfgb.ChannelAutoregressive((4, 4, 4), networks, mixture, num_kept=1, group_sizes=(2,))
+    with pytest.raises(ValueError, match="num_kept=4"):
+        tfgb.ChannelAutoregressive((4, 4, 4), networks, mixture, num_kept=4)
+    for wrong in ([], [[]], [[PixelHead(15)] * 3, []]):
+        with pytest.raises(ValueError, match="heads.*1 networks"):
+            tfgb.PixelAutoregressive((4, 4, 4), networks, wrong, mixture, num_kept=1)
+    with pytest.raises(ValueError, match="heads.*3 of 4; received 1"):
+        tfgb.PixelAutoregressive((4, 4, 4), networks, [[PixelHead(15)]], mixture, num_kept=1)
+    with pytest.raises(ValueError, match="networks.*received"):
+        tfgb.PixelAutoregressive((4, 4, 4), networks[0], [[PixelHead(15)] * 3], mixture, num_kept=1)
     with pytest.raises(ValueError, match="outputs of shape"):
         tfgb.ChannelAutoregressive((4, 4, 2), [PlacedResNet(4, 14, 1)], mixture, num_kept=1)
     with pytest.raises(ValueError, match="transform.*elementwise transform"):
@@ -156,7 +218,9 @@ def test_wrong_arguments_raise():
     for wrong, message in (({"image_shape": (6, 8, 1)}, "divisible by"), ({"width": (8,)}, "one integer per level"),
                            ({"width": 0}, "width"), ({"num_blocks": (1, 2, 3)}, "num_blocks"),
                            ({"top_sizes": 8}, "top_sizes"), ({"activation": "no"}, "activation"),
-                           ({"num_levels": 0}, "num_levels"), ({"second_kernel": 5}, "second_kernel")):
+                           ({"num_levels": 0}, "num_levels"),
+                           ({"top": "serial"}, "top"), ({"channels": "none"}, "channels"),
+                           ({"second_kernel": 5}, "second_kernel")):
         with pytest.raises(ValueError, match=message):
             tfp_glow.pyramid(**{"image_shape": (8, 8, 1), **wrong})
 

@@ -19,6 +19,7 @@ from tfp_glow.bijectors.map_context import MapContext
 from tfp_glow.bijectors.masked_autoregressive import MaskedAutoregressive
 from tfp_glow.bijectors.multiscale import Multiscale
 from tfp_glow.bijectors.permute import Permute, Reverse, Shuffle
+from tfp_glow.bijectors.pixel_autoregressive import PixelAutoregressive
 from tfp_glow.bijectors.pixels import AffinePixels, LogitPixels, Pixels, RawPixels
 from tfp_glow.bijectors.reordered import Reordered
 from tfp_glow.bijectors.repeat import Repeat
@@ -32,9 +33,9 @@ __all__ = [
     "ActNorm", "Additive", "AdditiveCoupling", "Affine", "AffineCoupling", "AffinePixels", "BatchNorm",
     "BindContext", "ChannelAutoregressive", "ConditionalAffine", "Coupling", "DenseConv1x1", "Elementwise",
     "Flatten", "FlowBijector", "InvertibleConv1x1", "LogisticMixture", "LogitPixels", "MapContext",
-    "MaskedAutoregressive", "Multiscale", "Permute", "Pixels", "RawPixels", "Reordered", "Repeat", "Reverse",
-    "Scale", "Shuffle", "Squeeze", "Standardize", "Steps", "forward_and_log_det", "initialize",
-    "inverse_and_log_det",
+    "MaskedAutoregressive", "Multiscale", "Permute", "PixelAutoregressive", "Pixels", "RawPixels", "Reordered",
+    "Repeat", "Reverse", "Scale", "Shuffle", "Squeeze", "Standardize", "Steps", "forward_and_log_det",
+    "initialize", "inverse_and_log_det",
 ]
 
 track_flows()

@@ -115,6 +115,10 @@ class Conditioner:
             with tf.GradientTape() as tape:
                 output = self.network(examples if len(examples) > 1 else examples[0])
             received = tuple((output if is_keras else tf.convert_to_tensor(output)).shape)
+            if not all(layer.built for layer in getattr(self.network, "layers", ())):
+                # A `keras.Sequential` that gets a list builds its layers in a call with values only.
+                values = [tf.zeros((1, *shape), self._dtype) for shape in shapes]
+                self.network(values if len(values) > 1 else values[0])
         except Exception as error:
             raise ValueError(f"Argument `network` must accept {inputs}; received {self.network!r}, which raises "
                              f"{type(error).__name__}: {error}") from error

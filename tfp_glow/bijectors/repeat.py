@@ -167,16 +167,14 @@ class Repeat(FlowBijector):
         return y, dy, {**d_sources, "context": d_shared[0]} if shared else d_sources
 
     def _initialize(self, y: tf.Tensor, **conditions: Any) -> tf.Tensor:
-        template = self._template.value
-        stacks = [keras.ops.convert_to_numpy(stack).copy() for stack in self._stacks]
-        for k in range(self._num_steps):
-            for variable, stack in zip(template.keras_variables, stacks, strict=True):
-                variable.assign(stack[k])
-            y = template._initialize(y, **conditions)
-            for variable, stack in zip(template.keras_variables, stacks, strict=True):
-                stack[k] = keras.ops.convert_to_numpy(variable)
-        for variable, stack in zip(self._stacks, stacks, strict=True):
-            variable.assign(stack)
+        variables = self._template.value.keras_variables
+        rows = list(zip(*(tf.unstack(tf.convert_to_tensor(stack.value)) for stack in self._stacks), strict=True))
+        for k, row in enumerate(rows):
+            with keras.StatelessScope(list(zip(variables, row, strict=True))) as scope:
+                y = self._template.value._initialize(y, **conditions)
+                rows[k] = tuple(scope.get_current_value(variable) for variable in variables)
+        for stack, values in zip(self._stacks, zip(*rows, strict=True), strict=True):
+            stack.assign(tf.stack(values))
         return y
 
     # The stages prepare, read and step of the module docstring.

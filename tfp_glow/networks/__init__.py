@@ -6,6 +6,7 @@ from tfp_glow.networks.convnet import ConvNet
 from tfp_glow.networks.image_features import ImageFeatures
 from tfp_glow.networks.made import MADE
 from tfp_glow.networks.mlp import MLP
+from tfp_glow.networks.pixel_head import PixelHead
 from tfp_glow.networks.pixel_inputs import PixelInputs
 from tfp_glow.networks.placed_resnet import PlacedResNet
 from tfp_glow.networks.residual_made import ResidualMADE
@@ -16,6 +17,6 @@ from tfp_glow.networks.vit import ViT
 from tfp_glow.networks.weight_norm import WeightNormConv2D
 
 __all__ = [
-    "ConvNet", "ImageFeatures", "MADE", "MLP", "NormalizedConv2D", "PixelInputs", "PlacedResNet", "ResNet",
-    "ResidualMADE", "ResidualMLP", "ScaledTanh", "ViT", "WeightNormConv2D", "ZeroConv2D",
+    "ConvNet", "ImageFeatures", "MADE", "MLP", "NormalizedConv2D", "PixelHead", "PixelInputs", "PlacedResNet",
+    "ResNet", "ResidualMADE", "ResidualMLP", "ScaledTanh", "ViT", "WeightNormConv2D", "ZeroConv2D",
 ]

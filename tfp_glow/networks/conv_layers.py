@@ -124,15 +124,17 @@ class NormalizedConv2D(_Conv2D):
         Returns:
           The output for `inputs`, `[batch, height, width, filters]`.
         """
-        if not bool(ops.convert_to_numpy(self.initialized)):
-            activation, self.activation = self.activation, keras.activations.linear
-            mean, variance = ops.moments(ops.cast(self(inputs), self.variable_dtype), axes=(0, 1, 2))
-            self.activation = activation
-            constant = variance <= 1e-12 * (1.0 + ops.square(mean))
-            self.shift.assign(self.shift - mean)
-            self.log_scale.assign(ops.where(constant, 0.0, -0.5 * ops.log(variance)))
-            self.initialized.assign(True)
-        return self(inputs)
+        if bool(ops.convert_to_numpy(self.initialized)):
+            return self(inputs)
+        activation, self.activation = self.activation, keras.activations.linear
+        outputs = ops.cast(self(inputs), self.variable_dtype)
+        self.activation = activation
+        mean, variance = ops.moments(outputs, axes=(0, 1, 2))
+        constant = variance <= 1e-12 * (1.0 + ops.square(mean))
+        self.shift.assign(self.shift - mean)
+        self.log_scale.assign(ops.where(constant, 0.0, -0.5 * ops.log(variance)))
+        self.initialized.assign(True)
+        return activation(ops.cast((outputs - mean) * ops.exp(self.log_scale), self.compute_dtype))
 
 
 @keras.saving.register_keras_serializable("tfp_glow")

@@ -35,7 +35,7 @@ class PlacedResNet(keras.Layer):
 
     Args:
       width: number of hidden channels, an int of at least 1. It is not the width of the image.
-      out_channels: number of output channels, an int of at least 1.
+      out_channels: number of output channels, an int of at least 1. None means no output layer: the output is `h`.
       num_blocks: number of residual blocks, an int of at least 1.
       second_kernel: height and width in pixels of the kernel of each second convolution, 1 or 3. Default: 1.
       activation: name of a Keras activation, or a callable. Default: `"relu"`.
@@ -48,10 +48,10 @@ class PlacedResNet(keras.Layer):
       `[batch, H, W, channels]`, for images of height `H` and width `W` in pixels.
 
     Output shape:
-      `[batch, H, W, out_channels]`.
+      `[batch, H, W, out_channels]`, or `[batch, H, W, width]` without an output layer.
 
     Raises:
-      ValueError: if `width`, `out_channels` or `num_blocks` is not an integer of at least 1.
+      ValueError: if `width`, `num_blocks` or an `out_channels` other than None is not an integer of at least 1.
       ValueError: if `second_kernel` is neither 1 nor 3, or if Keras has no activation of the given name.
 
     References:
@@ -62,12 +62,12 @@ class PlacedResNet(keras.Layer):
       TensorShape([1, 8, 8, 15])
     """
 
-    def __init__(self, width: int, out_channels: int, num_blocks: int, second_kernel: int = 1,
+    def __init__(self, width: int, out_channels: int | None, num_blocks: int, second_kernel: int = 1,
                  activation: str | Callable = "relu", seed: SeedLike = None, dtype: PolicyLike = None,
                  **kwargs: Any) -> None:
         super().__init__(dtype=dtype, **kwargs)
         self.width = check_int("width", width)
-        self.out_channels = check_int("out_channels", out_channels)
+        self.out_channels = None if out_channels is None else check_int("out_channels", out_channels)
         self.num_blocks = check_int("num_blocks", num_blocks)
         self.second_kernel = int(check_number("second_kernel", second_kernel, "be 1 or 3", lambda size: size in (1, 3)))
         self.activation = check_activation("activation", activation)
@@ -79,8 +79,8 @@ class PlacedResNet(keras.Layer):
                 conv2d_1=self._conv(self.width, self.second_kernel, f"conv_{index}_1", kernel_initializer="zeros"))
             for index in range(self.num_blocks)]
         set_layer_attributes(self, [layer for block in self.blocks for layer in block])
-        self.conv_out = keras.layers.Conv2D(self.out_channels, 1, kernel_initializer="zeros",
-                                            dtype=self.variable_dtype, name="conv_out")
+        self.conv_out = None if self.out_channels is None else keras.layers.Conv2D(
+            self.out_channels, 1, kernel_initializer="zeros", dtype=self.variable_dtype, name="conv_out")
 
     def _conv(self, filters: int, kernel_size: int, name: str,
               kernel_initializer: str | None = None) -> keras.layers.Conv2D:
@@ -93,16 +93,17 @@ class PlacedResNet(keras.Layer):
         self.place = self.add_weight(name="place", shape=(*input_shape[1:-1], self.width), initializer="zeros")
         self.conv_in.build(input_shape)
         for layer in (*(layer for block in self.blocks for layer in block), self.conv_out):
-            layer.build(hidden_shape)
+            if layer is not None:
+                layer.build(hidden_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         hidden = self.conv_in(inputs) + self.place
         for first, second in self.blocks:
             hidden = hidden + second(self.activation(first(self.activation(hidden))))
-        return self.conv_out(self.activation(hidden))
+        return hidden if self.conv_out is None else self.conv_out(self.activation(hidden))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return (*input_shape[:-1], self.out_channels)
+        return (*input_shape[:-1], self.out_channels or self.width)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "width": self.width, "out_channels": self.out_channels,

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which flow and which training for images? `python -m benchmarks.flow_search --set=cifar10`.
+
+Each trial is a preset with some fields changed. It trains for a few minutes, with a learning rate that falls to 0
+within them. Validation images judge it; no test image is read. `RUNS/flow_search` keeps the results, and the command
+does not repeat them.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks import budget, harness
+from benchmarks.budget import OURS
+from benchmarks.report import publish, table
+from trainers import presets
+from trainers._command_line import gains_from_parts
+
+_LARGE = {"width": (64, 96), "num_blocks": 3}
+_PYRAMID = {"flow": "pyramid", "num_levels": 2, **_LARGE, "network_dtype": "mixed_bfloat16", "channels": "shared"}
+_COUPLINGS = {**_PYRAMID, "top": "couplings"}
+
+
+def _start(flow: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"flow": dict(flow), "batch_size": 32, "epochs": 1, "optimizer": "adam", "learning_rate": 3e-3,
+            "schedule": "cosine", "ema_momentum": 0.999, "clip_norm": 1.0, **fields}
+
+
+# Names of starts, and the changes of their trials: fields of `Preset`, or arguments of the flow.
+STARTS = {
+    "glow": _start({"flow": "glow", "num_levels": 2, "num_steps": 8, "width": 128, "network_dtype": "mixed_bfloat16"},
+                   learning_rate=2e-3),
+    "realnvp": _start({"flow": "realnvp", "num_scales": 3, "num_blocks": 2, "width": 16}, learning_rate=1e-3),
+    "pyramid": _start(_PYRAMID),
+    "couplings": _start(_COUPLINGS),
+}
+TRIALS: dict[str, tuple[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
+    "fashion_mnist": ("idx:/usr/share/datasets/fashion-mnist", (
+        ("glow", {}), ("glow", {"coupling": "mixture"}), ("glow", {"num_steps": 16}), ("glow", {"width": 64}),
+        ("realnvp", {}), ("pyramid", {}), ("couplings", {}),
+        *(("couplings", change) for change in (
+            {"learning_rate": 6e-3}, {"learning_rate": 1.5e-3}, {"batch_size": 16}, {"batch_size": 64},
+            {"width": (48, 64)}, {"width": (96, 128)}, {"num_blocks": (2, 3)}, {"num_blocks": (4, 4)},
+            {"second_kernel": 3}, {"num_components": 3}, {"activation": "silu"}, {"network_dtype": "float32"})),
+    )),
+    "cifar10": ("tfds:cifar10", (
+        *(("glow", {"num_levels": 3, **change}) for change in (
+            {}, {"coupling": "mixture"}, {"num_steps": 16}, {"width": 64}, {"network_dtype": "float32"})),
+        *(("pyramid", {"num_levels": 3, "width": 64, **change}) for change in ({}, {"channels": "separate"})),
+        *(("couplings", {"num_levels": 5, "width": (64, 64, 64, 32, 32), "num_blocks": (3, 3, 3, 1, 1), **change})
+          for change in (
+              {}, {"learning_rate": 1.5e-3}, {"learning_rate": 6e-3}, {"batch_size": 16}, {"num_components": 10},
+              {"width": (48, 48, 48, 32, 32)}, {"width": (96, 96, 96, 32, 32)}, {"num_blocks": (2, 2, 2, 1, 1)},
+              {"num_blocks": (4, 4, 4, 1, 1)}, {"second_kernel": 3}, {"activation": "silu"})),
+    )),
+}
+_FIELDS = {field.name for field in dataclasses.fields(presets.Preset)}
+
+
+def preset_of(start: str, change: Mapping[str, Any]) -> presets.Preset:
+    """Returns the preset of a trial: a start with some fields, or arguments of its flow, changed."""
+    fields = {name: value for name, value in change.items() if name in _FIELDS}
+    flow = {name: value for name, value in change.items() if name not in _FIELDS}
+    chosen = {**STARTS[start], **fields}
+    return presets.Preset(**{**chosen, "flow": {**chosen["flow"], **flow}})
+
+
+def settings_of(args: argparse.Namespace, trial: tuple[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns all that the result of a trial depends on, except code and machine."""
+    fields = dataclasses.asdict(preset_of(*trial))
+    return json.loads(json.dumps({
+        "data": args.data, "minutes": args.minutes, "seed": args.seed, "one_core": args.at_once > 1,
+        "batch_size": fields["batch_size"],
+        "system": {"preset": fields, "divide": args.at_once == 1 and gains_from_parts(fields["flow"])}}))
+
+
+def described(start: str, change: Mapping[str, Any]) -> str:
+    """Returns the name of a trial, such as `glow, width=64`."""
+    return ", ".join([start, *(f"{name}={value}" for name, value in change.items())])
+
+
+def markdown(record: Mapping[str, Any]) -> str:
+    """Returns the table of all trials, the best first."""
+    rows = sorted(record["measured"], key=lambda row: (row["validation"] is None, row["validation"]))
+    return "\n\n".join([
+        table(("trial", "validation, bits/dim", "training, last minute", "images/s", "parameters"), [
+            (row["trial"], budget.bits(row["validation"]), budget.bits(row["curve"][-1]["train"] if row["curve"]
+             else None), f"{row['images_per_second']:.0f}", f"{row['params']:,}") for row in rows]),
+        f"{record['data']}; {record['minutes']:g} minutes of training each, seed {record['seed']}; the first "
+        f"{budget.NUM_SEARCH:,} validation images. {harness.allotment(record)} "
+        f"{harness.describe(record['machine'], record['versions'])}"])
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = harness.parser_of(__doc__, "SET_flow_search.json")
+    parser.add_argument("--set", choices=TRIALS, default="cifar10", help="images, and the trials for them")
+    parser.add_argument("--data", help="SPEC of the images; None for that of the set")
+    parser.add_argument("--minutes", type=float, default=3.0, help="minutes of each training")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of weights, data order and noise")
+    parser.add_argument("--only", default="", help="a part of the names of the trials to run; all by default")
+    harness.define_at_once(parser)
+    args = parser.parse_args(argv)
+    data, trials = TRIALS[args.set]
+    args.data, args.limit = args.data or data, None
+    if args.results.name == "SET_flow_search.json":
+        args.results = args.results.with_name(f"{args.set}_flow_search.json")
+    work = args.runs.resolve() / "flow_search" / args.set
+    work.mkdir(parents=True, exist_ok=True)
+    images, written = work / "images.npz", work / "images.txt"
+    if not written.exists() or written.read_text(encoding="utf-8") != args.data:
+        budget.write_images(args, images, search=True)
+        written.write_text(args.data, encoding="utf-8")
+    record: dict[str, Any] = {"machine": harness.machine(), "versions": {}, "data": args.data, "minutes": args.minutes,
+                              "seed": args.seed, "at_once": args.at_once, "measured": []}
+
+    def measured(trial: tuple[str, Mapping[str, Any]]) -> dict[str, Any]:
+        name, settings = described(*trial), settings_of(args, trial)
+        path = work / f"{''.join(letter if letter.isalnum() else '_' for letter in name)}.json"
+        with harness.core_of(args) as prefix:
+            if not budget.result_of(path, settings):
+                budget.run(args, next(iter(OURS)), settings, images, path, prefix)
+        return {"trial": name, **json.loads(path.read_text(encoding="utf-8"))}
+
+    chosen = [trial for trial in trials if args.only in described(*trial)]
+    for row in harness.side_by_side(args, measured, chosen):
+        record["versions"].update(row.pop("versions"))
+        record["measured"].append(row)
+        publish(args, record, markdown(record), f"{args.set}_flow_search")
+
+
+if __name__ == "__main__":
+    main()

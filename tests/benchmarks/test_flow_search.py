@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The search for flows of images: its trials, its table, and what it does not train again."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import budget, flow_search
+from benchmarks.programs import our_flow
+from tfp_glow.flows import config_from_dict
+
+SHAPES = {"fashion_mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
+
+
+@pytest.mark.parametrize("chosen", flow_search.TRIALS)
+def test_trials_are_presets_with_different_changes(chosen):
+    _, trials = flow_search.TRIALS[chosen]
+    assert len({flow_search.described(*trial) for trial in trials}) == len(trials)
+    for start, change in trials:
+        preset = our_flow.check(flow_search.preset_of(start, change))
+        config = config_from_dict({**preset.flow, "image_shape": SHAPES[chosen]}).arguments
+        for name, value in change.items():
+            assert value in (config.get(name), getattr(preset, name, None))
+
+
+def test_a_search_trains_each_trial_once_and_sorts_by_validation(tmp_path, monkeypatch):
+    started = []
+
+    def run(args, name, settings, images, result, prefix=()):
+        started.append(settings["system"]["preset"]["flow"]["width"])
+        assert settings["minutes"] == 3.0 and prefix[:2] == ("taskset", "-c") and not settings["system"]["divide"]
+        result.write_text(json.dumps({
+            "validation": started[-1] / 10, "curve": [{"train": 7.0}], "images_per_second": 9.0, "params": 5,
+            "settings": settings, "versions": {"keras": "3"}}))
+
+    monkeypatch.setattr(budget, "run", run)
+    monkeypatch.setitem(flow_search.TRIALS, "cifar10", ("digits", (("glow", {"width": 8}), ("glow", {"width": 4}))))
+    (tmp_path / "README.md").write_text("<!-- cifar10_flow_search: begin -->\n<!-- cifar10_flow_search: end -->\n")
+    arguments = ["--set=cifar10", f"--runs={tmp_path}", "--at_once=2", f"--results={tmp_path / 'results.json'}",
+                 f"--readme={tmp_path / 'README.md'}"]
+    flow_search.main(arguments)
+    flow_search.main(arguments)
+    assert sorted(started) == [4, 8]
+    rows = [line for line in (tmp_path / "README.md").read_text().splitlines() if line.startswith("| glow")]
+    assert rows == ["| glow, width=4 | 0.400 | 7.000 | 9 | 5 |", "| glow, width=8 | 0.800 | 7.000 | 9 | 5 |"]
+    with np.load(tmp_path / "flow_search" / "cifar10" / "images.npz") as images:
+        assert set(images) == {"train", "validation"}
