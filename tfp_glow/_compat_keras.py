@@ -11,9 +11,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras.src.backend.common.global_state import get_global_attribute
+from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 
 __all__ = ["BuiltModel", "GradientSumOptimizer", "IndexVariable", "MovingAverageOptimizer", "WrappedVariable",
-           "called_layer", "is_tracing_layers", "observe_attributes", "start_moving_average"]
+           "batches_of_arrays", "called_layer", "is_tracing_layers", "observe_attributes", "start_moving_average"]
 
 PRIVATE_APIS = {
     "keras.Layer.__setattr__":
@@ -25,6 +26,9 @@ PRIVATE_APIS = {
     "keras.Model._maybe_symbolic_build":
         "`fit` would build the model from a batch of the data, which fails for batches that are spread over workers. "
         "`FlowModel` is built by its constructor.",
+    "keras.src.trainers.data_adapters.array_data_adapter":
+        "Makes the batches of arrays for `fit`, `evaluate` and `predict`, so that they can be read without the "
+        "autotuning of tf.data.",
     "keras.Variable._initialize": "Assigns the `tf.Variable` that a Keras variable holds.",
     "keras.Variable._initialize_with_initializer":
         "Creates the `tf.Variable` that a Keras variable holds; overridden to use an existing one.",
@@ -49,6 +53,25 @@ class BuiltModel(keras.Model):
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         pass
+
+
+def batches_of_arrays(x: Any, y: Any = None, sample_weight: Any = None, **arguments: Any) -> tf.data.Dataset:
+    """Returns the batches that Keras makes of arrays, in the same order, without the autotuning of tf.data.
+
+    With autotuning, the end of an epoch often waits until the autotuner wakes up, which takes up to as long as the
+    epoch, and at most a minute.
+
+    Args:
+      x: an array or a tuple of arrays, as for `keras.Model.fit`.
+      y: an array, or None.
+      sample_weight: an array, or None.
+      **arguments: `batch_size`, `steps`, `shuffle` and `class_weight`, with the meaning that they have for Keras.
+    """
+    adapter = ArrayDataAdapter(x, y, sample_weight, **arguments)
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    batches = adapter.get_tf_dataset().apply(tf.data.experimental.assert_cardinality(adapter.num_batches))
+    return batches.with_options(options)
 
 
 class WrappedVariable(keras.Variable):

@@ -150,6 +150,16 @@ def test_tables_of_peers_name_the_best():
     assert "| a | 1.00 ± 0.50 | 1.00 | 3 | 2 | 1,000 |" in text and "| b | **2.00 ± 0.50** |" in text
 
 
+def test_a_flow_of_this_package_is_as_close_as_each_peer():
+    """On each target, within two standard errors."""
+    record = json.loads((harness.ROOT / "benchmarks" / "results" / "plane_peers.json").read_text())
+    ours = [*record["ours"], *(row for row in record["measured"] if "this package" in row["peer"])]
+    assert len({row["target"] for row in ours}) == 7
+    for peer in record["measured"]:
+        best = min((row for row in ours if row["target"] == peer["target"]), key=lambda row: row["kl"])
+        assert best["kl"] <= peer["kl"] + 2.0 * math.hypot(best["kl_error"], peer["kl_error"])
+
+
 def test_ours_learns_and_its_weights_return(tmp_path):
     settings = {"kind": "realnvp", "num_layers": 2, "hidden_sizes": [8], "learning_rate": 1e-2, "divide": False}
     np.savez(tmp_path / "set.npz", **POINTS, test=POINTS["validation"])

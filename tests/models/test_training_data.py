@@ -301,3 +301,38 @@ def test_parts_that_were_built_outside_of_the_scope_raise(plain):
         for call in (plain.fit, plain.evaluate, plain.predict):
             with pytest.raises(ValueError, match=f"The model {rule}"):
                 call(PIXELS, verbose=0)
+
+
+def test_arrays_have_the_batches_of_keras_without_autotuning(monkeypatch):
+    """The numbers are those of Keras's own methods, which get a dataset that ends without waiting for an autotuner."""
+    def trained(fit, evaluate, predict):
+        keras.utils.set_random_seed(5)
+        model = tfp_glow.FlowModel(pixel_flow(), seed=1)
+        model.compile(keras.optimizers.SGD(0.01))
+        model.initialize(PIXELS)
+        history = fit(model, PIXELS, batch_size=5, epochs=2, validation_split=0.25, sample_weight=WEIGHTS, verbose=0,
+                      y=np.zeros(24, np.int32)).history
+        return history, evaluate(model, PIXELS, batch_size=7, verbose=0), predict(
+            model, PIXELS, batch_size=7, verbose=0)
+
+    plain, ours = (trained(kind.fit, kind.evaluate, kind.predict) for kind in (keras.Model, tfp_glow.FlowModel))
+    tf.nest.map_structure(np.testing.assert_array_equal, plain, ours)
+    assert set(ours[0]) == {"loss", "bits_per_dim", "val_loss", "val_bits_per_dim"}
+
+    received = []
+    monkeypatch.setattr(keras.Model, "fit", lambda self, x, **given: received.append(
+        [x, given.pop("validation_data"), given]) or keras.callbacks.History())
+    model = build(initialize=True)
+    with contextlib.suppress(AttributeError, ValueError):  # This history has no epochs.
+        model.fit(PIXELS, batch_size=5, validation_data=(PIXELS[:6], None), validation_batch_size=3, shuffle=False)
+    (batches, validation, given), = received
+    assert given == {"shuffle": False}
+    for dataset, size, number in ((batches, 5, 5), (validation, 3, 2)):
+        assert not dataset.options().autotune.enabled and dataset.cardinality() == number
+        np.testing.assert_array_equal(next(iter(dataset))[0], PIXELS[:size])
+
+
+@pytest.mark.parametrize("share", [-0.5, 0.001, 0.999, 1.0, 3])
+def test_a_validation_split_leaves_events_for_both(plain, share):
+    with pytest.raises(ValueError, match=rf"validation_split.*received {share} for 24 events"):
+        plain.fit(PIXELS, validation_split=share, verbose=0)

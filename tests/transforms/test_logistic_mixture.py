@@ -11,7 +11,7 @@ import tensorflow as tf
 import tfp_glow
 from tfp_glow import bijectors as tfgb
 from tfp_glow.flows import config_from_dict
-from tfp_glow.networks import PixelHead, PixelInputs, PlacedResNet
+from tfp_glow.networks import MADE, MLP, PixelHead, PixelInputs, PlacedResNet
 from trainers import presets
 
 
@@ -146,6 +146,24 @@ def test_a_top_of_couplings_refines_one_value_step_by_step():
 def test_inverse_returns_the_latents_of_samples(flow):
     z = tf.random.stateless_normal((4, 128), (3, 4))
     np.testing.assert_allclose(flow.bijector.inverse(flow.bijector.forward(z)), z, atol=5e-2)
+
+
+@pytest.mark.parametrize(("arguments", "in_sampling"), [({}, 2), ({"top": "couplings"}, 1)])
+def test_couplings_evaluate_each_network_once_in_both_directions(arguments, in_sampling, monkeypatch):
+    """The network of an autoregressive top of two values is evaluated twice for samples."""
+    flow = tfp_glow.pyramid((2, 2, 2), 1, 4, 1, top_sizes=(4,), channels="shared", seed=0, **arguments)
+    calls: dict = {}
+    for kind in (MADE, MLP, PlacedResNet, PixelHead):
+        def counted(self, *inputs, call=kind.call):
+            calls[self] = calls.get(self, 0) + 1
+            return call(self, *inputs)
+        monkeypatch.setattr(kind, "call", counted)
+    flow.log_prob(tf.fill((3, 2, 2, 2), 7.5))
+    # Three networks with two heads each, and one or two of the top.
+    assert len(calls) == 10 + len(arguments) and set(calls.values()) == {1}
+    calls.clear()
+    flow.sample(3)
+    assert sorted(calls.values()) == [*[1] * (9 + len(arguments)), in_sampling]
 
 
 def test_heads_read_whole_gray_levels_in_half_precision():

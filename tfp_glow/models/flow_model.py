@@ -23,7 +23,7 @@ from tfp_glow._checks import (
     clear_errors,
     ending_in,
 )
-from tfp_glow._compat_keras import BuiltModel
+from tfp_glow._compat_keras import BuiltModel, batches_of_arrays
 from tfp_glow._tracking import Hidden, ParameterLayer, VariableList, WrappedVariables
 from tfp_glow._types import Shape, TensorLike
 from tfp_glow.bijectors import BatchNorm, FlowBijector, Pixels, initialize
@@ -35,7 +35,7 @@ from tfp_glow.models.dequantization import Dequantization
 from tfp_glow.models.graph_functions import GraphFunctions, allow_no_events
 from tfp_glow.models.nonfinite_steps import SkippedStepsWarning, StepGuard
 from tfp_glow.models.strategy_scope import check_scope, metrics_in_scope
-from tfp_glow.models.training_data import TrainingData, arguments_of, batch_of, set_directions
+from tfp_glow.models.training_data import TrainingData, arguments_of, batch_of, fit_arguments, set_directions
 from tfp_glow.models.value_checks import EventChecks, per_event, tensor_of
 
 _DIRECTIONS = {"bits_per_dim": "min", "accuracy": "max"}
@@ -570,14 +570,15 @@ class FlowModel(BuiltModel):
         data = self._checked_data("x", given.pop("x"), given.pop("y", None), given.pop("sample_weight", None))
         if given.get("class_weight") is not None and data.is_array and data.y is None:
             raise ValueError("Argument `class_weight` requires the classes of the events, argument `y`.")
+        validation = None
         if given.get("validation_data") is not None:
-            given["validation_data"] = self._checked_data(
-                "validation_data", *keras.utils.unpack_x_y_sample_weight(given["validation_data"])).as_tuple()
+            validation = self._checked_data(
+                "validation_data", *keras.utils.unpack_x_y_sample_weight(given["validation_data"]))
         data = self._first_batch_checked(data, initialize=True)
         set_directions(given.get("callbacks"), _DIRECTIONS)
         self._reported_steps = self.skipped_steps
         with self.functions.condition.named_errors(), clear_errors():
-            history = super().fit(data.x, data.y, sample_weight=data.sample_weight, **given)
+            history = super().fit(**fit_arguments(data, validation, given))
         self._report_skipped_steps()
         if history.epoch and not history.history:
             raise ValueError("Argument `x` must hold at least one event; received no batch.")
@@ -652,7 +653,7 @@ class FlowModel(BuiltModel):
             if data.is_empty:
                 return self._results_of_nothing(given.get("return_dict", False))
             data = self._first_batch_checked(data)
-            given = {**given, "x": data.x, "y": data.y, "sample_weight": data.sample_weight}
+            given["x"] = data.in_batches(given, "steps")
         with self.functions.condition.named_errors(), clear_errors():
             results = super().evaluate(**given)
         return self._results_of_nothing(given.get("return_dict", False)) if results in ([], {}) else results
@@ -692,7 +693,11 @@ class FlowModel(BuiltModel):
         data = self._first_batch_checked(data)
         try:
             with self.functions.condition.named_errors(), clear_errors():
-                return super().predict((data.x, data.y) if is_pair else data.x, *args, **kwargs)
+                given = arguments_of(super().predict, (data.x, data.y) if is_pair else data.x, *args, **kwargs)
+                if data.is_array:
+                    given["x"] = batches_of_arrays(
+                        given["x"], batch_size=given.pop("batch_size", None), steps=given.get("steps"))
+                return super().predict(**given)
         except UnboundLocalError:  # Keras has no result if there is no batch.
             return self._prediction_of_nothing()
 

@@ -4,6 +4,7 @@
 import dataclasses
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import GeneratorType
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_glow._checks import check_finite
+from tfp_glow._compat_keras import batches_of_arrays
 from tfp_glow.models.conditions import Condition
 from tfp_glow.models.value_checks import EventChecks
 
@@ -84,9 +86,32 @@ class TrainingData:
             return any(spec.dtype.is_floating for spec in tf.nest.flatten(events, expand_composites=True))
         return not self.is_array
 
-    def as_tuple(self) -> Any:
-        """Returns the data in the form of the argument `validation_data` of Keras's `fit`."""
-        return (self.x, self.y, self.sample_weight) if self.is_array else self.x
+    def in_batches(self, given: dict[str, Any], steps: str, shuffle: bool = False) -> Any:
+        """Returns batches: those that Keras makes of arrays, or `x` if it holds batches.
+
+        Args:
+          given: arguments of a method of Keras. Those that say how to make batches of arrays are removed.
+          steps: name of the argument with the number of steps.
+          shuffle: the default of the argument `shuffle`.
+        """
+        if not self.is_array:
+            return self.x
+        making = {name: given.pop(name) for name in ("batch_size", "class_weight") if name in given}
+        return batches_of_arrays(self.x, self.y, self.sample_weight, steps=given.get(steps),
+                                 shuffle=given.pop("shuffle", shuffle), **making)
+
+    def split(self, share: float) -> tuple["TrainingData", "TrainingData"]:
+        """Splits arrays as Keras's `validation_split` does: the last `share` of the events are for validation."""
+        number = len(self.x)
+        start = math.floor(number * (1.0 - share))
+        if not 0 < start < number:
+            raise ValueError("Argument `validation_split` must leave events for training and for validation; received "
+                             f"{share} for {number} events.")
+
+        def part(chosen: slice) -> TrainingData:
+            return TrainingData(*(None if a is None else a[chosen] for a in (self.x, self.y, self.sample_weight)))
+
+        return part(slice(start)), part(slice(start, None))
 
     def check(self, events: EventChecks, condition: Condition, argument: str = "x") -> None:
         """Raises `ValueError` unless events and conditions have the right shapes, dtypes and values.
@@ -137,6 +162,27 @@ class TrainingData:
         x = x if isinstance(x, tf.Tensor) else np.asarray(x)
         events.spec("x", x, "The batches must have a batch axis.")
         return x, _local(y), data
+
+
+def fit_arguments(data: TrainingData, validation: TrainingData | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of Keras's `fit`, with batches in the place of arrays.
+
+    Args:
+      data: the data.
+      validation: the data of the argument `validation_data`, or None.
+      given: the other arguments.
+    """
+    given = dict(given)
+    if given.get("validation_split") and data.is_array and validation is None:
+        data, validation = data.split(given.pop("validation_split"))
+    if validation is not None:
+        size = given.pop("validation_batch_size", None) or given.get("batch_size")
+        given["validation_data"] = validation.in_batches(
+            {"batch_size": size, "steps": given.get("validation_steps")}, "steps")
+    given["x"] = data.in_batches(given, "steps_per_epoch", shuffle=True)
+    if data.is_array:
+        given["shuffle"] = False  # Keras warns of its default for a dataset.
+    return given
 
 
 def batch_of(argument: str, batch: Any) -> tuple[Any, Any, Any]:

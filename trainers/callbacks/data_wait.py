@@ -55,6 +55,7 @@ class DataWait(keras.callbacks.Callback):
 
         clock = tf.data.Dataset.range(tf.int64.max).map(lambda _: tf.timestamp())
         options = tf.data.Options()
+        options.autotune.enabled = False  # As in `trainers.data.pipeline`.
         options.experimental_optimization.inject_prefetch = False  # Prefetching would read the clock too early.
         timed = tf.data.Dataset.zip((clock, batches.prefetch(tf.data.AUTOTUNE), clock))
         return timed.map(add_waiting_time).with_options(options)

@@ -125,6 +125,7 @@ def dataset(
     batches = epochs.flat_map(one_epoch).apply(tf.data.experimental.assert_cardinality(length))
     options = tf.data.Options()
     options.deterministic = True
+    options.autotune.enabled = False  # With it, the end of an epoch can wait for the autotuner, up to a minute.
     # With several workers, each worker reads a part of the batches. It cannot read a part of the files, because a set
     # may have fewer files than there are workers.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
