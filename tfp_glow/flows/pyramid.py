@@ -125,23 +125,18 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
         return tfgb.Multiscale(tfgb.Steps([flatten, autoregressive, tfb.Invert(flatten)]), name="top")
 
     def coupling_top(shape: Shape) -> tfgb.Multiscale:
-        first = autoregressive_top((1, 1, 1))
         groups = _coarse_to_fine(shape)
-        if len(groups) == 1:
-            return first
         order, sizes = sum(groups, []), [len(group) for group in groups[1:]]
-        networks = [keras.Sequential([
-            PixelInputs(mixture.num_bits, mark_black=True, dtype=dtype),
-            MLP(size * mixture.num_parameters, top_sizes, activation, seed=generator, dtype=dtype)], name=f"top_{k}")
-            for k, size in enumerate(sizes, start=1)]
         row = (1, 1, len(order))
-        body = tfgb.Steps([
-            tfgb.Flatten(shape, dtype=dtype),
-            tfb.Invert(tfgb.Flatten(row, dtype=dtype)),
-            tfgb.Permute(row, order, dtype=dtype),
-            tfgb.ChannelAutoregressive(row, networks, mixture, num_kept=1, group_sizes=sizes, dtype=dtype),
-        ])
-        return tfgb.Multiscale(body, first, num_kept=1, name="top_couplings")
+        steps = [tfgb.Flatten(shape, dtype=dtype), tfb.Invert(tfgb.Flatten(row, dtype=dtype)),
+                 tfgb.Permute(row, order, dtype=dtype)]
+        if sizes:
+            networks = [keras.Sequential([
+                PixelInputs(mixture.num_bits, mark_black=True, dtype=dtype),
+                MLP(size * mixture.num_parameters, top_sizes, activation, seed=generator, dtype=dtype)],
+                name=f"top_{k}") for k, size in enumerate(sizes, start=1)]
+            steps.append(tfgb.ChannelAutoregressive(row, networks, mixture, 1, dtype=dtype, group_sizes=sizes))
+        return tfgb.Multiscale(tfgb.Steps([*steps, tfgb.Elementwise(row, mixture, 1, dtype=dtype)]), name="top")
 
     def level(shape: Shape, index: int) -> tfgb.Multiscale:
         """Returns level `index` and all later levels, for images of `shape`. Level `num_levels` is the top."""
