@@ -69,7 +69,9 @@ def build(first: np.ndarray, kind: str, num_layers: int, hidden_sizes: Sequence[
 
     return VectorSystem(
         sum(math.prod(v.shape) for v in model.trainable_variables), tf.constant, step,
-        lambda batch: model.log_prob(batch).numpy(), lambda number: model.sample(number).numpy(),
+        lambda batch: model.log_prob(batch).numpy(),
+        # At temperature 1, a sample of MAF with random weights may overflow, which `sample` refuses.
+        lambda number: model.sample(number, temperature=0.5).numpy(),
         lambda: [v.numpy() for v in model.variables], set_weights)
 
 
