@@ -13,6 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import argparse
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,8 +23,8 @@ from benchmarks.report import publish, table
 from trainers import presets
 from trainers._command_line import gains_from_parts
 
-_LARGE = {"width": (64, 96), "num_blocks": 3}
-_PYRAMID = {"flow": "pyramid", "num_levels": 2, **_LARGE, "network_dtype": "mixed_bfloat16", "channels": "shared"}
+_PYRAMID = {"flow": "pyramid", "num_levels": 2, "width": (64, 96), "num_blocks": 3, "channels": "shared",
+            "network_dtype": "mixed_bfloat16"}
 _COUPLINGS = {**_PYRAMID, "top": "couplings"}
 
 
@@ -87,7 +88,7 @@ def described(start: str, change: Mapping[str, Any]) -> str:
 
 def markdown(record: Mapping[str, Any]) -> str:
     """Returns the table of all trials, the best first."""
-    rows = sorted(record["measured"], key=lambda row: (row["validation"] is None, row["validation"]))
+    rows = sorted(record["measured"], key=lambda row: math.inf if row["validation"] is None else row["validation"])
     return "\n\n".join([
         table(("trial", "validation, bits/dim", "training, last minute", "images/s", "parameters"), [
             (row["trial"], budget.bits(row["validation"]), budget.bits(row["curve"][-1]["train"] if row["curve"]

@@ -44,5 +44,9 @@ def test_a_search_trains_each_trial_once_and_sorts_by_validation(tmp_path, monke
     assert sorted(started) == [4, 8]
     rows = [line for line in (tmp_path / "README.md").read_text().splitlines() if line.startswith("| glow")]
     assert rows == ["| glow, width=4 | 0.400 | 7.000 | 9 | 5 |", "| glow, width=8 | 0.800 | 7.000 | 9 | 5 |"]
+    failed = {"trial": "a", "validation": None, "curve": [], "images_per_second": 1.0, "params": 1}
+    record = json.loads((tmp_path / "results.json").read_text())
+    text = flow_search.markdown({**record, "measured": [failed, failed, *record["measured"]]})
+    assert text.index("| glow, width=8") < text.index("| a | - | - |")  # Trials without a finite result are the last.
     with np.load(tmp_path / "flow_search" / "cifar10" / "images.npz") as images:
         assert set(images) == {"train", "validation"}
