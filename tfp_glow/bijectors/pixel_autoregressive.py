@@ -86,7 +86,7 @@ class PixelAutoregressive(FlowBijector):
                           for layer in layers]
 
     def _conditioners(self, networks: Sequence[keras.Layer], heads: Sequence[Sequence[keras.Layer]]) -> list[Any]:
-        """Returns a triple per group: its first channel, the conditioner of its network, and the list for its heads."""
+        """Returns for each group its first channel, its network's conditioner and its heads' conditioners."""
         groups, start, pixels = [], self._num_kept, self.event_shape[:-1]
         for network, layers in zip(networks, heads, strict=True):
             features = tuple(network.compute_output_shape((None, *pixels, start)))[1:]
