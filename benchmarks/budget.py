@@ -90,7 +90,7 @@ def settings_of(args: argparse.Namespace, name: str, chosen: Mapping[str, Any] |
         preset = OURS[name]
         fields = dataclasses.asdict(presets.get(preset))
         settings.update(batch_size=fields["batch_size"], preset=preset, system={
-            "preset": fields, "divide": gains_from_parts(fields["flow"])})
+            "preset": fields, "divide": gains_from_parts(fields["flow"], fields["batch_size"])})
     return json.loads(json.dumps(settings))
 
 

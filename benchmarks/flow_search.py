@@ -75,10 +75,11 @@ def preset_of(start: str, change: Mapping[str, Any]) -> presets.Preset:
 def settings_of(args: argparse.Namespace, trial: tuple[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Returns all that the result of a trial depends on, except code and machine."""
     fields = dataclasses.asdict(preset_of(*trial))
+    divide = args.at_once == 1 and gains_from_parts(fields["flow"], fields["batch_size"])
     return json.loads(json.dumps({
         "data": args.data, "minutes": args.minutes, "seed": args.seed, "one_core": args.at_once > 1,
         "batch_size": fields["batch_size"],
-        "system": {"preset": fields, "divide": args.at_once == 1 and gains_from_parts(fields["flow"])}}))
+        "system": {"preset": fields, "divide": divide}}))
 
 
 def described(start: str, change: Mapping[str, Any]) -> str:

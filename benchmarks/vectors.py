@@ -31,8 +31,8 @@ _COUPLINGS = ("realnvp", "nsf_coupling")
 _EAGER_STEP = {"jit": False, "compiled": True}
 # The first program of a library is the one of its documentation. Variants are measured with --full, once.
 PROGRAMS = {
-    "ours": Program("ours", "our_vectors", {"divide": False}),
-    "ours, one thread": Program("ours", "our_vectors", is_variant=True),
+    "ours": Program("ours", "our_vectors"),
+    "ours, undivided": Program("ours", "our_vectors", {"divide": False}),
     "BayesFlow, TensorFlow": Program("bayesflow_tensorflow", "bayesflow_vectors", kinds=_COUPLINGS),
     "BayesFlow, TensorFlow, tf.function": Program(
         "bayesflow_tensorflow", "bayesflow_vectors", _EAGER_STEP, kinds=_COUPLINGS),

@@ -23,6 +23,7 @@ MAX_SEED = 2**31 - 1  # TensorFlow's random numbers have seeds of 32 bits.
 _OTHER_PICTURES = frozenset({".bmp", ".eps", ".gif", ".jpeg", ".jpg", ".pdf", ".svg", ".tif", ".tiff", ".webp"})
 # The flags that reduce the use of memory, in the order in which the message names them.
 _MEMORY_FLAGS = ("batch_size", "num", "steps", "enlarge", "resize")
+_MANY_VECTORS = 256  # Batches with which `FlowModel` divides the work of dense networks.
 
 
 def define_path(values: flags.FlagValues, name: str, help_text: str, required: bool = True) -> None:
@@ -218,20 +219,22 @@ def _memory_message(error: Exception, values: flags.FlagValues) -> str | None:
             f"{f'; choose a smaller {smaller}' if smaller else ''}")
 
 
-def gains_from_parts(flow: Mapping[str, Any]) -> bool:
-    """Returns True if a flow is faster when each core has a part of a batch: if its networks work on pixels or patches.
+def gains_from_parts(flow: Mapping[str, Any], batch_size: int) -> bool:
+    """Returns True if batches are divided among cores: if networks work on pixels or patches, or batches are large.
 
     Args:
       flow: name of the flow under the key `"flow"`, and its arguments.
+      batch_size: number of examples per batch.
     """
-    return flow.get("flow") in ("glow", "jet", "pyramid", "realnvp")
+    return flow.get("flow") in ("glow", "jet", "pyramid", "realnvp") or batch_size >= _MANY_VECTORS
 
 
 def _run_gains_from_parts(values: flags.FlagValues) -> bool:
     from .runs.run_directory import RunDirectory
 
     try:
-        return gains_from_parts(RunDirectory(str(values["run_dir"].value)).config()["flow"])
+        config = RunDirectory(str(values["run_dir"].value)).config()
+        return gains_from_parts(config["flow"], config["batch_size"])
     except (KeyError, ValueError, OSError):
         return False  # The program reports the error.
 

@@ -186,11 +186,11 @@ def _automatic(data: Any, changes: Mapping[str, Any]) -> Preset:
 
 def _divides_batches(options: flags.FlagValues) -> bool:
     """Returns True if there is one replica, and training steps do not update running statistics."""
-    if options.preset == _AUTO:
-        flow: Mapping[str, Any] = {"flow": "maf" if options.data.startswith(("toy:", "array:")) else "glow"}
-    else:
-        flow = get(options.preset).flow
-    return (_command_line.gains_from_parts(flow) and not flow.get("batch_norm", flow["flow"] == "realnvp")
+    of_vectors = options.data.startswith(("toy:", "array:"))
+    preset = get(("toy_nsf" if of_vectors else "cifar10_glow") if options.preset == _AUTO else options.preset)
+    flow = preset.flow
+    return (_command_line.gains_from_parts(flow, options.batch_size or preset.batch_size)
+            and not flow.get("batch_norm", flow["flow"] in ("maf", "realnvp"))
             and options.strategy in ("auto", "none") and "TF_CONFIG" not in os.environ)
 
 

@@ -80,6 +80,24 @@ def test_densities_latents_and_samples_do_not_depend_on_the_parts(monkeypatch):
         np.testing.assert_allclose(divided, whole, rtol=1e-9, atol=1e-9)
 
 
+def test_vectors_are_divided_into_parts_of_at_least_128(monkeypatch):
+    results = []
+    for number in (1, 3):
+        monkeypatch.setattr(cores, "parts_per_batch", lambda number=number: number)
+        model = tfp_glow.FlowModel(tfp_glow.nsf(2, num_steps=1, width=4, num_blocks=1, seed=0, dtype="float64"))
+        model.compile(keras.optimizers.Adam(1e-2))
+        model.fit(np.random.RandomState(0).standard_normal((384, 2)), batch_size=384, verbose=0)
+        results.append(model.get_weights())
+    for whole, divided in zip(*results, strict=True):
+        np.testing.assert_allclose(divided, whole, rtol=1e-8, atol=1e-9)
+    for size, sizes in ((255, [255]), (256, [128] * 2), (512, [171, 171, 170])):
+        least = cores.events_per_part([model.distribution])
+        of_parts = cores.divided(lambda part: tf.fill(tf.shape(part[0])[:1], tf.shape(part[0])[0]),
+                                 (tf.zeros((size, 2)),), 3, least, "concat")
+        assert sorted(set(of_parts.numpy()), reverse=True) == sorted(set(sizes), reverse=True)
+    assert cores.events_per_part([make_model().distribution]) == 4
+
+
 @pytest.mark.slow
 def test_steps_with_running_statistics_and_losses_of_a_subclass_get_the_whole_batch(monkeypatch):
     class OwnLoss(tfp_glow.FlowModel):
@@ -91,7 +109,7 @@ def test_steps_with_running_statistics_and_losses_of_a_subclass_get_the_whole_ba
         for number in (1, 3):
             monkeypatch.setattr(cores, "parts_per_batch", lambda number=number: number)
             if is_own:
-                model = OwnLoss(tfp_glow.nice(SHAPE, num_couplings=2, hidden_sizes=(4,), seed=0, dtype="float64"))
+                model = OwnLoss(make_model().distribution)
             else:
                 flow = tfp_glow.realnvp(SHAPE, num_scales=1, num_blocks=1, width=4, seed=0, dtype="float64")
                 model = tfp_glow.FlowModel(flow)

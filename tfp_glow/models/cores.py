@@ -12,7 +12,8 @@ from tfp_glow.bijectors.keras_tracking import keras_layers_in
 from tfp_glow.models.batch_parts import run_in_parts
 
 # A part of fewer events is slower than its share, because the time of small operations does not depend on their size.
-_EVENTS_PER_PART = 4
+_IMAGES_PER_PART = 4
+VECTORS_PER_PART = 128
 
 
 def divide_batches_among_cores() -> int:
@@ -22,13 +23,13 @@ def divide_batches_among_cores() -> int:
     give each core a part of the batch. Call this function first in a program, before TensorFlow runs an operation, and
     so before you build a flow. It sets the threads of an operation to 1
     (`tf.config.threading.set_intra_op_parallelism_threads`). After that, `fit`, `evaluate`, `predict` and the other
-    methods of each `FlowModel` of a Glow, a RealNVP, a Jet or a pyramid divide batches by themselves. Results change by
-    rounding errors only. The commands of this package call the function.
+    methods of each `FlowModel` divide batches by themselves. Results change by rounding errors only. The commands of
+    this package call the function.
 
-    These batches are not divided: batches of other flows, such as those over vectors, which are as fast
-    undivided; batches of a training step that updates running statistics, such as those of
-    `tfp_glow.bijectors.BatchNorm`; batches under a distribution strategy of several replicas; batches of steps that XLA
-    compiles; and those of your own `tf.function`s, for which there is `tfp_glow.in_parts`.
+    These batches are not divided: batches of fewer than 8 images, or of fewer than 256 events if no network works on
+    pixels or patches, as for flows over vectors; batches of a training step that updates running statistics, such as
+    those of `tfp_glow.bijectors.BatchNorm`; batches under a distribution strategy of several replicas; batches of steps
+    that XLA compiles; and those of your own `tf.function`s, for which there is `tfp_glow.in_parts`.
 
     The setting holds for the process. It slows down other models in the process that have few large operations. If
     there is a GPU, the function changes nothing.
@@ -70,41 +71,44 @@ def parts_per_batch() -> int:
     return min(cores, _threads("inter") or cores)
 
 
-def gain_from_parts(distributions: Iterable[tfd.Distribution]) -> bool:
-    """Returns True if batches of these distributions are faster in parts: if networks work on each pixel or patch.
+def events_per_part(distributions: Iterable[tfd.Distribution]) -> int:
+    """Returns the least number of events in a part of a batch: 4 if networks work on each pixel or patch, else 128.
 
-    A network of a few large matrix products, as for vectors, is as fast on the whole batch. The kernels of convolutions
-    have four axes. So have those of the transformers in Jet, because one `Repeat` in another stacks them twice.
+    The kernels of convolutions have four axes. So have those of the transformers in Jet, because one `Repeat` in
+    another stacks them twice.
 
     Args:
       distributions: the distributions of a `FlowModel`.
     """
-    return any(len(v.shape) >= 4 for layer in keras_layers_in(distributions) for v in layer.trainable_variables)
+    variables = (v for layer in keras_layers_in(distributions) for v in layer.trainable_variables)
+    return _IMAGES_PER_PART if any(len(v.shape) >= 4 for v in variables) else VECTORS_PER_PART
 
 
-def among_cores(function: Callable[..., Any], *batch: Any, divide: bool = True) -> Any:
+def among_cores(function: Callable[..., Any], *batch: Any, least: int | None) -> Any:
     """Calls a function of a batch, and inside a `tf.function` divides the batch among the cores.
 
     Args:
       function: a function of tensors `[batch, ...]`, one argument per element of `batch`. It returns a nested structure
         of tensors `[batch, ...]`.
       *batch: tensors `[batch, ...]`, or None.
-      divide: False calls the function once with the whole batch. Default: True.
+      least: least number of events in a part, an int. None calls the function once with the whole batch.
 
     Returns:
       The result of the function for the whole batch.
     """
-    number = parts_per_batch() if divide and not tf.executing_eagerly() else 1
-    return divided(lambda part: function(*part), batch, number, "concat")
+    number = 1 if least is None or tf.executing_eagerly() else parts_per_batch()
+    return divided(lambda part: function(*part), batch, number, least or 1, "concat")
 
 
-def divided(function: Callable[[Any], Any], batch: Any, max_parts: int, combine: str | tuple[str, ...]) -> Any:
+def divided(function: Callable[[Any], Any], batch: Any, max_parts: int, least: int,
+            combine: str | tuple[str, ...]) -> Any:
     """Calls a function on up to `max_parts` parts of a batch, or once if the batch is small.
 
     Args:
       function: a function of a structure like `batch`; see `tfp_glow.in_parts`.
       batch: a tuple of tensors `[batch, ...]`, or None.
       max_parts: greatest number of parts, an int of at least 1.
+      least: least number of events in a part, an int of at least 1.
       combine: how to combine the results, as for `tfp_glow.in_parts`.
 
     Returns:
@@ -112,14 +116,14 @@ def divided(function: Callable[[Any], Any], batch: Any, max_parts: int, combine:
     """
     tensors = [x for x in batch if x is not None]
     size = tensors[0].shape[0]
-    if max_parts == 1 or size is not None and size < 2 * _EVENTS_PER_PART:
+    if max_parts == 1 or size is not None and size < 2 * least:
         return function(batch)
 
     def of_part(part: list[tf.Tensor]) -> Any:
         rest = iter(part)
         return function(tuple(None if x is None else next(rest) for x in batch))
 
-    fitting = (size or tf.shape(tensors[0])[0]) // _EVENTS_PER_PART
+    fitting = (size or tf.shape(tensors[0])[0]) // least
     number = min(fitting, max_parts) if size else tf.clip_by_value(fitting, 1, max_parts)
     return run_in_parts(of_part, tensors, number, max_parts, combine)
 

@@ -117,7 +117,8 @@ class FlowModel(BuiltModel):
             self.event_shape, distribution.dtype, domain, warn=check_bool("check_values", check_values))
         arguments = (distribution, self._num_bits, Dequantization(distribution, dequantizer), self._checks)
         self._functions = GraphFunctions(*arguments)
-        self._functions_in_parts = GraphFunctions(*arguments, divide=cores.gain_from_parts(self._distributions))
+        self._events_per_part = cores.events_per_part(self._distributions)
+        self._functions_in_parts = GraphFunctions(*arguments, events_per_part=self._events_per_part)
         self._noise_of_part: Hidden | None = None
         self._collect_variables()
         self._bits_metric = keras.metrics.Mean(name="bits_per_dim")
@@ -545,7 +546,7 @@ class FlowModel(BuiltModel):
         If data-dependent parameters are not set, the method first sets them from the first batch of `x`.
 
         Without a GPU, call `tfp_glow.divide_batches_among_cores()` first in the program, before the flow is built. Each
-        core then computes a part of each batch of a Glow, RealNVP, Jet or pyramid.
+        core then computes a part of each batch.
 
         Args:
           x: an array, a tensor or a list of events, `[num_events, *event_shape]`. Or batches of events, or of tuples
@@ -856,8 +857,9 @@ class FlowModel(BuiltModel):
                   combine: str | tuple[str, ...], training: bool | None) -> Any:
         """Calls a function on parts of a batch, one per core, or on the whole batch. See `tfp_glow.in_parts`."""
         is_whole = (tf.executing_eagerly() or self.jit_compile or _num_replicas() > 1
-                    or not cores.gain_from_parts(self._distributions) or training and self._changes_in_training)
-        return cores.divided(function, batch, 1 if is_whole else cores.parts_per_batch(), combine)
+                    or training and self._changes_in_training)
+        return cores.divided(
+            function, batch, 1 if is_whole else cores.parts_per_batch(), self._events_per_part, combine)
 
     @functools.cached_property
     def _changes_in_training(self) -> bool:

@@ -59,8 +59,8 @@ class GraphFunctions:
         `[0, 2**num_bits)`. None makes them return floats.
       dequantization: the `Dequantization` that adds noise to integers.
       checks: the `EventChecks` of the model.
-      divide: True divides each batch among the cores of a CPU; see `tfp_glow.divide_batches_among_cores`. Default:
-        False.
+      events_per_part: least number of events in a part of a batch, if batches are divided among the cores of a CPU; see
+        `tfp_glow.divide_batches_among_cores`. Default: None, batches are not divided.
       nested: False makes each function plain Python, for a graph without calls of other graphs. It then does not
         accept batches without events. Default: True.
 
@@ -74,10 +74,10 @@ class GraphFunctions:
     """
 
     def __init__(self, distribution: tfp.distributions.Distribution, num_bits: int | None,
-                 dequantization: Dequantization, checks: EventChecks, divide: bool = False,
+                 dequantization: Dequantization, checks: EventChecks, events_per_part: int | None = None,
                  nested: bool = True) -> None:
         self.distribution, self.num_bits, self.dequantization = distribution, num_bits, dequantization
-        self.checks, self._divide, self._nested = checks, divide, nested
+        self.checks, self._events_per_part, self._nested = checks, events_per_part, nested
         self.event_shape = tuple(distribution.event_shape)
         self.condition = Condition(distribution)
 
@@ -158,7 +158,7 @@ class GraphFunctions:
             latents, **self._keywords_for("bijector", *c)))
 
     def _divided(self, python_function: GraphFunction) -> GraphFunction:
-        return self._function(lambda *batch: among_cores(python_function, *batch, divide=self._divide))
+        return self._function(lambda *batch: among_cores(python_function, *batch, least=self._events_per_part))
 
     def _bound(self, points: tf.Tensor, log_q: tf.Tensor, *condition: tf.Tensor) -> tf.Tensor:
         return self._density(points, *condition) - log_q

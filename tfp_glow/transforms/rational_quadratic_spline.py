@@ -4,7 +4,6 @@
 import math
 from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 
 from tfp_glow._checks import check_bool, check_int, check_number
@@ -12,8 +11,7 @@ from tfp_glow._checks import check_bool, check_int, check_number
 # `tfb.RationalQuadraticSpline` computes the same function, and a test compares the two. It does not serve here:
 # * its inverse subtracts nearly equal numbers, so that float32 gives NaN in some bins with very different slopes;
 # * far outside of the interval, its gradients are NaN, because the branch that is not used overflows;
-# * its last knots are rounded sums, so in float32 a point near the bound can be inside on one side and outside on the
-#   other;
+# * in float32, rounding can map a point inside of the interval to one outside of it;
 # * its value and its log-determinant are two methods, and each searches the bins again;
 # * its boundary slopes are 1, so it has no circular domain.
 
@@ -115,7 +113,7 @@ class RationalQuadraticSpline:
         height = part.high - part.low
         slope = height / (part.end - part.start)
         # The fractions of the bin below and above x. Each is precise where it is small.
-        below, above = (inner - part.low) / height, (part.high - inner) / height
+        below, above = _fraction(inner - part.low, height), _fraction(part.high - inner, height)
         # Of the two ends of the bin, the formula starts at the one from which no difference of nearly equal numbers
         # occurs. The discriminant is a sum of squares and products of positive numbers.
         balance = part.first_slope * above - part.last_slope * below
@@ -143,7 +141,7 @@ class RationalQuadraticSpline:
         part = self._find_bin(inner, raw, of_latents=False)
         width, height = part.end - part.start, part.high - part.low
         slope = height / width
-        fraction, rest = (inner - part.start) / width, (part.end - inner) / width
+        fraction, rest = _fraction(inner - part.start, width), _fraction(part.end - inner, width)
         numerator = fraction * (slope * fraction + part.first_slope * rest)
         x = part.low + height * numerator / _denominator(part, slope, fraction, rest)
         return self._result(y, is_inside, x, _log_slope(part, slope, fraction, rest))
@@ -160,52 +158,64 @@ class RationalQuadraticSpline:
 
     def _result(self, value: tf.Tensor, is_inside: tf.Tensor | None, mapped: tf.Tensor,
                 log_det: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        mapped = tf.clip_by_value(mapped, -self.bound, self.bound)  # Rounding may give a number outside.
         if is_inside is None:
             return mapped, log_det
         return tf.where(is_inside, mapped, value), tf.where(is_inside, log_det, tf.zeros_like(log_det))
 
     def _find_bin(self, value: tf.Tensor, raw: tf.Tensor, of_latents: bool) -> _Bin:
         """Returns the bin of each element of `value`: latents if `of_latents`, otherwise data."""
-        bins, size = self.num_bins, raw.shape[-1] // self.num_parameters
+        bins, num_slopes = self.num_bins, self.num_parameters - 2 * self.num_bins
+        size = raw.shape[-1] // self.num_parameters
         raw = tf.reshape(raw, tf.concat([tf.shape(raw)[:-1], [self.num_parameters, size]], axis=0))
-        raw = tf.linalg.matrix_transpose(raw)  # From here on, the bins are the last axis.
-        raw_widths, raw_heights, raw_slopes = tf.split(raw, [bins, bins, self.num_parameters - 2 * bins], axis=-1)
-        starts, ends = self._knots(tf.stack([raw_widths, raw_heights], axis=-2))
-        slopes = self.min_slope + tf.nn.softplus(raw_slopes + math.log(math.expm1(1.0 - self.min_slope)))
-        if self.circular:
-            first_slopes, last_slopes = slopes, tf.concat([slopes[..., 1:], slopes[..., :1]], axis=-1)
-        else:
-            one = tf.ones_like(raw[..., :1])
-            first_slopes, last_slopes = tf.concat([one, slopes], axis=-1), tf.concat([slopes, one], axis=-1)
-        axis = 1 if of_latents else 0
-        value = value[..., tf.newaxis]
-        is_bin = (value >= starts[..., axis, :]) & (value < ends[..., axis, :])
-        # A sum over all bins instead of a gather, whose gradient is slow.
-        table = tf.concat([starts, ends, tf.stack([first_slopes, last_slopes], axis=-2)], axis=-2)
-        chosen = tf.where(is_bin[..., tf.newaxis, :], table, tf.zeros([], table.dtype))
-        start, low, end, high, first_slope, last_slope = tf.unstack(tf.reduce_sum(chosen, axis=-1), axis=-1)
+        raw_widths, raw_heights, raw_slopes = tf.split(raw, [bins, bins, num_slopes], axis=-2)
+        widths, heights = self._shares(raw_widths, self.min_width), self._shares(raw_heights, self.min_height)
+        # Sums of products with masks `[..., num_bins, size]` replace a gather, whose gradient is slow. `ended` is 1 for
+        # the bins below the value, and `begun` for its own bin too.
+        begun, ended = _masks(tf.stop_gradient(0.5 + value / (2.0 * self.bound)),
+                              tf.stop_gradient(heights if of_latents else widths))
+        own = begun - ended
+        start, end = self._ends(widths, ended, own)
+        low, high = self._ends(heights, ended, own)
+        # At the bounds of linear tails, the parameter of the slope is 0 and the slope 1.
+        masks = (own, tf.roll(own, 1, axis=-2)) if self.circular else (own[..., 1:, :], own[..., :-1, :])
+        first_slope, last_slope = (self._slope(tf.reduce_sum(raw_slopes * mask, axis=-2)) for mask in masks)
         return _Bin(start, end, low, high, first_slope, last_slope)
 
-    def _knots(self, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the start and the end of each bin on the data side and on the latent side.
-
-        Args:
-          raw: parameters of the widths and of the heights, `[..., 2, num_bins]`.
-
-        Returns:
-          Two tensors of the shape of `raw`.
-        """
-        least = tf.constant([[self.min_width], [self.min_height]], raw.dtype)
+    def _shares(self, raw: tf.Tensor, least: float) -> tf.Tensor:
+        """Returns widths or heights as fractions of the interval, `[..., num_bins, size]`."""
         # `tf.nn.softmax` does not accept as many axes as images with several batch axes have here.
-        powers = tf.exp(raw - tf.stop_gradient(tf.reduce_max(raw, axis=-1, keepdims=True)))
-        shares = least + (1.0 - self.num_bins * least) * powers / tf.reduce_sum(powers, axis=-1, keepdims=True)
-        # Cumulative sums. On CPUs, a product with a matrix of ones is several times faster than `tf.cumsum`. In float64
-        # the sums are exact, and GPUs do not use TensorFloat-32.
-        sums = tf.tensordot(tf.cast(shares, tf.float64), np.triu(np.ones((self.num_bins, self.num_bins - 1))), 1)
-        inner = tf.cast(2.0 * self.bound * sums - self.bound, raw.dtype)
-        # The bounds are exact, and each end of a bin is exactly the start of the next one.
-        bound = self.bound * tf.ones_like(raw[..., :1])
-        return tf.concat([-bound, inner], axis=-1), tf.concat([inner, bound], axis=-1)
+        powers = tf.exp(raw - tf.stop_gradient(tf.reduce_max(raw, axis=-2, keepdims=True)))
+        return least + powers * ((1.0 - self.num_bins * least) / tf.reduce_sum(powers, axis=-2, keepdims=True))
+
+    def _ends(self, shares: tf.Tensor, ended: tf.Tensor, own: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the start and the end of the bin on one side."""
+        start = 2.0 * self.bound * tf.reduce_sum(shares * ended, axis=-2) - self.bound
+        return start, start + 2.0 * self.bound * tf.reduce_sum(shares * own, axis=-2)
+
+    def _slope(self, raw: tf.Tensor) -> tf.Tensor:
+        return self.min_slope + tf.nn.softplus(raw + math.log(math.expm1(1.0 - self.min_slope)))
+
+
+def _masks(value: tf.Tensor, shares: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns two masks `[..., num_bins, size]`: 1 for the bins that begin below `value`, and for those that end there.
+
+    Args:
+      value: place in the interval as a fraction of it, `[..., size]`.
+      shares: sizes of the bins as fractions of the interval, `[..., num_bins, size]`.
+    """
+    rests = []
+    for share in tf.unstack(shares, axis=-2)[:-1]:
+        value -= share
+        rests.append(value)
+    is_above = tf.cast(tf.stack(rests, axis=-2) >= 0.0, value.dtype)  # of each inner knot
+    zero = tf.zeros_like(is_above[..., :1, :])
+    return tf.concat([zero + 1.0, is_above], axis=-2), tf.concat([is_above, zero], axis=-2)
+
+
+def _fraction(distance: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Returns a fraction of a bin. At a knot, rounding may give a small distance below 0."""
+    return tf.maximum(distance, 0.0) / size
 
 
 def _denominator(part: _Bin, slope: tf.Tensor, fraction: tf.Tensor, rest: tf.Tensor) -> tf.Tensor:
