@@ -10,7 +10,8 @@ import tensorflow as tf
 
 import tfp_glow
 from tfp_glow import bijectors as tfgb
-from tfp_glow.flows import config_from_dict
+from tfp_glow.flows import config_from_dict, config_of, config_to_dict
+from tfp_glow.flows._config import config_from_file
 from tfp_glow.networks import MADE, MLP, PixelHead, PixelInputs, PlacedResNet
 from trainers import presets
 
@@ -189,6 +190,34 @@ def test_channels_may_share_a_network():
     assert 2 * len(built(3, channels="shared").trainable_variables) < 3 * len(built(3).trainable_variables)
 
 
+def test_linear_paths_read_exact_values_in_half_precision():
+    """With all other weights at zero, the output is a convolution of values that half precision would round."""
+    rng = np.random.RandomState(0)
+    x, h = rng.uniform(-1.0, 1.0, (1, 4, 4, 2)).astype("float32"), rng.standard_normal((1, 4, 4, 8)).astype("float32")
+    network = PlacedResNet(4, 3, 1, skip=True, dtype="mixed_bfloat16", seed=0)
+    assert not np.any(network(x))
+    kernel = rng.standard_normal(network.conv_skip.kernel.shape).astype("float32")
+    network.conv_skip.kernel.assign(kernel)
+    np.testing.assert_allclose(network(x), tf.nn.conv2d(x, kernel, 1, "SAME"), atol=1e-6)
+    head = PixelHead(3, skip=True, dtype="mixed_bfloat16", seed=0)
+    kept = 127.5 * (x + 1.0)
+    assert not np.any(head([kept, h]))
+    for layer in (head.skip_features, head.skip_kept):
+        layer.kernel.assign(rng.standard_normal(layer.kernel.shape))
+    expected = h @ head.skip_features.kernel[0, 0] + tf.nn.conv2d(
+        2.0 * np.floor(kept) / 255.0 - 1.0, head.skip_kept.kernel, 1, "SAME")
+    np.testing.assert_allclose(head([kept, h]), expected, atol=1e-5)
+
+
+def test_a_pyramid_of_an_earlier_version_has_no_linear_path():
+    now = config_of(tfp_glow.pyramid((4, 4, 1), 1, 4, 1, top_sizes=(4,)))
+    before = {name: value for name, value in config_to_dict(now).items() if name != "skip"}
+    flows = {skip: config_from_file({**before, **skip_of}).build() for skip, skip_of in (
+        (False, {}), (True, {"skip": True}))}
+    sizes = {skip: len(flow.trainable_variables) for skip, flow in flows.items()}
+    assert sizes[True] == sizes[False] + 3
+
+
 def test_training_learns_a_constant_image():
     """After training on copies of one image, the bits per dimension of this image are near 0."""
     flow = tfp_glow.pyramid((4, 4, 1), num_levels=1, width=8, num_blocks=1, num_components=2, top_sizes=(8,),
@@ -228,6 +257,8 @@ def test_wrong_arguments_raise():
         tfgb.ChannelAutoregressive((4, 4, 2), [PlacedResNet(4, 14, 1)], tfgb.LogisticMixture, num_kept=1)
     with pytest.raises(ValueError, match="num_kept.*received 2"):
         tfgb.Multiscale(tfgb.ActNorm((2, 2, 2)), tfgb.Multiscale(tfgb.ActNorm((2, 2, 2))), num_kept=2)
+    with pytest.raises(ValueError, match="skip.*without an output layer"):
+        PlacedResNet(4, None, 1, skip=True)
     with pytest.raises(ValueError, match="second_kernel.*received 2"):
         PlacedResNet(4, 4, 1, second_kernel=2)
     with pytest.raises(ValueError, match="mark_black.*received 3"):
@@ -237,6 +268,7 @@ def test_wrong_arguments_raise():
                            ({"top_sizes": 8}, "top_sizes"), ({"activation": "no"}, "activation"),
                            ({"num_levels": 0}, "num_levels"),
                            ({"top": "serial"}, "top"), ({"channels": "none"}, "channels"),
+                           ({"skip": 1}, "skip"),
                            ({"second_kernel": 5}, "second_kernel")):
         with pytest.raises(ValueError, match=message):
             tfp_glow.pyramid(**{"image_shape": (8, 8, 1), **wrong})

@@ -9,7 +9,7 @@ from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
 from tfp_glow import bijectors as tfgb
-from tfp_glow._checks import check_activation, check_choice, check_int, check_ints, check_shape
+from tfp_glow._checks import check_activation, check_bool, check_choice, check_int, check_ints, check_shape
 from tfp_glow._types import DTypeLike, PolicyLike, Shape, ShapeLike
 from tfp_glow.bijectors.squeeze import squeezed_shape
 from tfp_glow.flows._config import register_flow
@@ -18,12 +18,12 @@ from tfp_glow.networks import MADE, MLP, PixelHead, PixelInputs, PlacedResNet
 from tfp_glow.transforms import LogisticMixture
 
 
-@register_flow("pyramid")
+@register_flow("pyramid", earlier={"skip": False})
 def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[int] = 64,
             num_blocks: int | Sequence[int] = 3, *, num_components: int = 5, top_sizes: Sequence[int] = (256, 256),
             second_kernel: int = 1, activation: str = "relu", num_bits: int = 8, seed: int | None = None,
             dtype: DTypeLike = "float32", network_dtype: PolicyLike = None, top: str = "autoregressive",
-            channels: str = "separate", name: str | None = None) -> tfd.TransformedDistribution:
+            channels: str = "separate", skip: bool = True, name: str | None = None) -> tfd.TransformedDistribution:
     """Builds a pyramid flow, a distribution over images in pixel units.
 
     Each level of the pyramid keeps every second pixel in both directions. The kept pixels are the image of the next
@@ -65,6 +65,8 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
         network. With `"shared"`, the channels of a step share a residual network, and each channel has a small network
         given the features of the first and the earlier channels; training is about three times as fast for color
         images.
+      skip: a bool. True (the default) adds a linear path to each network of a level, a convolution from its inputs to the
+        parameters of the mixtures. False leaves it out, as in earlier versions.
       name: name of the distribution, a string. None (the default) means `"pyramid"`, or the name of the variable in a
         joint distribution of TFP.
 
@@ -94,6 +96,7 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
     check_activation("activation", activation)
     check_choice("channels", channels, ("separate", "shared"))
     check_choice("top", top, ("autoregressive", "couplings"))
+    check_bool("skip", skip)
     mixture = LogisticMixture(num_components, num_bits)
     check_common(dtype, network_dtype, seed, name)
     check_divisible(image_shape, 2**num_levels, "2**num_levels")
@@ -102,8 +105,8 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
     def network(index: int, name: str, outputs: int | None) -> keras.Layer:
         return keras.Sequential([
             PixelInputs(mixture.num_bits, mark_black=True, dtype=dtype),
-            PlacedResNet(widths[index], outputs, blocks[index], second_kernel, activation, seed=generator,
-                         dtype=network_dtype or dtype)], name=name)
+            PlacedResNet(widths[index], outputs, blocks[index], second_kernel, activation,
+                         skip and outputs is not None, seed=generator, dtype=network_dtype or dtype)], name=name)
 
     def new_pixels(shape: Shape, num_kept: int, index: int) -> tfgb.FlowBijector:
         """Returns the bijector of the pixels of level `index` that the next level does not have."""
@@ -111,7 +114,7 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
             networks = [network(index, f"network_{k}", mixture.num_parameters) for k in range(num_kept, shape[-1])]
             return tfgb.ChannelAutoregressive(shape, networks, mixture, num_kept, dtype=dtype)
         networks = [network(index, f"network_{k}", None) for k in range(num_kept, shape[-1], num_kept)]
-        heads = [[PixelHead(mixture.num_parameters, mixture.num_bits, activation, seed=generator,
+        heads = [[PixelHead(mixture.num_parameters, mixture.num_bits, activation, skip, seed=generator,
                             dtype=network_dtype or dtype) for _ in range(num_kept)] for _ in networks]
         return tfgb.PixelAutoregressive(shape, networks, heads, mixture, num_kept, dtype=dtype)
 

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from tfp_glow._checks import check_activation, check_int
+from tfp_glow._checks import check_activation, check_bool, check_int
 from tfp_glow._types import PolicyLike, SeedLike, Shape
 from tfp_glow.networks._seeds import as_seed_generator
 from tfp_glow.networks.pixel_inputs import PixelInputs
@@ -21,19 +21,22 @@ class PixelHead(keras.Layer):
     For a pair `[kept, features]`, the layer computes
 
     ```
-    output = conv1x1(activation(features + conv3x3(scaled(kept))))
+    output = conv1x1(activation(features + conv3x3(scaled(kept)))) + skip
     ```
 
     `scaled` rounds pixel values and scales them to `[-1, 1]`, as `PixelInputs` does. Without earlier channels, `kept`
-    has no channels, and the output is `conv1x1(activation(features))`. The output layer starts at zero, so the initial
-    output is zero.
+    has no channels, and the output is `conv1x1(activation(features))`. `skip` is 0, or the linear path
+    `conv1x1(features) + conv3x3(scaled(kept))` with other kernels. The output layer and the linear path start at zero,
+    so the initial output is zero.
 
     Args:
       out_channels: number of output channels, an int of at least 1.
       num_bits: bits per channel value of `kept`, an int of at least 1. Default: 8.
       activation: name of a Keras activation, or a callable. Default: `"relu"`.
+      skip: a bool. True adds the linear path. Default: False.
       seed: an int or a `keras.random.SeedGenerator`, for the initial kernel. Default: None, Keras's global seed.
-      dtype: dtype or dtype policy of the layer. The output layer computes in the dtype of the variables. Default: None,
+      dtype: dtype or dtype policy of the layer. The output layer and the linear path compute in the dtype of the
+        variables. Default: None,
         Keras's global policy.
       **kwargs: further arguments of `keras.Layer`.
 
@@ -44,8 +47,8 @@ class PixelHead(keras.Layer):
       `[batch, H, W, out_channels]`.
 
     Raises:
-      ValueError: if `out_channels` or `num_bits` is not an integer of at least 1, or if Keras has no activation of the
-        given name.
+      ValueError: if `out_channels` or `num_bits` is not an integer of at least 1, if `skip` is not a bool, or if Keras
+        has no activation of the given name.
 
     References:
       Salimans et al., *PixelCNN++*, 2017, section 2.2.
@@ -56,35 +59,51 @@ class PixelHead(keras.Layer):
     """
 
     def __init__(self, out_channels: int, num_bits: int = 8, activation: str | Callable = "relu",
-                 seed: SeedLike = None, dtype: PolicyLike = None, **kwargs: Any) -> None:
+                 skip: bool = False, seed: SeedLike = None, dtype: PolicyLike = None, **kwargs: Any) -> None:
         super().__init__(dtype=dtype, autocast=False, **kwargs)  # Half precision would round pixel values.
         self.out_channels = check_int("out_channels", out_channels)
         self.num_bits = check_int("num_bits", num_bits)
         self.activation = check_activation("activation", activation)
+        self.skip = check_bool("skip", skip)
         self._he_normal = keras.initializers.HeNormal(seed=as_seed_generator(seed))
         self.scaled = PixelInputs(self.num_bits, dtype=self.variable_dtype, name="scaled")
         self.conv_out = keras.layers.Conv2D(self.out_channels, 1, kernel_initializer="zeros",
                                             dtype=self.variable_dtype, name="conv_out")
+        self.skip_features = self._skip(1, "skip_features") if self.skip else None
+
+    def _skip(self, kernel_size: int, name: str) -> keras.layers.Conv2D:
+        return keras.layers.Conv2D(self.out_channels, kernel_size, padding="same", use_bias=False,
+                                   kernel_initializer="zeros", dtype=self.variable_dtype, name=name)
 
     def build(self, input_shape: Sequence[Shape]) -> None:
         kept, features = map(tuple, input_shape)
-        self.conv_kept = None
+        self.conv_kept = self.skip_kept = None
         if kept[-1]:
             self.conv_kept = keras.layers.Conv2D(features[-1], 3, padding="same", kernel_initializer=self._he_normal,
                                                  dtype=self.dtype_policy, name="conv_kept")
             self.conv_kept.build(kept)
+            if self.skip:
+                self.skip_kept = self._skip(3, "skip_kept")
+                self.skip_kept.build(kept)
         self.conv_out.build(features)
+        if self.skip_features is not None:
+            self.skip_features.build(features)
 
     def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         kept, features = inputs
-        features = ops.cast(features, self.compute_dtype)
+        hidden = ops.cast(features, self.compute_dtype)
         if self.conv_kept is not None:
-            features = features + self.conv_kept(self.scaled(kept))
-        return self.conv_out(self.activation(features))
+            hidden = hidden + self.conv_kept(self.scaled(kept))
+        output = self.conv_out(self.activation(hidden))
+        if self.skip_features is not None:
+            output = output + self.skip_features(features)
+        if self.skip_kept is not None:
+            output = output + self.skip_kept(self.scaled(kept))
+        return output
 
     def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return (*input_shape[1][:-1], self.out_channels)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "out_channels": self.out_channels, "num_bits": self.num_bits,
-                "activation": keras.activations.serialize(self.activation)}
+                "activation": keras.activations.serialize(self.activation), "skip": self.skip}
