@@ -46,7 +46,7 @@ TRIALS: dict[str, tuple[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
         ("glow", {}), ("glow", {"coupling": "mixture"}), ("glow", {"num_steps": 16}), ("glow", {"width": 64}),
         ("realnvp", {}), ("pyramid", {}), ("couplings", {}),
         *(("couplings", change) for change in (
-            {"learning_rate": 6e-3}, {"learning_rate": 1.5e-3}, {"batch_size": 16}, {"batch_size": 64},
+            {"skip": False}, {"learning_rate": 6e-3}, {"learning_rate": 1.5e-3}, {"batch_size": 16}, {"batch_size": 64},
             {"width": (48, 64)}, {"width": (96, 128)}, {"num_blocks": (2, 3)}, {"num_blocks": (4, 4)},
             {"second_kernel": 3}, {"num_components": 3}, {"activation": "silu"}, {"network_dtype": "float32"})),
     )),
@@ -57,6 +57,7 @@ TRIALS: dict[str, tuple[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
         *(("couplings", {"num_levels": 5, "width": (64, 64, 64, 32, 32), "num_blocks": (3, 3, 3, 1, 1), **change})
           for change in (
               {}, {"learning_rate": 1.5e-3}, {"learning_rate": 6e-3}, {"batch_size": 16}, {"num_components": 10},
+              {"skip": False}, {"channels": "separate"},
               {"width": (48, 48, 48, 32, 32)}, {"width": (96, 96, 96, 32, 32)}, {"num_blocks": (2, 2, 2, 1, 1)},
               {"num_blocks": (4, 4, 4, 1, 1)}, {"second_kernel": 3}, {"activation": "silu"})),
     )),

@@ -2,6 +2,7 @@
 """Medians and ratios of the speed measurements, and their tables."""
 
 import statistics
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,11 @@ def median(values: Mapping[int, float]) -> float | None:
     return statistics.median(values.values()) if values else None
 
 
+def num_rounds(record: Mapping[str, Any]) -> int:
+    """Returns the greatest number of rounds of any program, depth and width."""
+    return max(Counter((m["program"], m["depth"], m["width"]) for m in record["measurements"]).values(), default=0)
+
+
 def ratio(above: Mapping[int, float], below: Mapping[int, float]) -> str:
     """Returns the ratio of two medians, with that of each round in brackets if there are several."""
     if not above or not below:
@@ -46,7 +52,7 @@ def markdown(record: Mapping[str, Any]) -> str:
     programs = sorted(by("program"), key=lambda name: (not name.startswith("ours"), "in parts" in name))
     peers = [name for name in programs if not name.startswith("ours")]
     sections = [f"{describe(record['machine'], record['versions'])} Batch {record['batch']}, 32x32x3 images, 3 levels. "
-                f"Medians over {record['rounds']} rounds; in brackets the ratio of each round."]
+                f"Medians over {num_rounds(record)} rounds; in brackets the ratio of each round."]
     for width in sorted(by("width")):
         depths = sorted({m["depth"] for m in record["measurements"] if m["width"] == width})
         main = MAIN_DEPTH if MAIN_DEPTH in depths else depths[0]

@@ -99,7 +99,7 @@ def test_noise_within_gray_levels_does_not_change_densities(flow):
 def test_pyramid_round_trip(flow):
     y = images(3)
     latents = flow.bijector.inverse(y)
-    np.testing.assert_allclose(flow.bijector.forward(tf.identity(latents)), y, atol=1e-3)
+    np.testing.assert_allclose(flow.bijector.forward(tf.identity(latents)), y, atol=2e-3)
     np.testing.assert_allclose(flow.bijector.forward_log_det_jacobian(tf.identity(latents), 1),
                                -flow.bijector.inverse_log_det_jacobian(tf.identity(y), 3), rtol=1e-4)
     samples = flow.sample(5, seed=(0, 1))
