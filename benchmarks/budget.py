@@ -100,8 +100,15 @@ def result_path(args: argparse.Namespace, name: str) -> Path:
 
 def result_of(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
     """Returns the result in a file, or None if there is none of these settings."""
-    result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"settings": None}
-    return result if result["settings"] == settings else None
+    result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"settings": {}}
+    return result if _without_epochs(result["settings"]) == _without_epochs(settings) else None
+
+
+def _without_epochs(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns settings without the epochs of a preset: here the minutes end a training."""
+    copied = json.loads(json.dumps(settings))
+    copied.get("system", {}).get("preset", {}).pop("epochs", None)
+    return copied
 
 
 def finished(args: argparse.Namespace, chosen: Mapping[str, Any] | None = None) -> dict[str, dict]:
