@@ -65,8 +65,8 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
         network. With `"shared"`, the channels of a step share a residual network, and each channel has a small network
         given the features of the first and the earlier channels; training is about three times as fast for color
         images.
-      skip: a bool. True (the default) adds a linear path to each network of a level, a convolution from its inputs to the
-        parameters of the mixtures. False leaves it out, as in earlier versions.
+      skip: a bool. True (the default) adds a linear path to each network of a level, a convolution from its inputs to
+        the parameters of the mixtures. False leaves it out, as in earlier versions.
       name: name of the distribution, a string. None (the default) means `"pyramid"`, or the name of the variable in a
         joint distribution of TFP.
 

@@ -29,8 +29,8 @@ class PlacedResNet(keras.Layer):
 
     `place` is the position embedding, a learned tensor with one vector of hidden channels per pixel. It lets the
     network treat the border and the middle of an image differently. `second` is the second convolution of a block.
-    `skip` is a 3x3 convolution, or 0. The position embedding, the second convolutions, the output layer and `skip` start
-    at zero, so the initial output is zero.
+    `skip` is a 3x3 convolution, or 0. The position embedding, the second convolutions, the output layer and `skip`
+    start at zero, so the initial output is zero.
 
     The position embedding fixes the image size: all images must have the height `H` and the width `W` of the images
     that the network was built for.
@@ -41,9 +41,9 @@ class PlacedResNet(keras.Layer):
       num_blocks: number of residual blocks, an int of at least 1.
       second_kernel: height and width in pixels of the kernel of each second convolution, 1 or 3. Default: 1.
       activation: name of a Keras activation, or a callable. Default: `"relu"`.
-      skip: a bool. True adds a 3x3 convolution from the input to the output, `skip` above, which computes in the dtype of
-        the variables. So the network can predict a pixel by a mean of its neighbors, and the blocks learn the rest. It
-        requires an output layer. Default: False.
+      skip: a bool. True adds a 3x3 convolution from the input to the output, `skip` above, which computes in the dtype
+        of the variables. So the network can predict a pixel by a mean of its neighbors, and the blocks learn the rest.
+        It requires an output layer. Default: False.
       seed: an int or a `keras.random.SeedGenerator`, for the initial kernels. Default: None, Keras's global seed.
       dtype: dtype or dtype policy of the layer. `"mixed_bfloat16"` computes in bfloat16 with float32 weights, except in
         the output layer and in `skip`, which compute in float32. Default: None, Keras's global policy.
@@ -78,7 +78,8 @@ class PlacedResNet(keras.Layer):
         self.second_kernel = int(check_number("second_kernel", second_kernel, "be 1 or 3", lambda size: size in (1, 3)))
         self.activation = check_activation("activation", activation)
         if check_bool("skip", skip) and out_channels is None:
-            raise ValueError("Argument `skip` must be False without an output layer; received True and out_channels=None.")
+            raise ValueError("Argument `skip` must be False without an output layer; received True and "
+                             "out_channels=None.")
         self._he_normal = keras.initializers.HeNormal(seed=as_seed_generator(seed))
         self.conv_in = self._conv(self.width, 3, "conv_in")
         self.blocks = [
