@@ -48,7 +48,8 @@ TRIALS: dict[str, tuple[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
         *(("couplings", change) for change in (
             {"skip": False}, {"learning_rate": 6e-3}, {"learning_rate": 1.5e-3}, {"batch_size": 16}, {"batch_size": 64},
             {"width": (48, 64)}, {"width": (96, 128)}, {"num_blocks": (2, 3)}, {"num_blocks": (4, 4)},
-            {"second_kernel": 3}, {"num_components": 3}, {"activation": "silu"}, {"network_dtype": "float32"})),
+            {"second_kernel": 3}, {"num_components": 3}, {"activation": "silu"}, {"network_dtype": "float32"},
+            {"channels": "separate"})),
     )),
     "cifar10": ("tfds:cifar10", (
         *(("glow", {"num_levels": 3, **change}) for change in (
