@@ -234,7 +234,7 @@ def _run_gains_from_parts(values: flags.FlagValues) -> bool:
 
     try:
         config = RunDirectory(str(values["run_dir"].value)).config()
-        return gains_from_parts(config["flow"], config["batch_size"])
+        return gains_from_parts(config["flow"], config["training"]["batch_size"])
     except (KeyError, ValueError, OSError):
         return False  # The program reports the error.
 

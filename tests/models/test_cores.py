@@ -3,6 +3,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 import tfp_glow
 from tfp_glow.models import cores
+from trainers._command_line import _run_gains_from_parts, gains_from_parts
 
 SHAPE = (4, 4, 1)
 IMAGES = np.random.RandomState(0).randint(0, 256, (26, *SHAPE)).astype("uint8")
@@ -96,6 +98,10 @@ def test_vectors_are_divided_into_parts_of_at_least_128(monkeypatch):
                                  (tf.zeros((size, 2)),), 3, least, "concat")
         assert sorted(set(of_parts.numpy()), reverse=True) == sorted(set(sizes), reverse=True)
     assert cores.events_per_part([make_model().distribution]) == 4
+    # The commands decide before TensorFlow is imported, from the preset or from the run directory.
+    run_dir = SimpleNamespace(value=tfp_glow.pretrained.directory("digits_glow"))
+    assert _run_gains_from_parts({"run_dir": run_dir})
+    assert not gains_from_parts({"flow": "nsf"}, 2 * least - 1) and gains_from_parts({"flow": "nsf"}, 2 * least)
 
 
 @pytest.mark.slow

@@ -106,7 +106,7 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
         return keras.Sequential([
             PixelInputs(mixture.num_bits, mark_black=True, dtype=dtype),
             PlacedResNet(widths[index], outputs, blocks[index], second_kernel, activation,
-                         skip and outputs is not None, seed=generator, dtype=network_dtype or dtype)], name=name)
+                         seed=generator, skip=skip and outputs is not None, dtype=network_dtype or dtype)], name=name)
 
     def new_pixels(shape: Shape, num_kept: int, index: int) -> tfgb.FlowBijector:
         """Returns the bijector of the pixels of level `index` that the next level does not have."""
@@ -114,7 +114,7 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
             networks = [network(index, f"network_{k}", mixture.num_parameters) for k in range(num_kept, shape[-1])]
             return tfgb.ChannelAutoregressive(shape, networks, mixture, num_kept, dtype=dtype)
         networks = [network(index, f"network_{k}", None) for k in range(num_kept, shape[-1], num_kept)]
-        heads = [[PixelHead(mixture.num_parameters, mixture.num_bits, activation, skip, seed=generator,
+        heads = [[PixelHead(mixture.num_parameters, mixture.num_bits, activation, skip=skip, seed=generator,
                             dtype=network_dtype or dtype) for _ in range(num_kept)] for _ in networks]
         return tfgb.PixelAutoregressive(shape, networks, heads, mixture, num_kept, dtype=dtype)
 

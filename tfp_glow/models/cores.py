@@ -13,7 +13,7 @@ from tfp_glow.models.batch_parts import run_in_parts
 
 # A part of fewer events is slower than its share, because the time of small operations does not depend on their size.
 _IMAGES_PER_PART = 4
-VECTORS_PER_PART = 128
+_VECTORS_PER_PART = 128
 
 
 def divide_batches_among_cores() -> int:
@@ -81,7 +81,7 @@ def events_per_part(distributions: Iterable[tfd.Distribution]) -> int:
       distributions: the distributions of a `FlowModel`.
     """
     variables = (v for layer in keras_layers_in(distributions) for v in layer.trainable_variables)
-    return _IMAGES_PER_PART if any(len(v.shape) >= 4 for v in variables) else VECTORS_PER_PART
+    return _IMAGES_PER_PART if any(len(v.shape) >= 4 for v in variables) else _VECTORS_PER_PART
 
 
 def among_cores(function: Callable[..., Any], *batch: Any, least: int | None) -> Any:

@@ -33,11 +33,11 @@ class PixelHead(keras.Layer):
       out_channels: number of output channels, an int of at least 1.
       num_bits: bits per channel value of `kept`, an int of at least 1. Default: 8.
       activation: name of a Keras activation, or a callable. Default: `"relu"`.
-      skip: a bool. True adds the linear path. Default: False.
       seed: an int or a `keras.random.SeedGenerator`, for the initial kernel. Default: None, Keras's global seed.
       dtype: dtype or dtype policy of the layer. The output layer and the linear path compute in the dtype of the
         variables. Default: None,
         Keras's global policy.
+      skip: a bool. True adds the linear path. Default: False.
       **kwargs: further arguments of `keras.Layer`.
 
     Input shape:
@@ -59,7 +59,7 @@ class PixelHead(keras.Layer):
     """
 
     def __init__(self, out_channels: int, num_bits: int = 8, activation: str | Callable = "relu",
-                 skip: bool = False, seed: SeedLike = None, dtype: PolicyLike = None, **kwargs: Any) -> None:
+                 seed: SeedLike = None, dtype: PolicyLike = None, skip: bool = False, **kwargs: Any) -> None:
         super().__init__(dtype=dtype, autocast=False, **kwargs)  # Half precision would round pixel values.
         self.out_channels = check_int("out_channels", out_channels)
         self.num_bits = check_int("num_bits", num_bits)
@@ -91,14 +91,14 @@ class PixelHead(keras.Layer):
 
     def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         kept, features = inputs
-        hidden = ops.cast(features, self.compute_dtype)
+        hidden, scaled = ops.cast(features, self.compute_dtype), self.scaled(kept)
         if self.conv_kept is not None:
-            hidden = hidden + self.conv_kept(self.scaled(kept))
+            hidden = hidden + self.conv_kept(scaled)
         output = self.conv_out(self.activation(hidden))
         if self.skip_features is not None:
             output = output + self.skip_features(features)
         if self.skip_kept is not None:
-            output = output + self.skip_kept(self.scaled(kept))
+            output = output + self.skip_kept(scaled)
         return output
 
     def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:

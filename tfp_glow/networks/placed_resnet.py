@@ -41,12 +41,12 @@ class PlacedResNet(keras.Layer):
       num_blocks: number of residual blocks, an int of at least 1.
       second_kernel: height and width in pixels of the kernel of each second convolution, 1 or 3. Default: 1.
       activation: name of a Keras activation, or a callable. Default: `"relu"`.
-      skip: a bool. True adds a 3x3 convolution from the input to the output, `skip` above, which computes in the dtype
-        of the variables. So the network can predict a pixel by a mean of its neighbors, and the blocks learn the rest.
-        It requires an output layer. Default: False.
       seed: an int or a `keras.random.SeedGenerator`, for the initial kernels. Default: None, Keras's global seed.
       dtype: dtype or dtype policy of the layer. `"mixed_bfloat16"` computes in bfloat16 with float32 weights, except in
         the output layer and in `skip`, which compute in float32. Default: None, Keras's global policy.
+      skip: a bool. True adds a 3x3 convolution from the input to the output, `skip` above, which computes in the dtype
+        of the variables. So the network can predict a pixel by a mean of its neighbors, and the blocks learn the rest.
+        It requires an output layer. Default: False.
       **kwargs: further arguments of `keras.Layer`.
 
     Input shape:
@@ -69,8 +69,8 @@ class PlacedResNet(keras.Layer):
     """
 
     def __init__(self, width: int, out_channels: int | None, num_blocks: int, second_kernel: int = 1,
-                 activation: str | Callable = "relu", skip: bool = False, seed: SeedLike = None,
-                 dtype: PolicyLike = None, **kwargs: Any) -> None:
+                 activation: str | Callable = "relu", seed: SeedLike = None, dtype: PolicyLike = None,
+                 skip: bool = False, **kwargs: Any) -> None:
         super().__init__(dtype=dtype, autocast=False, **kwargs)  # Half precision would round the input of `skip`.
         self.width = check_int("width", width)
         self.out_channels = None if out_channels is None else check_int("out_channels", out_channels)
