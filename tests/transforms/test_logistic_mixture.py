@@ -12,6 +12,7 @@ import tfp_glow
 from tfp_glow import bijectors as tfgb
 from tfp_glow.flows import config_from_dict, config_of, config_to_dict
 from tfp_glow.flows._config import config_from_file
+from tfp_glow.flows.pyramid import _diagonal_first, _neighbor_mean
 from tfp_glow.networks import MADE, MLP, PixelHead, PixelInputs, PlacedResNet
 from trainers import presets
 
@@ -176,8 +177,6 @@ def test_heads_read_whole_gray_levels_in_half_precision():
     assert np.any(head([kept, features]) != head([kept + 1.0, features]))
     hidden = np.maximum(features + head.conv_kept(2.0 * np.floor(kept) / 255.0 - 1.0), 0.0)
     np.testing.assert_allclose(head([kept, features]), hidden @ head.conv_out.kernel.numpy()[0, 0], atol=1e-2)
-    first = PixelHead(3)
-    assert first([kept[..., :0], features]).shape == (1, 4, 4, 3) and first.conv_kept is None
 
 
 def test_channels_may_share_a_network():
@@ -202,20 +201,61 @@ def test_linear_paths_read_exact_values_in_half_precision():
     head = PixelHead(3, skip=True, dtype="mixed_bfloat16", seed=0)
     kept = 127.5 * (x + 1.0)
     assert not np.any(head([kept, h]))
-    for layer in (head.skip_features, head.skip_kept):
-        layer.kernel.assign(rng.standard_normal(layer.kernel.shape))
-    expected = h @ head.skip_features.kernel[0, 0] + tf.nn.conv2d(
-        2.0 * np.floor(kept) / 255.0 - 1.0, head.skip_kept.kernel, 1, "SAME")
+    head.conv_skip.kernel.assign(kernel)
+    expected = tf.nn.conv2d(2.0 * np.floor(kept) / 255.0 - 1.0, kernel, 1, "SAME")
     np.testing.assert_allclose(head([kept, h]), expected, atol=1e-5)
 
 
-def test_a_pyramid_of_an_earlier_version_has_no_linear_path():
-    now = config_of(tfp_glow.pyramid((4, 4, 1), 1, 4, 1, top_sizes=(4,)))
-    before = {name: value for name, value in config_to_dict(now).items() if name != "skip"}
-    flows = {skip: config_from_file({**before, **skip_of}).build() for skip, skip_of in (
-        (False, {}), (True, {"skip": True}))}
-    sizes = {skip: len(flow.trainable_variables) for skip, flow in flows.items()}
-    assert sizes[True] == sizes[False] + 3
+@pytest.mark.parametrize("colors", [1, 3])
+def test_neighbors_predict_a_color_gradient(colors):
+    """Away from the border, the prediction of each new pixel of a gradient is exact."""
+    row, column, color = np.indices((12, 12, colors))
+    image = (3.0 * row - 2.0 * column + 20.0 * color + 90.0).astype("float32")[np.newaxis]
+    squeezed = tfgb.Squeeze((12, 12, colors), order="space_to_depth").inverse(image)
+    channels = tf.gather(squeezed, _diagonal_first(colors), axis=-1)
+    for channel in range(colors, 4 * colors):
+        kernel = _neighbor_mean(channel, colors)[..., np.newaxis]
+        predicted = tf.nn.conv2d(channels[..., :channel], kernel.astype("float32"), 1, "SAME")
+        np.testing.assert_allclose(predicted[0, 1:-1, 1:-1, 0], channels[0, 1:-1, 1:-1, channel], atol=1e-4)
+
+
+@pytest.mark.parametrize("channels", ["separate", "shared"])
+def test_a_new_pyramid_expects_pixels_like_their_neighbors(channels):
+    """One pixel in middle gray makes a dark image less likely: its mixture is around the dark gray."""
+    flow = tfp_glow.pyramid((8, 8, 3), 1, 4, 1, top_sizes=(4,), scale=2.0, channels=channels, seed=0)
+    y = np.full((4, 8, 8, 3), 90.5, "float32")
+    for image, (i, j) in enumerate(((3, 3), (2, 3), (3, 2)), start=1):
+        y[image, i, j] = 127.5
+    plain, *others = flow.log_prob(y).numpy()
+    assert max(others) < plain - 10.0  # Without neighbors, middle gray would be more likely than gray level 90.
+
+
+def test_the_scale_is_the_unit_of_means_and_their_first_distance():
+    """Means of 3 components around 128, 3 gray levels apart; an output of 1 moves them by 6 gray levels."""
+    mixture = tfgb.LogisticMixture(3, 8, scale=6.0)
+    weights, mean, inverse_scale = (part.numpy() for part in mixture._components(tf.zeros((1, 9))))
+    np.testing.assert_allclose(mean[0, :, 0], [125.0, 128.0, 131.0])
+    np.testing.assert_allclose(inverse_scale, np.full((1, 3, 1), 1.0 / 6.0), rtol=1e-5)
+    np.testing.assert_allclose(mixture._components(tf.ones((1, 9)))[1], mean + 6.0)
+    raw = mixture.raw_of_shift(np.array([[5.0], [-2.0]]))
+    shifted = mixture._components(tf.constant(raw.reshape(2, 9)))
+    np.testing.assert_allclose(shifted[1].numpy()[..., 0], [[130.0, 133.0, 136.0], [123.0, 126.0, 129.0]])
+    np.testing.assert_allclose(shifted[2].numpy(), np.broadcast_to(inverse_scale, (2, 3, 1)))
+    _, mean, inverse_scale = tfgb.LogisticMixture(5, 8)._components(tf.zeros((1, 15)))
+    np.testing.assert_allclose(mean[0, :, 0], [25.6, 76.8, 128.0, 179.2, 230.4])
+    np.testing.assert_allclose(inverse_scale[0, :, 0], np.full(5, 1.0 / 25.7), rtol=1e-5)
+
+
+def test_a_pyramid_of_an_earlier_version_has_no_linear_path_and_means_over_all_gray_levels():
+    now = config_of(tfp_glow.pyramid((4, 4, 1), 1, 4, 1, top_sizes=(4,), seed=0))
+    before = {name: value for name, value in config_to_dict(now).items() if name not in ("skip", "scale")}
+    flow, new = config_from_file(before).build(), now.build()
+    assert len(new.trainable_variables) == len(flow.trainable_variables) + 3
+    y = np.full((1, 4, 4, 1), 3.5, "float32")
+    # All networks start at 0: 16 values of a mixture with means 25.6, 76.8, ... and scales 25.7.
+    cdf = np.mean(1.0 / (1.0 + np.exp(-(np.array([[4.0], [3.0]]) - 51.2 * (np.arange(5) + 0.5)) / 25.7)), axis=1)
+    expected = 16 * np.log((1.0 - 1e-4) * (cdf[0] - cdf[1]) + 1e-4 / 256)
+    np.testing.assert_allclose(flow.log_prob(y), [expected], rtol=1e-5)
 
 
 def test_training_learns_a_constant_image():
@@ -235,6 +275,8 @@ def test_wrong_arguments_raise():
     mixture = tfgb.LogisticMixture()
     with pytest.raises(ValueError, match="num_components.*received 0"):
         tfgb.LogisticMixture(0)
+    with pytest.raises(ValueError, match="scale.*above 0.1.*received nan"):
+        tfgb.LogisticMixture(scale=math.nan)
     with pytest.raises(ValueError, match="num_bits.*received 17"):
         tfgb.LogisticMixture(num_bits=17)
     with pytest.raises(ValueError, match="networks.*3 groups"):
@@ -268,7 +310,7 @@ def test_wrong_arguments_raise():
                            ({"top_sizes": 8}, "top_sizes"), ({"activation": "no"}, "activation"),
                            ({"num_levels": 0}, "num_levels"),
                            ({"top": "serial"}, "top"), ({"channels": "none"}, "channels"),
-                           ({"skip": 1}, "skip"),
+                           ({"skip": 1}, "skip"), ({"scale": 0.0}, "scale.*received 0.0"),
                            ({"second_kernel": 5}, "second_kernel")):
         with pytest.raises(ValueError, match=message):
             tfp_glow.pyramid(**{"image_shape": (8, 8, 1), **wrong})

@@ -13,6 +13,7 @@ from tfp_glow._types import DTypeLike, ShapeLike
 from tfp_glow.bijectors._conditioner import Conditioner
 from tfp_glow.bijectors.flow_bijector import FlowBijector
 from tfp_glow.transforms import ElementwiseTransform, check_transform
+from tfp_glow.transforms.elementwise import joined_parameters
 
 
 class ChannelAutoregressive(FlowBijector):
@@ -91,12 +92,11 @@ class ChannelAutoregressive(FlowBijector):
         return tuple(self._networks)
 
     def _inverse_and_log_det(self, y: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        groups, log_det = [y[..., :self._starts[0]]], 0.0
-        for conditioner, start, size in zip(self._conditioners, self._starts, self._sizes, strict=True):
-            x, one = self._transform.inverse(y[..., start:start + size], conditioner(y[..., :start], **conditions))
-            groups.append(x)
-            log_det += self._sum(one)
-        return tf.concat(groups, axis=-1), log_det
+        raws = [conditioner(y[..., :start], **conditions)
+                for conditioner, start in zip(self._conditioners, self._starts, strict=True)]
+        kept, changed = y[..., :self._starts[0]], y[..., self._starts[0]:]
+        x, log_det = self._transform.inverse(changed, joined_parameters(self._transform, raws))  # Once for all.
+        return tf.concat([kept, x], axis=-1), self._sum(log_det)
 
     def _forward_and_log_det(self, x: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
         y, log_det = x[..., :self._starts[0]], 0.0

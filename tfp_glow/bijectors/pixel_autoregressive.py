@@ -13,6 +13,7 @@ from tfp_glow._types import DTypeLike, ShapeLike
 from tfp_glow.bijectors._conditioner import Conditioner
 from tfp_glow.bijectors.flow_bijector import FlowBijector
 from tfp_glow.transforms import ElementwiseTransform, check_transform
+from tfp_glow.transforms.elementwise import joined_parameters
 
 
 class PixelAutoregressive(FlowBijector):
@@ -20,10 +21,10 @@ class PixelAutoregressive(FlowBijector):
 
     In the pyramid flow, a group has the color channels of a pixel of each 2x2 block. For a group that starts at channel
     `i`, its network computes `features = network(y[..., :i])`, once for all channels of the group. The head of channel
-    `k` of the group computes the parameters of the transform from the features and from `y[..., i:k]`:
+    `k` of the group computes the parameters of the transform from the features and from all earlier channels:
 
-    * inverse: `x[..., k] = transform.inverse(y[..., k], head([y[..., i:k], features]))`, in any order;
-    * forward: `y[..., k] = transform.forward(x[..., k], head([y[..., i:k], features]))`, one channel after the other.
+    * inverse: `x[..., k] = transform.inverse(y[..., k], head([y[..., :k], features]))`, in any order;
+    * forward: `y[..., k] = transform.forward(x[..., k], head([y[..., :k], features]))`, one channel after the other.
 
     The log-determinant is the sum of the transform's log-determinants over all changed elements. A pass in either
     direction evaluates each network and each head once. `ChannelAutoregressive` has a network per channel and no heads.
@@ -34,7 +35,7 @@ class PixelAutoregressive(FlowBijector):
         that starts at channel `i` maps `[batch, height, width, i]` to features `[batch, height, width, size]` of any
         size.
       heads: a list or tuple with a list of Keras layers for each group, one per channel. The head of channel `k` of a
-        group that starts at channel `i` maps `[kept, features]`, where `kept` is `[batch, height, width, k - i]`, to
+        group maps `[kept, features]`, where `kept` is `[batch, height, width, k]`, to
         `[batch, height, width, transform.num_parameters]`, such as `tfp_glow.networks.PixelHead`. The constructor
         builds networks and heads that are not built.
       transform: an elementwise transform, such as `tfp_glow.transforms.LogisticMixture()`.
@@ -92,29 +93,27 @@ class PixelAutoregressive(FlowBijector):
             features = tuple(network.compute_output_shape((None, *pixels, start)))[1:]
             of_network = Conditioner(f"{self.name}_{start}", network, (*pixels, start), None, features, self.dtype)
             of_heads = [
-                Conditioner(f"{self.name}_{start + k}", head, (*pixels, k), features,
+                Conditioner(f"{self.name}_{start + k}", head, (*pixels, start + k), features,
                             (*pixels, self._transform.num_parameters), self.dtype) for k, head in enumerate(layers)]
             groups.append((start, of_network, of_heads))
             start += len(layers)
         return groups
 
     def _inverse_and_log_det(self, y: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        channels, log_det = [y[..., :self._num_kept]], 0.0
+        raws = []
         for start, network, heads in self._groups:
             features = network(y[..., :start], **conditions)
-            for k, head in enumerate(heads, start=start):
-                raw = head(y[..., start:k], **{**conditions, "context": features})
-                x, one = self._transform.inverse(y[..., k:k + 1], raw)
-                channels.append(x)
-                log_det += self._sum(one)
-        return tf.concat(channels, axis=-1), log_det
+            raws += [head(y[..., :k], **{**conditions, "context": features}) for k, head in enumerate(heads, start)]
+        kept, changed = y[..., :self._num_kept], y[..., self._num_kept:]
+        x, log_det = self._transform.inverse(changed, joined_parameters(self._transform, raws))  # Once for all.
+        return tf.concat([kept, x], axis=-1), self._sum(log_det)
 
     def _forward_and_log_det(self, x: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
         y, log_det = x[..., :self._num_kept], 0.0
         for start, network, heads in self._groups:
             features = network(y, **conditions)
             for k, head in enumerate(heads, start=start):
-                raw = head(y[..., start:], **{**conditions, "context": features})
+                raw = head(y, **{**conditions, "context": features})
                 changed, one = self._transform.forward(x[..., k:k + 1], raw)
                 y = tf.concat([y, changed], axis=-1)
                 log_det += self._sum(one)

@@ -3,8 +3,10 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import keras
+import numpy as np
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
@@ -18,12 +20,13 @@ from tfp_glow.networks import MADE, MLP, PixelHead, PixelInputs, PlacedResNet
 from tfp_glow.transforms import LogisticMixture
 
 
-@register_flow("pyramid", earlier={"skip": False})
+@register_flow("pyramid", earlier={"skip": False, "scale": None})
 def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[int] = 64,
             num_blocks: int | Sequence[int] = 3, *, num_components: int = 5, top_sizes: Sequence[int] = (256, 256),
             second_kernel: int = 1, activation: str = "relu", num_bits: int = 8, seed: int | None = None,
             dtype: DTypeLike = "float32", network_dtype: PolicyLike = None, top: str = "autoregressive",
-            channels: str = "separate", skip: bool = True, name: str | None = None) -> tfd.TransformedDistribution:
+            channels: str = "separate", skip: bool = True, scale: float | None = 8.0,
+            name: str | None = None) -> tfd.TransformedDistribution:
     """Builds a pyramid flow, a distribution over images in pixel units.
 
     Each level of the pyramid keeps every second pixel in both directions. The kept pixels are the image of the next
@@ -66,7 +69,11 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
         given the features of the first and the earlier channels; training is about three times as fast for color
         images.
       skip: a bool. True (the default) adds a linear path to each network of a level, a convolution from its inputs to
-        the parameters of the mixtures. False leaves it out, as in earlier versions.
+        the parameters of the mixtures. At the start it predicts a pixel by the mean of its known neighbors. False
+        leaves it out, as in earlier versions.
+      scale: scale of the logistics of levels at the start in gray levels, a float above 0.1, around the prediction of
+        the linear path; it is the unit of the means, as in `tfp_glow.transforms.LogisticMixture`. Default: 8. None
+        starts with means over all gray levels, as in earlier versions.
       name: name of the distribution, a string. None (the default) means `"pyramid"`, or the name of the variable in a
         joint distribution of TFP.
 
@@ -97,26 +104,36 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
     check_choice("channels", channels, ("separate", "shared"))
     check_choice("top", top, ("autoregressive", "couplings"))
     check_bool("skip", skip)
-    mixture = LogisticMixture(num_components, num_bits)
+    mixture, of_levels = LogisticMixture(num_components, num_bits), LogisticMixture(num_components, num_bits, scale)
     check_common(dtype, network_dtype, seed, name)
     check_divisible(image_shape, 2**num_levels, "2**num_levels")
     generator = keras.random.SeedGenerator(seed)
 
-    def network(index: int, name: str, outputs: int | None) -> keras.Layer:
+    def initial(channel: int, num_kept: int, num_inputs: int) -> dict[str, Any]:
+        """Returns the linear path of a network: at the start it predicts a channel by the mean of its neighbors."""
+        kernel = np.zeros((3, 3, num_inputs))
+        kernel[:, :, :channel] = _neighbor_mean(channel, num_kept)
+        gray_levels = 0.5 * (2**mixture.num_bits - 1) * kernel  # Inputs are in [-1, 1].
+        return {"skip": skip, "skip_initializer": keras.initializers.Constant(of_levels.raw_of_shift(gray_levels))}
+
+    def network(index: int, name: str, num_kept: int, channel: int, outputs: int | None) -> keras.Layer:
+        path = {} if outputs is None else initial(channel, num_kept, 2 * channel)
         return keras.Sequential([
             PixelInputs(mixture.num_bits, mark_black=True, dtype=dtype),
-            PlacedResNet(widths[index], outputs, blocks[index], second_kernel, activation,
-                         seed=generator, skip=skip and outputs is not None, dtype=network_dtype or dtype)], name=name)
+            PlacedResNet(widths[index], outputs, blocks[index], second_kernel, activation, seed=generator,
+                         dtype=network_dtype or dtype, **path)], name=name)
 
     def new_pixels(shape: Shape, num_kept: int, index: int) -> tfgb.FlowBijector:
         """Returns the bijector of the pixels of level `index` that the next level does not have."""
+        outputs = mixture.num_parameters
         if channels == "separate":
-            networks = [network(index, f"network_{k}", mixture.num_parameters) for k in range(num_kept, shape[-1])]
-            return tfgb.ChannelAutoregressive(shape, networks, mixture, num_kept, dtype=dtype)
-        networks = [network(index, f"network_{k}", None) for k in range(num_kept, shape[-1], num_kept)]
-        heads = [[PixelHead(mixture.num_parameters, mixture.num_bits, activation, skip=skip, seed=generator,
-                            dtype=network_dtype or dtype) for _ in range(num_kept)] for _ in networks]
-        return tfgb.PixelAutoregressive(shape, networks, heads, mixture, num_kept, dtype=dtype)
+            networks = [network(index, f"network_{k}", num_kept, k, outputs) for k in range(num_kept, shape[-1])]
+            return tfgb.ChannelAutoregressive(shape, networks, of_levels, num_kept, dtype=dtype)
+        starts = range(num_kept, shape[-1], num_kept)
+        networks = [network(index, f"network_{k}", num_kept, k, None) for k in starts]
+        heads = [[PixelHead(outputs, mixture.num_bits, activation, seed=generator, dtype=network_dtype or dtype,
+                            **initial(k, num_kept, k)) for k in range(start, start + num_kept)] for start in starts]
+        return tfgb.PixelAutoregressive(shape, networks, heads, of_levels, num_kept, dtype=dtype)
 
     def autoregressive_top(shape: Shape) -> tfgb.Multiscale:
         size = math.prod(shape)
@@ -175,6 +192,39 @@ def _diagonal_first(channels: int) -> list[int]:
     The pixels of a 2x2 block come in this order: top left, bottom right, top right, bottom left.
     """
     return [place * channels + channel for place in (0, 3, 1, 2) for channel in range(channels)]
+
+
+# For each new pixel of a 2x2 block, the four neighbors that are known before it: pixel of the block in the order of
+# `_diagonal_first`, and the block, relative to that of the new pixel: rows down, columns to the right.
+_NEIGHBORS = (
+    ((0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1)),  # of the bottom right one, the diagonal neighbors
+    ((0, 0, 0), (0, 0, 1), (1, -1, 0), (1, 0, 0)),  # of the top right one
+    ((0, 0, 0), (0, 1, 0), (1, 0, -1), (1, 0, 0)),  # of the bottom left one
+)
+
+
+def _neighbor_mean(channel: int, colors: int) -> np.ndarray:
+    """Returns the kernel of a linear prediction of a channel from the channels before it.
+
+    The prediction of the first color is the mean of the four nearest known pixels. That of a later color adds the error
+    of the prediction of the color before it in the same pixel.
+
+    Args:
+      channel: index of a channel in the order of `_diagonal_first`, at least `colors`.
+      colors: number of color channels.
+
+    Returns:
+      An array `[3, 3, channel]`. It sums to 1.
+    """
+    kernel = np.zeros((3, 3, channel))
+    pixel, color = divmod(channel, colors)
+    for before, row, column in _NEIGHBORS[pixel - 1]:
+        kernel[1 + row, 1 + column, before * colors + color] += 0.25
+        if color:
+            kernel[1 + row, 1 + column, before * colors + color - 1] -= 0.25
+    if color:
+        kernel[1, 1, channel - 1] += 1.0
+    return kernel
 
 
 def _coarse_to_fine(shape: Shape) -> list[list[int]]:

@@ -24,24 +24,22 @@ class PixelHead(keras.Layer):
     output = conv1x1(activation(features + conv3x3(scaled(kept)))) + skip
     ```
 
-    `scaled` rounds pixel values and scales them to `[-1, 1]`, as `PixelInputs` does. Without earlier channels, `kept`
-    has no channels, and the output is `conv1x1(activation(features))`. `skip` is 0, or the linear path
-    `conv1x1(features) + conv3x3(scaled(kept))` with other kernels. The output layer and the linear path start at zero,
-    so the initial output is zero.
+    `scaled` rounds pixel values and scales them to `[-1, 1]`, as `PixelInputs` does. `skip` is 0, or
+    `conv3x3(scaled(kept))` with another kernel. The output layer starts at zero, so the initial output is `skip`.
 
     Args:
       out_channels: number of output channels, an int of at least 1.
       num_bits: bits per channel value of `kept`, an int of at least 1. Default: 8.
       activation: name of a Keras activation, or a callable. Default: `"relu"`.
       seed: an int or a `keras.random.SeedGenerator`, for the initial kernel. Default: None, Keras's global seed.
-      dtype: dtype or dtype policy of the layer. The output layer and the linear path compute in the dtype of the
-        variables. Default: None,
-        Keras's global policy.
-      skip: a bool. True adds the linear path. Default: False.
+      dtype: dtype or dtype policy of the layer. The output layer and `skip` compute in the dtype of the
+        variables. Default: None, Keras's global policy.
+      skip: a bool. True adds the linear path `skip` above. Default: False.
+      skip_initializer: Keras initializer of the kernel of `skip`. Default: `"zeros"`.
       **kwargs: further arguments of `keras.Layer`.
 
     Input shape:
-      A pair of `[batch, H, W, channels]` with 0 channels or more, and `[batch, H, W, features]`.
+      A pair of `[batch, H, W, channels]` and `[batch, H, W, features]`.
 
     Output shape:
       `[batch, H, W, out_channels]`.
@@ -59,51 +57,40 @@ class PixelHead(keras.Layer):
     """
 
     def __init__(self, out_channels: int, num_bits: int = 8, activation: str | Callable = "relu",
-                 seed: SeedLike = None, dtype: PolicyLike = None, skip: bool = False, **kwargs: Any) -> None:
+                 seed: SeedLike = None, dtype: PolicyLike = None, skip: bool = False, skip_initializer: Any = "zeros",
+                 **kwargs: Any) -> None:
         super().__init__(dtype=dtype, autocast=False, **kwargs)  # Half precision would round pixel values.
         self.out_channels = check_int("out_channels", out_channels)
         self.num_bits = check_int("num_bits", num_bits)
         self.activation = check_activation("activation", activation)
-        self.skip = check_bool("skip", skip)
+        self.skip, self.skip_initializer = check_bool("skip", skip), keras.initializers.get(skip_initializer)
         self._he_normal = keras.initializers.HeNormal(seed=as_seed_generator(seed))
         self.scaled = PixelInputs(self.num_bits, dtype=self.variable_dtype, name="scaled")
         self.conv_out = keras.layers.Conv2D(self.out_channels, 1, kernel_initializer="zeros",
                                             dtype=self.variable_dtype, name="conv_out")
-        self.skip_features = self._skip(1, "skip_features") if self.skip else None
-
-    def _skip(self, kernel_size: int, name: str) -> keras.layers.Conv2D:
-        return keras.layers.Conv2D(self.out_channels, kernel_size, padding="same", use_bias=False,
-                                   kernel_initializer="zeros", dtype=self.variable_dtype, name=name)
+        self.conv_skip = keras.layers.Conv2D(
+            self.out_channels, 3, padding="same", use_bias=False, kernel_initializer=self.skip_initializer,
+            dtype=self.variable_dtype, name="conv_skip") if self.skip else None
 
     def build(self, input_shape: Sequence[Shape]) -> None:
         kept, features = map(tuple, input_shape)
-        self.conv_kept = self.skip_kept = None
-        if kept[-1]:
-            self.conv_kept = keras.layers.Conv2D(features[-1], 3, padding="same", kernel_initializer=self._he_normal,
-                                                 dtype=self.dtype_policy, name="conv_kept")
-            self.conv_kept.build(kept)
-            if self.skip:
-                self.skip_kept = self._skip(3, "skip_kept")
-                self.skip_kept.build(kept)
+        self.conv_kept = keras.layers.Conv2D(features[-1], 3, padding="same", kernel_initializer=self._he_normal,
+                                             dtype=self.dtype_policy, name="conv_kept")
+        self.conv_kept.build(kept)
+        if self.conv_skip is not None:
+            self.conv_skip.build(kept)
         self.conv_out.build(features)
-        if self.skip_features is not None:
-            self.skip_features.build(features)
 
     def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         kept, features = inputs
-        hidden, scaled = ops.cast(features, self.compute_dtype), self.scaled(kept)
-        if self.conv_kept is not None:
-            hidden = hidden + self.conv_kept(scaled)
-        output = self.conv_out(self.activation(hidden))
-        if self.skip_features is not None:
-            output = output + self.skip_features(features)
-        if self.skip_kept is not None:
-            output = output + self.skip_kept(scaled)
-        return output
+        scaled = self.scaled(kept)
+        output = self.conv_out(self.activation(ops.cast(features, self.compute_dtype) + self.conv_kept(scaled)))
+        return output if self.conv_skip is None else output + self.conv_skip(scaled)
 
     def compute_output_shape(self, input_shape: Sequence[Shape]) -> Shape:
         return (*input_shape[1][:-1], self.out_channels)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "out_channels": self.out_channels, "num_bits": self.num_bits,
-                "activation": keras.activations.serialize(self.activation), "skip": self.skip}
+                "activation": keras.activations.serialize(self.activation), "skip": self.skip,
+                "skip_initializer": keras.initializers.serialize(self.skip_initializer)}

@@ -29,8 +29,8 @@ class PlacedResNet(keras.Layer):
 
     `place` is the position embedding, a learned tensor with one vector of hidden channels per pixel. It lets the
     network treat the border and the middle of an image differently. `second` is the second convolution of a block.
-    `skip` is a 3x3 convolution, or 0. The position embedding, the second convolutions, the output layer and `skip`
-    start at zero, so the initial output is zero.
+    `skip` is a 3x3 convolution, or 0. The position embedding, the second convolutions and the output layer start at
+    zero, so the initial output is `skip(x)`.
 
     The position embedding fixes the image size: all images must have the height `H` and the width `W` of the images
     that the network was built for.
@@ -47,6 +47,7 @@ class PlacedResNet(keras.Layer):
       skip: a bool. True adds a 3x3 convolution from the input to the output, `skip` above, which computes in the dtype
         of the variables. So the network can predict a pixel by a mean of its neighbors, and the blocks learn the rest.
         It requires an output layer. Default: False.
+      skip_initializer: Keras initializer of the kernel of `skip`. Default: `"zeros"`.
       **kwargs: further arguments of `keras.Layer`.
 
     Input shape:
@@ -70,7 +71,7 @@ class PlacedResNet(keras.Layer):
 
     def __init__(self, width: int, out_channels: int | None, num_blocks: int, second_kernel: int = 1,
                  activation: str | Callable = "relu", seed: SeedLike = None, dtype: PolicyLike = None,
-                 skip: bool = False, **kwargs: Any) -> None:
+                 skip: bool = False, skip_initializer: Any = "zeros", **kwargs: Any) -> None:
         super().__init__(dtype=dtype, autocast=False, **kwargs)  # Half precision would round the input of `skip`.
         self.width = check_int("width", width)
         self.out_channels = None if out_channels is None else check_int("out_channels", out_channels)
@@ -90,10 +91,10 @@ class PlacedResNet(keras.Layer):
         set_layer_attributes(self, [layer for block in self.blocks for layer in block])
         self.conv_out = None if self.out_channels is None else keras.layers.Conv2D(
             self.out_channels, 1, kernel_initializer="zeros", dtype=self.variable_dtype, name="conv_out")
-        self.skip = skip
+        self.skip, self.skip_initializer = skip, keras.initializers.get(skip_initializer)
         self.conv_skip = keras.layers.Conv2D(
-            self.out_channels, 3, padding="same", use_bias=False, kernel_initializer="zeros", dtype=self.variable_dtype,
-            name="conv_skip") if skip else None
+            self.out_channels, 3, padding="same", use_bias=False, kernel_initializer=self.skip_initializer,
+            dtype=self.variable_dtype, name="conv_skip") if skip else None
 
     def _conv(self, filters: int, kernel_size: int, name: str,
               kernel_initializer: str | None = None) -> keras.layers.Conv2D:
@@ -127,4 +128,5 @@ class PlacedResNet(keras.Layer):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "width": self.width, "out_channels": self.out_channels,
                 "num_blocks": self.num_blocks, "second_kernel": self.second_kernel,
-                "activation": keras.activations.serialize(self.activation), "skip": self.skip}
+                "activation": keras.activations.serialize(self.activation), "skip": self.skip,
+                "skip_initializer": keras.initializers.serialize(self.skip_initializer)}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The protocol of elementwise transforms, and its check."""
+"""The protocol of elementwise transforms, its check, and the parameters of several groups of elements."""
 
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import tensorflow as tf
@@ -53,3 +54,25 @@ def check_transform(transform: Any) -> ElementwiseTransform:
         raise ValueError("Argument `transform` must be an elementwise transform, such as Additive() or "
                          f"Affine(); received {transform!r}.")
     return transform
+
+
+def joined_parameters(transform: ElementwiseTransform, raws: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Returns the conditioner output for the concatenation of groups of elements.
+
+    Args:
+      transform: the elementwise transform of all groups.
+      raws: outputs of conditioners, each `[..., num_parameters * size]` for a group of elements `[..., size]`.
+
+    Returns:
+      `[..., num_parameters * total]`, where `total` is the sum of all sizes.
+
+    Example:
+
+    >>> transform = tfp_glow.transforms.Affine("exp")  # blocks: shifts, log-scales
+    >>> joined_parameters(transform, [tf.constant([1., 2.]), tf.constant([3., 4., 5., 6.])]).numpy().tolist()
+    [1.0, 3.0, 4.0, 2.0, 5.0, 6.0]
+    """
+    count = transform.num_parameters
+    blocks = [tf.reshape(raw, tf.concat([tf.shape(raw)[:-1], [count, raw.shape[-1] // count]], axis=0)) for raw in raws]
+    joined = tf.concat(blocks, axis=-1)
+    return tf.reshape(joined, tf.concat([tf.shape(joined)[:-2], [count * joined.shape[-1]]], axis=0))

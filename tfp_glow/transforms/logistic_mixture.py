@@ -3,13 +3,15 @@
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
-from tfp_glow._checks import check_int, check_num_bits
+from tfp_glow._checks import check_int, check_num_bits, check_number
 from tfp_glow.transforms._special_functions import erfc, ndtri
 
 # Weight of a uniform component, so that no gray level has probability 0. It costs 1.4e-4 bits per dimension.
 _FLOOR = 1e-4
+_LEAST_SCALE = 0.1  # In gray levels. A mixture over integers need not be sharper.
 _LEAST = 1e-30  # Least probability whose normal quantile is computed. A dequantized black pixel may have exactly 0.
 
 Components = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
@@ -37,15 +39,20 @@ class LogisticMixture:
     `num_parameters = 3 * K` and `K = num_components`. Its last axis is a concatenation of `3 * K` blocks. For component
     `j` and element `i`, `raw[..., (p * K + j) * size + i]` defines the logit of the weight (`p = 0`), the mean
     (`p = 1`) or the log-scale (`p = 2`). With `raw = 0` all weights are equal, and the means are spread evenly over
-    `[0, 2**num_bits]`.
+    `[0, 2**num_bits]`, or near the middle of it; see `scale`.
 
     Args:
       num_components: number of logistics in the mixture, an int of at least 1. The default is 5.
       num_bits: bits per channel value, an int from 1 to 16. The default is 8. Elements must be in `[0, 2**num_bits]`;
         the inverse of any other number is NaN.
+      scale: scale of all logistics for `raw = 0` in gray levels, a float above 0. It is also the unit of the means in
+        `raw`. The means start half a scale apart, around the middle of all gray levels. A small number suits a
+        conditioner that starts near a good prediction of the gray level. None (the default) starts with means over all
+        gray levels.
 
     Raises:
-      ValueError: if `num_components` is not an int of at least 1, or `num_bits` is not an int from 1 to 16.
+      ValueError: if `num_components` is not an int of at least 1, `num_bits` is not an int from 1 to 16, or `scale` is
+        not a finite number above 0.
 
     References:
       Salimans et al., *PixelCNN++*, 2017, section 2.1; Ho et al., *Flow++*, 2019, section 3.2, for mixtures in
@@ -60,10 +67,19 @@ class LogisticMixture:
     [[3.25, 200.5]]
     """
 
-    def __init__(self, num_components: int = 5, num_bits: int = 8):
+    def __init__(self, num_components: int = 5, num_bits: int = 8, scale: float | None = None):
         self.num_components = check_int("num_components", num_components)
         self.num_bits = check_num_bits(num_bits)
         self.num_parameters = 3 * self.num_components
+        levels, count = 2.0**self.num_bits, self.num_components
+        if scale is None:
+            self.scale, self._unit, step = 0.1 + levels / (2.0 * count), levels / 4.0, levels / count
+        else:
+            self.scale = self._unit = check_number(
+                "scale", scale, f"be None or a number above {_LEAST_SCALE:g} and below inf",
+                lambda value: _LEAST_SCALE < value < math.inf)
+            step = self.scale / 2.0
+        self._start = (np.arange(count) + 0.5) * step + (levels - count * step) / 2.0
 
     def forward(self, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Maps latents to values in pixel units.
@@ -108,18 +124,31 @@ class LogisticMixture:
         x = tf.where((y >= 0.0) & (y <= 2.0**self.num_bits), x, math.nan * tf.ones_like(x))
         return x, tf.math.log(mass) - _log_normal(x)
 
+    def raw_of_shift(self, shift: np.ndarray) -> np.ndarray:
+        """Returns the conditioner output that moves all means of an element by `shift` gray levels, from `raw = 0`.
+
+        Args:
+          shift: an array `[...]`, for one element each.
+
+        Returns:
+          An array `[..., num_parameters]`. The function is linear.
+        """
+        raw = np.zeros((*np.shape(shift), 3, self.num_components), np.float32)
+        raw[..., 1, :] = np.asarray(shift)[..., np.newaxis] / self._unit
+        return raw.reshape(*np.shape(shift), self.num_parameters)
+
     def _components(self, raw: tf.Tensor) -> Components:
         """Returns weights, means and inverse scales, each `[..., num_components, size]`, in units of gray levels."""
         size = self.num_components
         batch = tf.shape(raw)[:-1]
         raw = tf.reshape(raw, tf.concat([batch, [3, size, raw.shape[-1] // (3 * size)]], axis=0))
         logits, mean, log_scale = tf.unstack(raw, axis=-3)
-        levels = 2.0**self.num_bits
-        start = tf.reshape((tf.range(size, dtype=raw.dtype) + 0.5) * (levels / size), (size, 1))
-        # The least scale is a tenth of a gray level. A mixture over integers need not be sharper.
-        log_scale = math.log(0.1) + tf.nn.softplus(log_scale + math.log(5.0 * levels / size))
+        start = tf.constant(self._start[:, np.newaxis], raw.dtype)
+        # softplus(log(e^a - 1)) = a
+        at_zero = math.log(self.scale / _LEAST_SCALE - 1.0)
+        log_scale = math.log(_LEAST_SCALE) + tf.nn.softplus(log_scale + at_zero)
         weights = tf.exp(logits - tf.reduce_logsumexp(logits, axis=-2, keepdims=True))
-        return weights, mean * (levels / 4.0) + start, tf.exp(-log_scale)
+        return weights, mean * self._unit + start, tf.exp(-log_scale)
 
     def _tails(self, edge: tf.Tensor, components: Components) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the probabilities of all gray levels below `edge` and from `edge` on; `0 < edge < 2**num_bits`."""

@@ -48,9 +48,9 @@ FASHION_MNIST = {
         {"flow": "realnvp", "num_scales": 3, "num_blocks": 2, "width": 16}, batch_size=64, epochs=30,
         optimizer="adam", schedule="cosine"),
     "fashion_mnist_best": Preset(
-        {"flow": "pyramid", "num_levels": 2, "width": (64, 96), "num_blocks": 3, "skip": False}, batch_size=64,
-        epochs=8, optimizer="adam", learning_rate=3e-3, warmup_epochs=0, schedule="cosine", ema_momentum=0.999,
-        temperature=1.0),
+        {"flow": "pyramid", "num_levels": 2, "width": (64, 96), "num_blocks": 3, "skip": False, "scale": None},
+        batch_size=64, epochs=8, optimizer="adam", learning_rate=3e-3, warmup_epochs=0, schedule="cosine",
+        ema_momentum=0.999, temperature=1.0),
 }
 
 CIFAR10 = {
