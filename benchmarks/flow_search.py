@@ -38,29 +38,29 @@ STARTS = {
     "glow": _start({"flow": "glow", "num_levels": 2, "num_steps": 8, "width": 128, "network_dtype": "mixed_bfloat16"},
                    learning_rate=2e-3),
     "realnvp": _start({"flow": "realnvp", "num_scales": 3, "num_blocks": 2, "width": 16}, learning_rate=1e-3),
-    "pyramid": _start(_PYRAMID),
-    "couplings": _start(_COUPLINGS),
+    "pyramid": _start(_PYRAMID, learning_rate=6e-3),
+    "couplings": _start(_COUPLINGS, learning_rate=6e-3),
 }
+_ALL_COUPLINGS = ({"skip": False}, {"scale": None}, {"scale": 4.0}, {"scale": 16.0}, {"learning_rate": 3e-3},
+                  {"learning_rate": 1.2e-2}, {"batch_size": 16}, {"batch_size": 64}, {"second_kernel": 3},
+                  {"num_components": 10}, {"activation": "silu"}, {"network_dtype": "float32"},
+                  {"channels": "separate"})
 TRIALS: dict[str, tuple[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
     "fashion_mnist": ("idx:/usr/share/datasets/fashion-mnist", (
         ("glow", {}), ("glow", {"coupling": "mixture"}), ("glow", {"num_steps": 16}), ("glow", {"width": 64}),
-        ("realnvp", {}), ("pyramid", {}), ("couplings", {}),
+        ("realnvp", {}), ("realnvp", {"width": 32}), ("pyramid", {}), ("couplings", {}),
         *(("couplings", change) for change in (
-            {"skip": False}, {"learning_rate": 6e-3}, {"learning_rate": 1.5e-3}, {"batch_size": 16}, {"batch_size": 64},
-            {"width": (48, 64)}, {"width": (96, 128)}, {"num_blocks": (2, 3)}, {"num_blocks": (4, 4)},
-            {"second_kernel": 3}, {"num_components": 3}, {"activation": "silu"}, {"network_dtype": "float32"},
-            {"channels": "separate"})),
+            *_ALL_COUPLINGS, {"width": (48, 64)}, {"width": (96, 128)}, {"num_blocks": (2, 3)},
+            {"num_blocks": (4, 4)})),
     )),
     "cifar10": ("tfds:cifar10", (
         *(("glow", {"num_levels": 3, **change}) for change in (
             {}, {"coupling": "mixture"}, {"num_steps": 16}, {"width": 64}, {"network_dtype": "float32"})),
-        *(("pyramid", {"num_levels": 3, "width": 64, **change}) for change in ({}, {"channels": "separate"})),
+        ("pyramid", {"num_levels": 3, "width": 64}),
         *(("couplings", {"num_levels": 5, "width": (64, 64, 64, 32, 32), "num_blocks": (3, 3, 3, 1, 1), **change})
           for change in (
-              {}, {"learning_rate": 1.5e-3}, {"learning_rate": 6e-3}, {"batch_size": 16}, {"num_components": 10},
-              {"skip": False}, {"channels": "separate"},
-              {"width": (48, 48, 48, 32, 32)}, {"width": (96, 96, 96, 32, 32)}, {"num_blocks": (2, 2, 2, 1, 1)},
-              {"num_blocks": (4, 4, 4, 1, 1)}, {"second_kernel": 3}, {"activation": "silu"})),
+              {}, *_ALL_COUPLINGS, {"width": (48, 48, 48, 32, 32)}, {"width": (64, 96, 96, 32, 32)},
+              {"width": (96, 96, 96, 32, 32)}, {"num_blocks": (2, 2, 2, 1, 1)}, {"num_blocks": (4, 4, 4, 1, 1)})),
     )),
 }
 _FIELDS = {field.name for field in dataclasses.fields(presets.Preset)}

@@ -51,6 +51,12 @@ FASHION_MNIST = {
         {"flow": "pyramid", "num_levels": 2, "width": (64, 96), "num_blocks": 3, "skip": False, "scale": None},
         batch_size=64, epochs=8, optimizer="adam", learning_rate=3e-3, warmup_epochs=0, schedule="cosine",
         ema_momentum=0.999, temperature=1.0),
+    # Found on validation images by `python -m benchmarks.flow_search --set=fashion_mnist`.
+    "fashion_mnist_coupling": Preset(
+        {"flow": "pyramid", "num_levels": 2, "width": (64, 96), "num_blocks": 3, "channels": "shared",
+         "top": "couplings", "network_dtype": "mixed_bfloat16"},
+        batch_size=32, epochs=30, optimizer="adam", learning_rate=6e-3, schedule="cosine", clip_norm=1.0,
+        ema_momentum=0.999, flip=True, temperature=1.0),
 }
 
 CIFAR10 = {

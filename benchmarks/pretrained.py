@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Puts the model of a finished training into `pretrained/NAME`, with a model card of what was measured.
+
+    python -m benchmarks.pretrained --run_dir=runs/cifar10_glow --data=tfds:cifar10
+
+The command rounds the weights to 16 significant bits, evaluates this model on all test images, and encodes and decodes
+all test images as the model is and with float32 networks. Repeat it after a change of the texts below: it measures
+again.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import argparse
+import contextlib
+import hashlib
+import io
+import json
+import math
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+import tfp_glow
+from benchmarks import harness
+from benchmarks.report import table
+from trainers import data, evaluate
+from trainers.data import pipeline
+from trainers.runs.run_directory import RunDirectory
+
+_FOLDER = harness.ROOT / "pretrained"
+_HASHES = harness.ROOT / "tfp_glow" / "models" / "pretrained.json"
+_COPIED = ("config.json", "history.jsonl", "loss_curve.png", "result.json")
+_DROPPED_BITS = 7  # Of the 23 bits of a float32's mantissa.
+_DATA = {
+    "tfds:cifar10": ("CIFAR-10, color photos of ten classes, 32x32 pixels",
+                     "Krizhevsky, *Learning multiple layers of features from tiny images*, 2009"),
+    "idx:/usr/share/datasets/fashion-mnist": ("Fashion-MNIST, gray images of clothes, 28x28 pixels",
+                                              "Xiao, Rasul and Vollgraf, *Fashion-MNIST*, 2017"),
+}
+_KINDS = {"glow": "A small Glow", "realnvp": "A small RealNVP", "pyramid": "A pyramid of mixtures of logistics"}
+_SPECS = {"idx:/usr/share/datasets/fashion-mnist": "idx:DIR"}
+_LIMITS = ("**Limits.** A small model, trained for hours on a CPU: samples have the colors and textures of the data, "
+           "but few have a clear object. The density is no measure of quality: smooth images of other data often get "
+           "fewer bits/dim than the training data, so do not use it alone to find strangers.")
+_GRAY_LIMITS = ("**Limits.** The model knows centered clothes of this one set. The density is no measure of quality, "
+                "and images of other data can get fewer bits/dim than the training data, so do not use it alone to "
+                "find strangers.")
+
+
+def rounded(weights: np.ndarray) -> np.ndarray:
+    """Returns float32 weights, rounded to 16 significant bits."""
+    unit = np.uint32(1 << _DROPPED_BITS)
+    bits = np.ascontiguousarray(weights, np.float32).view(np.uint32)
+    return ((bits + unit // 2) & ~(unit - 1)).view(np.float32)
+
+
+def save_compact(model: tfp_glow.FlowModel, path: Path) -> None:
+    """Rounds the weights of a model, and saves it as a compressed file that Keras loads as any other."""
+    for variable in model.weights:
+        if variable.dtype == "float32":
+            variable.assign(rounded(np.asarray(variable)))
+    with tempfile.TemporaryDirectory() as directory:
+        model.save(Path(directory) / "model.keras")
+        with zipfile.ZipFile(Path(directory) / "model.keras") as plain, zipfile.ZipFile(
+                path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
+            for entry in sorted(plain.namelist()):
+                packed.writestr(zipfile.ZipInfo(entry, (2020, 1, 1, 0, 0, 0)), plain.read(entry),
+                                zipfile.ZIP_DEFLATED, 9)
+
+
+def returned(model: tfp_glow.FlowModel, source: Any) -> tuple[int, int]:
+    """Returns how many test images are equal after encoding and decoding, and how many there are."""
+    equal = count = 0
+    for batch in pipeline.dataset(source, "test", 250, shuffle=False, labels=False):
+        again = model.reconstruct(batch, verify=False).numpy()
+        equal += int(np.sum(np.all(again == batch.numpy(), axis=(1, 2, 3))))
+        count += len(again)
+    return equal, count
+
+
+def measured(path: Path, spec: str) -> dict[str, Any]:
+    """Returns the test's bits/dim of a saved model, and how many test images return from their latents."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        if evaluate.main(["evaluate", f"--run_dir={path}", f"--data={spec}", "--split=test"]):
+            raise SystemExit(output.getvalue())
+    model, source = keras.saving.load_model(path / "model.keras", compile=False), data.load(spec)
+    flow = json.loads((path / "config.json").read_text(encoding="utf-8"))["flow"]
+    models = {flow["network_dtype"] or "float32": model}
+    if flow["network_dtype"] not in (None, "float32"):
+        models["float32"] = tfp_glow.with_network_dtype(model, "float32")
+    return {**json.loads(output.getvalue().splitlines()[-1]),
+            "parameters": sum(math.prod(variable.shape) for variable in model.trainable_variables),
+            "returned": {dtype: returned(model, source) for dtype, model in models.items()}}
+
+
+def card(run: RunDirectory, spec: str, results: Mapping[str, Any]) -> str:
+    """Returns the model card."""
+    config, history, name = run.config(), run.history(), run.path.name
+    flow, training, (images, reference) = config["flow"], config["training"], _DATA[spec]
+    best = min(history, key=lambda line: line["val_bits_per_dim"])
+    counts, public, shape = config["num_examples"], _SPECS.get(spec, spec), tuple(flow["image_shape"])
+    arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in flow.items()
+                 if key not in ("flow", "image_shape", "dtype", "num_bits")}
+    call = f"tfp_glow.{flow['flow']}({shape}, {', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+    recipe = [f"{config['epochs']} epochs", f"batches of {training['batch_size']}",
+              f"{training['optimizer'].capitalize()} at {training['learning_rate']:g}",
+              f"{training['schedule']} schedule", "averaged weights",
+              *(["random horizontal flips"] if training["flip"] else [])]
+    minutes = sum(line["seconds"] for line in history) / 60
+    rows = [
+        ("training images", f"{counts['train']:,}; {counts['validation']:,} for validation, {counts['test']:,} for the "
+         "test"),
+        ("training", f"`python -m trainers.train --preset={config['preset']} --data={public} --output_dir=DIR`: "
+         f"{', '.join(recipe)}"),
+        ("time", f"{minutes:.0f} minutes on two cores of an {harness.machine()['processor']} processor, which also did "
+         "other work"),
+        ("curve", "`loss_curve.png`, `history.jsonl`"),
+        ("choice of the weights", f"epoch {best['epoch']}, with the fewest bits/dim on the validation images"),
+        ("bits/dim on the validation images", f"{best['val_bits_per_dim']:.3f}"),
+        (f"**bits/dim on all {results['num_examples']:,} test images**",
+         f"**{results['bits_per_dim']:.3f}** ({results['nats']:.1f} nats per image); one histogram per pixel and "
+         f"channel: {results['baseline_bits_per_dim']:.3f}"),
+        ("test images that return exactly from their latents", "; ".join(
+            f"{dtype} networks: {equal:,} of {count:,}" for dtype, (equal, count) in results["returned"].items())),
+    ]
+    kind = _KINDS.get(flow["flow"], flow["flow"])
+    return "\n\n".join([
+        f"# {name}", f"{kind} for {images}.",
+        table(("model", f"`{call}`, {results['parameters']:,} trainable numbers, float32 rounded to 16 significant "
+               "bits"), rows),
+        f"The bits/dim of the test are those that `python -m trainers.evaluate --run_dir=pretrained/{name} "
+        f"--data={public} --split=test` prints: one draw of uniform noise per image, seed 0. "
+        "`python -m benchmarks.pretrained` wrote this card.",
+        "**Use.** Samples, interpolations and densities as examples; a start for training on similar images; a model "
+        "to compare with.",
+        _LIMITS if shape[-1] == 3 else _GRAY_LIMITS, f"The data are of {reference}."]) + "\n"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run_dir", type=Path, required=True, help="directory of the finished training")
+    parser.add_argument("--data", choices=_DATA, required=True, help="SPEC of the images")
+    parser.add_argument("--folder", type=Path, default=_FOLDER, help="folder of the trained models")
+    args = parser.parse_args(argv)
+    run = RunDirectory(args.run_dir)
+    if not run.is_finished():
+        parser.error(f"--run_dir: must be a finished training; received {args.run_dir}")
+    target = args.folder / run.config()["preset"]
+    target.mkdir(parents=True, exist_ok=True)
+    for name in _COPIED:
+        shutil.copyfile(args.run_dir / name, target / name)
+    save_compact(keras.saving.load_model(args.run_dir / "model.keras", compile=False), target / "model.keras")
+    results = measured(target, args.data)
+    (target / "README.md").write_text(card(RunDirectory(target), args.data, results), encoding="utf-8")
+    print(json.dumps(results, indent=1))
+    if args.folder == _FOLDER:
+        hashes = {path.name: {file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+                              for file in sorted(path.iterdir())} for path in sorted(_FOLDER.iterdir())}
+        _HASHES.write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
