@@ -43,7 +43,8 @@ PEERS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
 TRIALS = tuple({"batch_size": size, "learning_rate": rate} for size in (32, 128) for rate in (5e-4, 1e-3, 2e-3))
 NUM_SEARCH = 1000  # Validation images that judge a trial.
 # The presets of this package, which divide batches among cores.
-OURS = {"ours, plain": "fashion_mnist_glow", "ours, best": "fashion_mnist_best", "Glow": "cifar10_glow",
+OURS = {"ours, plain": "fashion_mnist_glow", "ours, best": "fashion_mnist_best",
+        "ours, couplings": "fashion_mnist_coupling", "Glow": "cifar10_glow", "couplings": "cifar10_coupling",
         "Jet": "cifar10_jet"}
 SYSTEMS = (*PEERS, *OURS)
 _FASHION_MNIST = [name for name in SYSTEMS if OURS.get(name, "fashion_mnist").startswith("fashion_mnist")
@@ -88,7 +89,7 @@ def settings_of(args: argparse.Namespace, name: str, chosen: Mapping[str, Any] |
         settings.update(batch_size=changes.pop("batch_size", batch_size), system={**size, **system, **changes})
     else:
         preset = OURS[name]
-        fields = dataclasses.asdict(presets.get(preset))
+        fields = {**dataclasses.asdict(presets.get(preset)), "flip": False}  # The peers do not flip images.
         settings.update(batch_size=fields["batch_size"], preset=preset, system={
             "preset": fields, "divide": gains_from_parts(fields["flow"], fields["batch_size"])})
     return json.loads(json.dumps(settings))

@@ -57,6 +57,27 @@ def presets_text() -> str:
     return f"```text\n{presets_table(PRESETS)}\n```"
 
 
+def models_page() -> str:
+    """Returns the page of the trained models: a table, and their model cards."""
+    rows, cards = [], []
+    for directory in sorted((DOCS.parent / "pretrained").iterdir()):
+        name, card = directory.name, (directory / "README.md").read_text(encoding="utf-8")
+        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        bits = re.search(r"bits/dim on all ([\d,]+) test images\*\* \| \*\*([\d.]+)\*\*", card)
+        shape = "x".join(map(str, config["flow"]["image_shape"]))
+        data, size = config["data"].partition(":/")[0], (directory / "model.keras").stat().st_size
+        rows.append((f"[`{name}`](#{name.replace('_', '-')})", f"`{config['flow']['flow']}`", f"{data}, {shape}",
+                     bits[2], f"{size / 1e6:.1f} MB"))
+        cards += [f"## {name}", card.partition("\n\n")[2].strip(),
+                  f"![Bits/dim during the training of {name}](../pretrained/{name}/loss_curve.png)"]
+    return "\n\n".join([
+        "# Trained models", "<!-- This page is made by docs/make_tables.py. -->",
+        "`tfp_glow.load_pretrained(name)` returns a `tfp_glow.FlowModel`. `tfp_glow.pretrained.directory(name)` returns\n"
+        "the directory of its training, which `python -m trainers.sample`, `trainers.evaluate`, `trainers.interpolate`\n"
+        "and `trainers.export` take as `--run_dir`.",
+        table(("name", "flow", "data", "bits/dim of the test images", "file"), rows), *cards]) + "\n"
+
+
 def start_program() -> str:
     """Returns the program of the start page, as a block."""
     program = (DOCS / "start_program.py").read_text(encoding="utf-8").partition("\n\n")[2]
@@ -123,6 +144,7 @@ def pages() -> dict[Path, str]:
         "guides/training.md", "start.md", "guides/troubleshooting.md"))
     return {
         DOCS / "api" / "commands.md": commands_page(),
+        DOCS / "models.md": models_page(),
         training: put_between_markers(training.read_text(encoding="utf-8"), presets_text(), "presets"),
         start: put_between_markers(start.read_text(encoding="utf-8"), start_program(), "start"),
         trouble: put_between_markers(trouble.read_text(encoding="utf-8"), messages_text(), "messages"),
