@@ -72,9 +72,9 @@ def models_page() -> str:
                   f"![Bits/dim during the training of {name}](../pretrained/{name}/loss_curve.png)"]
     return "\n\n".join([
         "# Trained models", "<!-- This page is made by docs/make_tables.py. -->",
-        "`tfp_glow.load_pretrained(name)` returns a `tfp_glow.FlowModel`. `tfp_glow.pretrained.directory(name)` returns\n"
-        "the directory of its training, which `python -m trainers.sample`, `trainers.evaluate`, `trainers.interpolate`\n"
-        "and `trainers.export` take as `--run_dir`.",
+        "`tfp_glow.load_pretrained(name)` returns a `tfp_glow.FlowModel`, and `tfp_glow.pretrained.directory(name)`\n"
+        "the directory of its training, which `python -m trainers.sample`, `trainers.evaluate`,\n"
+        "`trainers.interpolate` and `trainers.export` take as `--run_dir`.",
         table(("name", "flow", "data", "bits/dim of the test images", "file"), rows), *cards]) + "\n"
 
 
