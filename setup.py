@@ -62,7 +62,7 @@ DOCS = TF + TRAIN + [
     "ziamath",  # ships the font of the formulas
 ]
 # The wheel holds the trained models while they are small. `tfp_glow.load_pretrained` finds them elsewhere otherwise.
-PRETRAINED_LIMIT = 10e6
+PRETRAINED_LIMIT = 60e6
 PRETRAINED = ["tfp_glow.pretrained_runs"] if sum(
     path.stat().st_size for path in (ROOT / "pretrained").rglob("*")) <= PRETRAINED_LIMIT else []
 

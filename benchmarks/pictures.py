@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     large = model.sample(3 * _COLUMNS, temperature=args.temperature, seed=1).numpy()
     draw([large, *between[[0, 5, 6]]], "large")
     if args.run_dir:
-        png_files.save_png(after_epochs(RunDirectory(args.run_dir), 1), f"{out}_epochs.png")
+        png_files.save_png(enlarged(after_epochs(RunDirectory(args.run_dir), 1)), f"{out}_epochs.png")
 
 
 if __name__ == "__main__":

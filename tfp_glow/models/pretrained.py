@@ -25,6 +25,7 @@ def load_pretrained(name: str) -> FlowModel:
     Args:
       name: name of the model. `"digits_glow"` is a `tfp_glow.glow` of the 8x8 handwritten digits of scikit-learn, with
         17 gray levels. `"fashion_mnist_best"` is a `tfp_glow.pyramid` of the 28x28 gray images of Fashion-MNIST.
+        `"cifar10_glow"` is a `tfp_glow.glow` of the 32x32 color photos of CIFAR-10.
 
     Returns:
       A `tfp_glow.FlowModel`, not compiled. `tfp_glow.pretrained.directory(name)` returns the directory of its training
@@ -51,12 +52,12 @@ def directory(name: str) -> pathlib.Path:
     and others accept the directory as `--run_dir`.
 
     The directory is in `pretrained/` of the repository. A wheel holds it while all trained models together have at most
-    10 MB. The environment variable `TFP_GLOW_PRETRAINED` names another place: a folder like `pretrained/`, or the URL
+    60 MB. The environment variable `TFP_GLOW_PRETRAINED` names another place: a folder like `pretrained/`, or the URL
     of such a folder. Files of a URL are fetched once, into `~/.cache/tfp_glow/pretrained`, and compared with the hashes
     in `tfp_glow/models/pretrained.json`.
 
     Args:
-      name: name of the model: `"digits_glow"` or `"fashion_mnist_best"`.
+      name: name of the model: `"digits_glow"`, `"fashion_mnist_best"` or `"cifar10_glow"`.
 
     Returns:
       The directory, a `pathlib.Path`.
