@@ -123,7 +123,8 @@ def card(run: RunDirectory, spec: str, results: Mapping[str, Any]) -> str:
     rows = [
         ("training images", f"{counts['train']:,}; {counts['validation']:,} for validation, {counts['test']:,} for the "
          "test"),
-        ("training", f"`python -m trainers.train --preset={config['preset']} --data={public} --output_dir=DIR`: "
+        ("training", f"`python -m trainers.train --preset={config['preset']} --data={public} "
+         f"--output_dir=runs/{name}`: "
          f"{', '.join(recipe)}"),
         ("time", f"{fastest / 60:.0f} minutes on two cores of an {harness.machine()['processor']} processor, at the "
          f"speed of the fastest epoch; {passed / 60:.0f} minutes passed, with other work on the machine"),
@@ -141,9 +142,8 @@ def card(run: RunDirectory, spec: str, results: Mapping[str, Any]) -> str:
         f"# {name}", f"{kind} for {images}.",
         table(("model", f"`{call}`, {results['parameters']:,} trainable numbers, float32 rounded to 16 significant "
                "bits"), rows),
-        f"The bits/dim of the test are those that `python -m trainers.evaluate --run_dir=pretrained/{name}\n"
-        f"--data={public} --split=test` prints: one draw of uniform noise per image, seed 0.\n"
-        "`python -m benchmarks.pretrained` wrote this card.",
+        f"`python -m trainers.evaluate --run_dir=pretrained/{name} --data={public} --split=test`\nprints the bits/dim "
+        "of the test: one draw of uniform noise per image, seed 0. `python -m benchmarks.pretrained` wrote this card.",
         "**Use.** Samples, interpolations and densities as examples; a start for training on similar images; a model "
         "to compare with.",
         _LIMITS if shape[-1] == 3 else _GRAY_LIMITS, f"The data are of {reference}."]) + "\n"

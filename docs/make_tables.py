@@ -65,7 +65,9 @@ def models_page() -> str:
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
         bits = re.search(r"bits/dim on all ([\d,]+) test images\*\* \| \*\*([\d.]+)\*\*", card)
         shape = "x".join(map(str, config["flow"]["image_shape"]))
-        data, size = config["data"].partition(":/")[0], (directory / "model.keras").stat().st_size
+        spec = config["data"].partition(":/")[0]
+        data = {"idx": "Fashion-MNIST", "tfds:cifar10": "CIFAR-10"}.get(spec, spec)
+        size = (directory / "model.keras").stat().st_size
         rows.append((f"[`{name}`](#{name.replace('_', '-')})", f"`{config['flow']['flow']}`", f"{data}, {shape}",
                      bits[2], f"{size / 1e6:.1f} MB"))
         cards += [f"## {name}", card.partition("\n\n")[2].strip(),
