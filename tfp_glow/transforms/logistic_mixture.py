@@ -45,14 +45,14 @@ class LogisticMixture:
       num_components: number of logistics in the mixture, an int of at least 1. The default is 5.
       num_bits: bits per channel value, an int from 1 to 16. The default is 8. Elements must be in `[0, 2**num_bits]`;
         the inverse of any other number is NaN.
-      scale: scale of all logistics for `raw = 0` in gray levels, a float above 0. It is also the unit of the means in
+      scale: scale of all logistics for `raw = 0` in gray levels, a float above 0.1. It is also the unit of the means in
         `raw`. The means start half a scale apart, around the middle of all gray levels. A small number suits a
         conditioner that starts near a good prediction of the gray level. None (the default) starts with means over all
         gray levels.
 
     Raises:
       ValueError: if `num_components` is not an int of at least 1, `num_bits` is not an int from 1 to 16, or `scale` is
-        not a finite number above 0.
+        not a finite number above 0.1.
 
     References:
       Salimans et al., *PixelCNN++*, 2017, section 2.1; Ho et al., *Flow++*, 2019, section 3.2, for mixtures in
