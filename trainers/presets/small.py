@@ -51,7 +51,7 @@ FASHION_MNIST = {
         {"flow": "pyramid", "num_levels": 2, "width": (64, 96), "num_blocks": 3, "skip": False, "scale": None},
         batch_size=64, epochs=8, optimizer="adam", learning_rate=3e-3, warmup_epochs=0, schedule="cosine",
         ema_momentum=0.999, temperature=1.0),
-    # Size from `python -m benchmarks.flow_search --set=fashion_mnist`, the rate from trials of 900 steps; both judged by
+    # Size from `python -m benchmarks.flow_search --set=fashion_mnist`, rate from trials of 900 steps, both on
     # validation images.
     "fashion_mnist_coupling": Preset(
         {"flow": "pyramid", "num_levels": 2, "width": (64, 96), "num_blocks": 3, "channels": "shared",
