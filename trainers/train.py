@@ -55,8 +55,8 @@ def flag_values() -> flags.FlagValues:
     flags.DEFINE_enum("dequantization", None, ["uniform", "variational"], "Dequantization noise: uniform, or "
                       "learned by a second flow (variational). Default: the value of the preset.", flag_values=values)
     flags.DEFINE_enum("network_dtype", None, ["float32", "mixed_bfloat16"], "Precision of the conditioners; "
-                      "parameters and densities stay in float32. Default: the value of the preset.",
-                      flag_values=values)
+                      "parameters and densities stay in float32. Default: the value of the preset, or float32 if this "
+                      "machine is slow in bfloat16.", flag_values=values)
     flags.DEFINE_bool("resume", True, "Resume the run in the output directory if there is one. With --noresume, such a "
                       "directory is an error.", flag_values=values)
     flags.DEFINE_float("clip_norm", None, "Greatest global norm of the gradient; a gradient with a greater norm is "
@@ -117,9 +117,10 @@ def program(options: flags.FlagValues) -> None:
     preset = preset or changed(_automatic(data, changes), **changes)
     _check_replicas(options, preset)
     strategies.check_batch(preset.batch_size, scope)
-    config = configure(options.preset, preset, options.data, data, options.seed, options.network_dtype)
-    _memory.check(config, preset.batch_size, "batch_size")
     run = workers.run_dir(scope, options.output_dir)
+    network_dtype = options.network_dtype or _other_dtype(preset, run)
+    config = configure(options.preset, preset, options.data, data, options.seed, network_dtype)
+    _memory.check(config, preset.batch_size, "batch_size")
     with room_in(run), workers.one_line_if_lost(scope, run), data_lib.one_line_if_damaged(data.find_damage):
         config = run.adopted(config)
         run.check(config, options.resume)
@@ -182,6 +183,26 @@ def _automatic(data: Any, changes: Mapping[str, Any]) -> Preset:
           f"{data.description}: about {minutes:.0f} minutes on two CPU cores; this machine has {cores}. --epochs "
           "changes the time, and --preset=NAME the flow; --list_presets lists names.", flush=True)
     return choice.preset
+
+
+def _other_dtype(preset: Preset, run: Any) -> str | None:
+    """Returns the precision of the networks if it is not that of the preset, and prints it for a new run.
+
+    A run keeps its precision, on every machine. A new run has networks in float32 if bfloat16 would be slow.
+    """
+    from .training.precision import bfloat16_is_slow
+
+    asked = preset.flow.get("network_dtype")
+    if asked != "mixed_bfloat16":
+        return None
+    if run.exists():
+        recorded = run.config()["flow"].get("network_dtype")
+        return None if recorded == asked else recorded
+    if not bfloat16_is_slow():
+        return None
+    print("The networks compute in float32, because this machine is slow in bfloat16. Training takes several times as "
+          "long as the list of presets says; --network_dtype chooses the precision.", flush=True)
+    return "float32"
 
 
 def _divides_batches(options: flags.FlagValues) -> bool:

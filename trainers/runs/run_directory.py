@@ -74,6 +74,10 @@ class RunDirectory:
     def __str__(self) -> str:
         return str(self.path)
 
+    def exists(self) -> bool:
+        """Returns True if the directory holds a run: it has a `config.json`."""
+        return self._config_path.exists()
+
     def adopted(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Returns a configuration in the form of the version that wrote the run in the directory.
 
@@ -86,7 +90,7 @@ class RunDirectory:
         Raises:
           ValueError: if `config.json` is damaged.
         """
-        if not self._config_path.exists():
+        if not self.exists():
             return dict(config)
         new = _new_arguments(self._read_config())
         return {key: {**value, **new[key]} if key in new and value else value for key, value in config.items()}
@@ -104,7 +108,7 @@ class RunDirectory:
         """
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"output_dir: {self} is a file; choose another directory")
-        if not self._config_path.exists():
+        if not self.exists():
             others = [p.name for p in self.path.glob("*") if not p.name.startswith(".")]
             if others:
                 raise ValueError(f"output_dir: {self} is not a run directory, but contains {min(others)}; "
@@ -129,7 +133,7 @@ class RunDirectory:
             while another process holds the lock on the directory.
         """
         self.check(config, resume)
-        if not self._config_path.exists():
+        if not self.exists():
             self.path.mkdir(parents=True, exist_ok=True)
             write_json(config, self._config_path)  # First, because `check` rejects a directory of files without it.
         elif config["epochs"] > self.config()["epochs"]:
