@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The precision of the networks of a training: float32 where the preset's bfloat16 would be slow; a run keeps its own."""
+"""The precision of networks in training: float32 where the preset's bfloat16 would be slow; a run keeps its own."""
 
 import json
 
