@@ -30,6 +30,7 @@ from benchmarks.report import publish, table
 from trainers import data, presets
 from trainers._command_line import gains_from_parts
 from trainers.data import pipeline
+from trainers.training.precision import bfloat16_is_slow
 
 _NORMFLOWS = {"weight_decay": 1e-5, "channels_last": True}
 # Environment, program, images per step, settings of the program. Systems of this package have a preset instead.
@@ -89,10 +90,18 @@ def settings_of(args: argparse.Namespace, name: str, chosen: Mapping[str, Any] |
         settings.update(batch_size=changes.pop("batch_size", batch_size), system={**size, **system, **changes})
     else:
         preset = OURS[name]
-        fields = {**dataclasses.asdict(presets.get(preset)), "flip": False}  # The peers do not flip images.
+        fields = {**fields_of(presets.get(preset)), "flip": False}  # The peers do not flip images.
         settings.update(batch_size=fields["batch_size"], preset=preset, system={
             "preset": fields, "divide": gains_from_parts(fields["flow"], fields["batch_size"])})
     return json.loads(json.dumps(settings))
+
+
+def fields_of(preset: presets.Preset) -> dict[str, Any]:
+    """Returns the fields of a preset, with networks in float32 if this machine is slow in bfloat16, as in training."""
+    fields = dataclasses.asdict(preset)
+    if fields["flow"].get("network_dtype") == "mixed_bfloat16" and bfloat16_is_slow():
+        fields["flow"]["network_dtype"] = "float32"
+    return fields
 
 
 def result_path(args: argparse.Namespace, name: str) -> Path:

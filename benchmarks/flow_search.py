@@ -76,7 +76,7 @@ def preset_of(start: str, change: Mapping[str, Any]) -> presets.Preset:
 
 def settings_of(args: argparse.Namespace, trial: tuple[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Returns all that the result of a trial depends on, except code and machine."""
-    fields = dataclasses.asdict(preset_of(*trial))
+    fields = budget.fields_of(preset_of(*trial))
     divide = args.at_once == 1 and gains_from_parts(fields["flow"], fields["batch_size"])
     return json.loads(json.dumps({
         "data": args.data, "minutes": args.minutes, "seed": args.seed, "one_core": args.at_once > 1,

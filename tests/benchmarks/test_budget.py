@@ -167,6 +167,14 @@ def test_each_system_has_settings_of_its_own():
     assert len({budget.result_path(args, name) for name in budget.SYSTEMS}) == len(budget.SYSTEMS)
 
 
+@pytest.mark.parametrize(("slow", "dtype"), [(True, "float32"), (False, "mixed_bfloat16")])
+def test_networks_have_the_faster_precision(monkeypatch, slow, dtype):
+    monkeypatch.setattr(budget, "bfloat16_is_slow", lambda: slow)
+    settings = budget.settings_of(budget.parse_arguments([]), "ours, plain")
+    assert settings["system"]["preset"]["flow"]["network_dtype"] == dtype
+    assert PRESETS["fashion_mnist_glow"].flow["network_dtype"] == "mixed_bfloat16"  # Not changed in place.
+
+
 def test_a_search_chooses_rate_and_batch_on_validation_images(tmp_path, monkeypatch):
     started = []
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`bfloat16_is_slow`: whether this machine computes convolutions in bfloat16 much more slowly than in float32."""
 
+import functools
 import time
 
 import tensorflow as tf
@@ -11,10 +12,11 @@ _SLOW = 1.5
 _REPEATS = 5
 
 
+@functools.cache
 def bfloat16_is_slow() -> bool:
     """Returns True if a convolution and its gradients take more than 1.5 times as long in bfloat16 as in float32.
 
-    The function measures it, in one or two seconds: what a processor, a build of TensorFlow and a device can do differs
+    The first call measures it, in one or two seconds: what a processor, a build of TensorFlow and a device can do differs
     too much for a list.
     """
     return _seconds(tf.bfloat16) > _SLOW * _seconds(tf.float32)
