@@ -47,12 +47,10 @@ _DATA = {
 }
 _KINDS = {"glow": "A small Glow", "realnvp": "A small RealNVP", "pyramid": "A pyramid of mixtures of logistics"}
 _SPECS = {"idx:/usr/share/datasets/fashion-mnist": "idx:DIR"}
-_LIMITS = ("**Limits.** A small model, trained for hours on a CPU: samples have the colors and textures of the data, "
-           "but few have a clear object. The density is no measure of quality: smooth images of other data often get "
-           "fewer bits/dim than the training data, so do not use it alone to find strangers.")
-_GRAY_LIMITS = ("**Limits.** The model knows centered clothes of this one set. The density is no measure of quality, "
-                "and images of other data can get fewer bits/dim than the training data, so do not use it alone to "
-                "find strangers.")
+_LIMITS = ("Samples have the colors and textures of the data; few show a clear object.",
+           "The model knows centered clothes of this one set.")  # Of colors, of gray images.
+_GUIDE = "../../docs/tutorials/out_of_distribution.md"
+
 
 
 def rounded(weights: np.ndarray) -> np.ndarray:
@@ -94,12 +92,15 @@ def measured(path: Path, spec: str) -> dict[str, Any]:
         if evaluate.main(["evaluate", f"--run_dir={path}", f"--data={spec}", "--split=test"]):
             raise SystemExit(output.getvalue())
     model, source = keras.saving.load_model(path / "model.keras", compile=False), data.load(spec)
-    flow = json.loads((path / "config.json").read_text(encoding="utf-8"))["flow"]
+    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    flow, constants = config["flow"], {"black": 0, "gray": config["num_levels"] // 2}
     models = {"float32": model}
     if flow["network_dtype"] not in (None, "float32"):
         models[flow["network_dtype"]] = tfp_glow.with_network_dtype(model, flow["network_dtype"])
     return {**json.loads(output.getvalue().splitlines()[-1]),
             "parameters": sum(math.prod(variable.shape) for variable in model.trainable_variables),
+            "constants": {name: float(model.bits_per_dim(np.full((1, *source.event_shape), level, np.uint8), seed=0)[0])
+                          for name, level in constants.items()},
             "returned": {dtype: returned(model, source) for dtype, model in models.items()}}
 
 
@@ -110,6 +111,7 @@ def card(run: RunDirectory, spec: str, results: Mapping[str, Any]) -> str:
     best = min(history, key=lambda line: line["val_bits_per_dim"])
     counts, public, shape = config["num_examples"], _SPECS.get(spec, spec), tuple(flow["image_shape"])
     flow, trained_in = {**flow, "network_dtype": None}, flow["network_dtype"]
+    mixed = trained_in not in (None, "float32")
     arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in flow.items()
                  if key not in ("flow", "image_shape", "dtype", "num_bits")}
     call = f"tfp_glow.{flow['flow']}({shape}, {', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
@@ -117,36 +119,43 @@ def card(run: RunDirectory, spec: str, results: Mapping[str, Any]) -> str:
               f"{training['optimizer'].capitalize()} at {training['learning_rate']:g}",
               f"{training['schedule']} schedule", "averaged weights",
               *(["random horizontal flips"] if training["flip"] else []),
-              *([f"networks in `{trained_in}`"] if trained_in else [])]
+              *([f"networks in `{trained_in}`; the file has float32 networks"] if mixed else [])]
     fastest = config["epochs"] * counts["train"] / max(line["images_per_second"] for line in history)
     passed = sum(line["seconds"] for line in history)
     rows = [
-        ("training images", f"{counts['train']:,}; {counts['validation']:,} for validation, {counts['test']:,} for the "
-         "test"),
+        ("training images", f"{counts['train']:,}; {counts['validation']:,} for validation, {counts['test']:,} for "
+         "testing"),
         ("training", f"`python -m trainers.train --preset={config['preset']} --data={public} "
          f"--output_dir=runs/{name}`: "
          f"{', '.join(recipe)}"),
-        ("time", f"{fastest / 60:.0f} minutes on two cores of an {harness.machine()['processor']} processor, at the "
-         f"speed of the fastest epoch; {passed / 60:.0f} minutes passed, with other work on the machine"),
+        ("time", f"{fastest / 60:.0f} minutes on two cores of an {harness.machine()['processor']} processor "
+         f"{'with' if mixed else 'without'} instructions for bfloat16, at the speed of the fastest epoch; "
+         f"{passed / 60:.0f} minutes passed, with other work on the machine"),
         ("curve", "`loss_curve.png`, `history.jsonl`"),
         ("choice of the weights", f"epoch {best['epoch']}, with the fewest bits/dim on the validation images"),
         ("bits/dim on the validation images", f"{best['val_bits_per_dim']:.3f}"),
         (f"**bits/dim on all {results['num_examples']:,} test images**",
          f"**{results['bits_per_dim']:.3f}** ({results['nats']:.1f} nats per image); one histogram per pixel and "
          f"channel: {results['baseline_bits_per_dim']:.3f}"),
+        ("bits/dim of images of one gray level", ", ".join(
+            f"{name}: {bits:.2f}" for name, bits in results["constants"].items())),
         ("test images that return exactly from their latents", "; ".join(
             f"{dtype} networks: {equal:,} of {count:,}" for dtype, (equal, count) in results["returned"].items())),
     ]
     kind = _KINDS.get(flow["flow"], flow["flow"])
     return "\n\n".join([
         f"# {name}", f"{kind} for {images}.",
-        table(("model", f"`{call}`, {results['parameters']:,} trainable numbers, float32 rounded to 16 significant "
-               "bits"), rows),
+        table(("model", f"`{call}`, {results['parameters']:,} trainable numbers, rounded to 16 significant bits and "
+               "stored as float32"), rows),
         f"`python -m trainers.evaluate --run_dir=pretrained/{name} --data={public} --split=test`\nprints the bits/dim "
-        "of the test: one draw of uniform noise per image, seed 0. `python -m benchmarks.pretrained` wrote this card.",
-        "**Use.** Samples, interpolations and densities as examples; a start for training on similar images; a model "
-        "to compare with.",
-        _LIMITS if shape[-1] == 3 else _GRAY_LIMITS, f"The data are of {reference}."]) + "\n"
+        "on the test images: one draw of uniform noise per image, seed 0. `python -m benchmarks.pretrained` wrote this "
+        "card.",
+        "**Use.** Samples, interpolations and densities as examples; a start for training on similar images, with "
+        "`compile` and `fit`; a model to compare with.",
+        f"**Limits.** A small model, trained on two CPU cores. {_LIMITS[shape[-1] == 1]} Bits/dim does not measure the "
+        "quality of samples. Nor does it detect out-of-distribution images by itself: a black image has fewer "
+        f"bits/dim than the test images. [Out-of-distribution images]({_GUIDE}) shows what to do.",
+        f"Data: {reference}."]) + "\n"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

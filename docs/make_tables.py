@@ -57,27 +57,24 @@ def presets_text() -> str:
     return f"```text\n{presets_table(PRESETS)}\n```"
 
 
-def models_page() -> str:
-    """Returns the page of the trained models: a table, and their model cards."""
+def models_texts() -> tuple[str, str]:
+    """Returns the table of the trained models, and their model cards."""
     rows, cards = [], []
     for directory in sorted((DOCS.parent / "pretrained").iterdir()):
         name, card = directory.name, (directory / "README.md").read_text(encoding="utf-8")
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
         bits = re.search(r"bits/dim on all ([\d,]+) test images\*\* \| \*\*([\d.]+)\*\*", card)
+        histogram = re.search(r"histogram per pixel[^:]*: ([\d.]+)", card)
         shape = "x".join(map(str, config["flow"]["image_shape"]))
         spec = config["data"].partition(":/")[0]
         data = {"idx": "Fashion-MNIST", "tfds:cifar10": "CIFAR-10"}.get(spec, spec)
         size = (directory / "model.keras").stat().st_size
         rows.append((f"[`{name}`](#{name.replace('_', '-')})", f"`{config['flow']['flow']}`", f"{data}, {shape}",
-                     bits[2], f"{size / 1e6:.1f} MB"))
-        cards += [f"## {name}", card.partition("\n\n")[2].strip(),
+                     str(config["num_levels"]), bits[2], histogram[1], f"{size / 1e6:.1f} MB"))
+        cards += [f"## {name}", card.partition("\n\n")[2].strip().replace("../../docs/", ""),
                   f"![Bits/dim during the training of {name}](../pretrained/{name}/loss_curve.png)"]
-    return "\n\n".join([
-        "# Trained models", "<!-- This page is made by docs/make_tables.py. -->",
-        "`tfp_glow.load_pretrained(name)` returns a `tfp_glow.FlowModel`, and `tfp_glow.pretrained.directory(name)`\n"
-        "the directory of its training, which `python -m trainers.sample`, `trainers.evaluate`,\n"
-        "`trainers.interpolate` and `trainers.export` take as `--run_dir`.",
-        table(("name", "flow", "data", "bits/dim of the test images", "file"), rows), *cards]) + "\n"
+    head = ("name", "flow", "data", "gray levels", "bits/dim on the test images", "a histogram per pixel", "file")
+    return table(head, rows), "\n\n".join(cards)
 
 
 def start_program() -> str:
@@ -142,11 +139,13 @@ def messages_text() -> str:
 
 def pages() -> dict[Path, str]:
     """Returns the texts of the pages that this program writes, by their paths."""
-    training, start, trouble = (DOCS / name for name in (
-        "guides/training.md", "start.md", "guides/troubleshooting.md"))
+    training, start, trouble, models = (DOCS / name for name in (
+        "guides/training.md", "start.md", "guides/troubleshooting.md", "models.md"))
+    models_table, cards = models_texts()
     return {
         DOCS / "api" / "commands.md": commands_page(),
-        DOCS / "models.md": models_page(),
+        models: put_between_markers(put_between_markers(
+            models.read_text(encoding="utf-8"), models_table, "models"), cards, "cards"),
         training: put_between_markers(training.read_text(encoding="utf-8"), presets_text(), "presets"),
         start: put_between_markers(start.read_text(encoding="utf-8"), start_program(), "start"),
         trouble: put_between_markers(trouble.read_text(encoding="utf-8"), messages_text(), "messages"),

@@ -16,8 +16,8 @@ _REPEATS = 5
 def bfloat16_is_slow() -> bool:
     """Returns True if a convolution and its gradients take more than 1.5 times as long in bfloat16 as in float32.
 
-    The first call measures it, in one or two seconds: what a processor, a build of TensorFlow and a device can do differs
-    too much for a list.
+    The first call measures it, in one or two seconds: processors, builds of TensorFlow and devices differ too much for
+    a list.
     """
     return _seconds(tf.bfloat16) > _SLOW * _seconds(tf.float32)
 
