@@ -13,6 +13,7 @@ The directory of a finished run holds history.jsonl, loss_curve.png, samples/, t
 and saved_model/1/.
 """
 
+import dataclasses
 import math
 import os
 import sys
@@ -114,10 +115,10 @@ def program(options: flags.FlagValues) -> None:
     scope = strategies.choose(options.strategy, options.replicas)  # Before the data: TensorFlow must not have run.
     crop, resize = (preset.crop, preset.resize) if preset else (options.crop, options.resize)
     data = data_lib.load(options.data, crop=crop or None, resize=resize or None, verify=options.verify_data)
-    preset = preset or changed(_automatic(data, changes), **changes)
+    run = workers.run_dir(scope, options.output_dir)
+    preset = preset or changed(_automatic(data, changes, run), **changes)
     _check_replicas(options, preset)
     strategies.check_batch(preset.batch_size, scope)
-    run = workers.run_dir(scope, options.output_dir)
     network_dtype = options.network_dtype or _other_dtype(preset, run)
     config = configure(options.preset, preset, options.data, data, options.seed, network_dtype)
     _memory.check(config, preset.batch_size, "batch_size")
@@ -173,10 +174,16 @@ def _check_replicas(options: flags.FlagValues, preset: Preset | None) -> None:
         raise ValueError(f"replicas: must be at most the batch size {preset.batch_size}; got {options.replicas}")
 
 
-def _automatic(data: Any, changes: Mapping[str, Any]) -> Preset:
-    """Returns the preset for a data set, and prints it."""
+def _automatic(data: Any, changes: Mapping[str, Any], run: Any) -> Preset:
+    """Returns the preset for a data set, and prints it. A run that exists keeps its number of epochs."""
+    from .training.precision import bfloat16_is_slow
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     choice = automatic(data, cores)
+    if run.exists():
+        return dataclasses.replace(choice.preset, epochs=run.config()["epochs"])
+    if choice.preset.flow.get("network_dtype") == "mixed_bfloat16" and bfloat16_is_slow():
+        choice = automatic(data, cores, is_slow=True)
     epochs = changes["epochs"] or choice.preset.epochs
     minutes = choice.minutes * epochs / choice.preset.epochs
     print(f"--preset=auto chose {choice.base} with {epochs} epochs for {data.num_examples('train'):,} "
@@ -200,8 +207,8 @@ def _other_dtype(preset: Preset, run: Any) -> str | None:
         return None if recorded == asked else recorded
     if not bfloat16_is_slow():
         return None
-    print("The networks compute in float32, because this machine is slow in bfloat16. Training takes several times as "
-          "long as the list of presets says; --network_dtype chooses the precision.", flush=True)
+    print("Networks compute in float32, because this machine is slow in bfloat16. Training takes several times as long "
+          "as --list_presets says. --network_dtype chooses the precision.", flush=True)
     return "float32"
 
 

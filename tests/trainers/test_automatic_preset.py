@@ -13,6 +13,8 @@ from paths import ROOT
 import tfp_glow
 from trainers import train
 from trainers.presets import PRESETS, automatic
+from trainers.runs.run_directory import RunDirectory
+from trainers.training import precision
 
 
 def some_data(shape, number, num_bits=8):
@@ -55,6 +57,23 @@ def test_time_is_bounded_and_a_core_halves_the_epochs(shape, number):
     assert two.preset.epochs == 100 or two.preset.epochs == 1 or one.preset.epochs < two.preset.epochs
     assert two.preset.batch_size <= number
     assert automatic(some_data(shape, number), num_cores=64) == two  # Speed on more cores was not measured.
+
+
+def test_a_machine_that_is_slow_in_bfloat16_trains_for_fewer_epochs():
+    fast, slow = (automatic(some_data((32, 32, 3), 45_000), 2, is_slow) for is_slow in (False, True))
+    assert slow.preset.epochs <= fast.preset.epochs / 2.0 and slow.minutes <= 45.0
+    assert automatic(some_data((8, 8, 1), 1350), 2, True) == automatic(some_data((8, 8, 1), 1350), 2)  # All float32.
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_run_keeps_its_epochs_on_another_machine(tmp_path, monkeypatch, capsys, slow):
+    monkeypatch.setattr(precision, "bfloat16_is_slow", lambda: slow)
+    run, data, changes = RunDirectory(tmp_path), some_data((32, 32, 3), 45_000), {"epochs": None}
+    epochs = train._automatic(data, changes, run).epochs
+    assert (epochs < 6) == slow and f"with {epochs} epochs" in capsys.readouterr().out
+    monkeypatch.setattr(RunDirectory, "exists", lambda self: True)
+    monkeypatch.setattr(RunDirectory, "config", lambda self: {"epochs": 9})
+    assert train._automatic(data, changes, run).epochs == 9
 
 
 def test_few_images_get_noise_on_pixels():
