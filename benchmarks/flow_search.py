@@ -131,7 +131,9 @@ def main(argv: Sequence[str] | None = None) -> None:
                 budget.run(args, next(iter(OURS)), settings, images, path, prefix)
         return {"trial": name, **json.loads(path.read_text(encoding="utf-8"))}
 
-    chosen = [trial for trial in trials if args.only in described(*trial)]
+    # On a machine that is slow in bfloat16, all trials are in float32, and a trial of this dtype repeats another.
+    distinct = {json.dumps(settings_of(args, trial)): trial for trial in reversed(trials)}.values()
+    chosen = [trial for trial in trials if trial in distinct and args.only in described(*trial)]
     for row in harness.side_by_side(args, measured, chosen):
         record["versions"].update(row.pop("versions"))
         record["measured"].append(row)

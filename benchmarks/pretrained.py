@@ -117,20 +117,20 @@ def card(run: RunDirectory, spec: str, results: Mapping[str, Any]) -> str:
     call = f"tfp_glow.{flow['flow']}({shape}, {', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
     recipe = [f"{config['epochs']} epochs", f"batches of {training['batch_size']}",
               f"{training['optimizer'].capitalize()} at {training['learning_rate']:g}",
-              f"{training['schedule']} schedule", "averaged weights",
+              f"{training['schedule']} schedule", *(["averaged weights"] if training["ema_momentum"] else []),
               *(["random horizontal flips"] if training["flip"] else []),
               *([f"networks in `{trained_in}`; the file has float32 networks"] if mixed else [])]
     fastest = config["epochs"] * counts["train"] / max(line["images_per_second"] for line in history)
-    passed = sum(line["seconds"] for line in history)
+    # After a resumption, the seconds of an epoch are those since then.
+    passed = sum(max(line["seconds"], counts["train"] / line["images_per_second"]) for line in history)
     rows = [
         ("training images", f"{counts['train']:,}; {counts['validation']:,} for validation, {counts['test']:,} for "
          "testing"),
         ("training", f"`python -m trainers.train --preset={config['preset']} --data={public} "
          f"--output_dir=runs/{name}`: "
          f"{', '.join(recipe)}"),
-        ("time", f"{fastest / 60:.0f} minutes on two cores of an {harness.machine()['processor']} processor "
-         f"{'with' if mixed else 'without'} instructions for bfloat16, at the speed of the fastest epoch; "
-         f"{passed / 60:.0f} minutes passed, with other work on the machine"),
+        ("time", f"{fastest / 60:.0f} minutes on two cores of an {harness.machine()['processor']} processor, at the "
+         f"speed of the fastest epoch; at least {passed / 60:.0f} minutes passed, with other work on the machine"),
         ("curve", "`loss_curve.png`, `history.jsonl`"),
         ("choice of the weights", f"epoch {best['epoch']}, with the fewest bits/dim on the validation images"),
         ("bits/dim on the validation images", f"{best['val_bits_per_dim']:.3f}"),
@@ -176,8 +176,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     (target / "README.md").write_text(card(RunDirectory(target), args.data, results), encoding="utf-8")
     print(json.dumps(results, indent=1))
     if args.folder == _FOLDER:
-        hashes = {path.name: {file.name: hashlib.sha256(file.read_bytes()).hexdigest()
-                              for file in sorted(path.iterdir())} for path in sorted(_FOLDER.iterdir())}
+        # Without the cards: their words may change, and copies of the folder remain valid.
+        hashes = {path.name: {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(
+            path.iterdir()) if file.name != "README.md"} for path in sorted(_FOLDER.iterdir())}
         _HASHES.write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")
 
 

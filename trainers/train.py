@@ -7,7 +7,8 @@
 
 The same command resumes the run from its last checkpoint. A run resumes only with the flags that it started with. The
 exceptions are --strategy, --replicas, --jit_compile, --checkpoint_minutes, --max_skipped, --tensorboard and --report.
---epochs may also increase, if the preset has a constant learning rate.
+Without --network_dtype, a run keeps its precision, and with --preset=auto its epochs. --epochs may also increase, if
+the preset has a constant learning rate.
 
 The directory of a finished run holds history.jsonl, loss_curve.png, samples/, tensorboard/, report.html, model.keras
 and saved_model/1/.
@@ -17,7 +18,7 @@ import dataclasses
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags
@@ -102,6 +103,7 @@ def program(options: flags.FlagValues) -> None:
     from .runs.atomic_files import room_in
     from .runs.configuration import configure
     from .training import training_loop
+    from .training.precision import bfloat16_is_slow
 
     if math.isnan(options.checkpoint_minutes):
         raise ValueError("checkpoint_minutes: must be a number of at least 0; got nan")
@@ -116,10 +118,15 @@ def program(options: flags.FlagValues) -> None:
     crop, resize = (preset.crop, preset.resize) if preset else (options.crop, options.resize)
     data = data_lib.load(options.data, crop=crop or None, resize=resize or None, verify=options.verify_data)
     run = workers.run_dir(scope, options.output_dir)
-    preset = preset or changed(_automatic(data, changes, run), **changes)
+    is_slow: Callable[[], bool] = bfloat16_is_slow
+    if workers.are_several(scope):
+        with workers.one_line_if_lost(scope, run):
+            slow = workers.chief_says(scope, bfloat16_is_slow())  # In all workers, or they would wait for each other.
+        is_slow = lambda: slow  # noqa: E731
+    preset = preset or changed(_automatic(data, options, run, is_slow), **changes)
     _check_replicas(options, preset)
     strategies.check_batch(preset.batch_size, scope)
-    network_dtype = options.network_dtype or _other_dtype(preset, run)
+    network_dtype = options.network_dtype or _other_dtype(preset, run, is_slow)
     config = configure(options.preset, preset, options.data, data, options.seed, network_dtype)
     _memory.check(config, preset.batch_size, "batch_size")
     with room_in(run), workers.one_line_if_lost(scope, run), data_lib.one_line_if_damaged(data.find_damage):
@@ -174,17 +181,22 @@ def _check_replicas(options: flags.FlagValues, preset: Preset | None) -> None:
         raise ValueError(f"replicas: must be at most the batch size {preset.batch_size}; got {options.replicas}")
 
 
-def _automatic(data: Any, changes: Mapping[str, Any], run: Any) -> Preset:
-    """Returns the preset for a data set, and prints it. A run that exists keeps its number of epochs."""
-    from .training.precision import bfloat16_is_slow
+def _automatic(data: Any, options: flags.FlagValues, run: Any, is_slow: Callable[[], bool]) -> Preset:
+    """Returns the preset for a data set, and prints it for a new run. A run keeps its number of epochs.
 
+    Args:
+      data: the data set.
+      options: the parsed flags.
+      run: the run directory.
+      is_slow: function that returns True if this machine is slow in bfloat16.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     choice = automatic(data, cores)
     if run.exists():
         return dataclasses.replace(choice.preset, epochs=run.config()["epochs"])
-    if choice.preset.flow.get("network_dtype") == "mixed_bfloat16" and bfloat16_is_slow():
+    if choice.preset.flow.get("network_dtype") == "mixed_bfloat16" != options.network_dtype and is_slow():
         choice = automatic(data, cores, is_slow=True)
-    epochs = changes["epochs"] or choice.preset.epochs
+    epochs = options.epochs or choice.preset.epochs
     minutes = choice.minutes * epochs / choice.preset.epochs
     print(f"--preset=auto chose {choice.base} with {epochs} epochs for {data.num_examples('train'):,} "
           f"{data.description}: about {minutes:.0f} minutes on two CPU cores; this machine has {cores}. --epochs "
@@ -192,23 +204,20 @@ def _automatic(data: Any, changes: Mapping[str, Any], run: Any) -> Preset:
     return choice.preset
 
 
-def _other_dtype(preset: Preset, run: Any) -> str | None:
+def _other_dtype(preset: Preset, run: Any, is_slow: Callable[[], bool]) -> str | None:
     """Returns the precision of the networks if it is not that of the preset, and prints it for a new run.
 
     A run keeps its precision, on every machine. A new run has networks in float32 if bfloat16 would be slow.
     """
-    from .training.precision import bfloat16_is_slow
-
     asked = preset.flow.get("network_dtype")
-    if asked != "mixed_bfloat16":
-        return None
     if run.exists():
         recorded = run.config()["flow"].get("network_dtype")
         return None if recorded == asked else recorded
-    if not bfloat16_is_slow():
+    if asked != "mixed_bfloat16" or not is_slow():
         return None
-    print("Networks compute in float32, because this machine is slow in bfloat16. Training takes several times as long "
-          "as --list_presets says. --network_dtype chooses the precision.", flush=True)
+    if run.writes:
+        print("Networks compute in float32, because this machine is slow in bfloat16. Epochs take longer than "
+              "--list_presets says. --network_dtype chooses the precision.", flush=True)
     return "float32"
 
 

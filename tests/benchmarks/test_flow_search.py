@@ -35,7 +35,9 @@ def test_a_search_trains_each_trial_once_and_sorts_by_validation(tmp_path, monke
             "settings": settings, "versions": {"keras": "3"}}))
 
     monkeypatch.setattr(budget, "run", run)
-    monkeypatch.setitem(flow_search.TRIALS, "cifar10", ("digits", (("glow", {"width": 8}), ("glow", {"width": 4}))))
+    monkeypatch.setattr(budget, "bfloat16_is_slow", lambda: True)  # Then the last trial is in float32 as the first.
+    monkeypatch.setitem(flow_search.TRIALS, "cifar10", ("digits", (
+        ("glow", {"width": 8}), ("glow", {"width": 4}), ("glow", {"width": 8, "network_dtype": "float32"}))))
     (tmp_path / "README.md").write_text("<!-- cifar10_flow_search: begin -->\n<!-- cifar10_flow_search: end -->\n")
     arguments = ["--set=cifar10", f"--runs={tmp_path}", "--at_once=2", f"--results={tmp_path / 'results.json'}",
                  f"--readme={tmp_path / 'README.md'}"]

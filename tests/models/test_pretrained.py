@@ -116,8 +116,8 @@ def elsewhere(monkeypatch, tmp_path):
 
 
 def test_the_hashes_are_those_of_the_files():
-    files = {path.name: {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(path.iterdir())}
-             for path in sorted((ROOT / "pretrained").iterdir())}
+    files = {path.name: {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(path.iterdir())
+                         if file.name != "README.md"} for path in sorted((ROOT / "pretrained").iterdir())}
     assert json.loads((ROOT / "tfp_glow" / "models" / "pretrained.json").read_text()) == files
 
 
@@ -143,7 +143,8 @@ def test_models_are_fetched_once_and_verified(elsewhere, monkeypatch):
     monkeypatch.setenv("TFP_GLOW_PRETRAINED", server.as_uri() + "/")
     cached = elsewhere / "home" / ".cache" / "tfp_glow" / "pretrained" / NAME
     assert pretrained.directory(NAME) == cached
-    assert sorted(path.name for path in cached.iterdir()) == sorted(path.name for path in (server / NAME).iterdir())
+    assert sorted(path.name for path in cached.iterdir()) == sorted(
+        path.name for path in (server / NAME).iterdir() if path.name != "README.md")
     (cached / "config.json").write_text("{}")  # A damaged file is fetched again.
     assert pretrained.directory(NAME) == cached and RunDirectory(cached).config()["preset"] == NAME
     shutil.rmtree(server)

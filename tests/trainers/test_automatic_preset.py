@@ -14,7 +14,6 @@ import tfp_glow
 from trainers import train
 from trainers.presets import PRESETS, automatic
 from trainers.runs.run_directory import RunDirectory
-from trainers.training import precision
 
 
 def some_data(shape, number, num_bits=8):
@@ -67,13 +66,15 @@ def test_a_machine_that_is_slow_in_bfloat16_trains_for_fewer_epochs():
 
 @pytest.mark.parametrize("slow", [False, True])
 def test_a_run_keeps_its_epochs_on_another_machine(tmp_path, monkeypatch, capsys, slow):
-    monkeypatch.setattr(precision, "bfloat16_is_slow", lambda: slow)
-    run, data, changes = RunDirectory(tmp_path), some_data((32, 32, 3), 45_000), {"epochs": None}
-    epochs = train._automatic(data, changes, run).epochs
+    run, data = RunDirectory(tmp_path), some_data((32, 32, 3), 45_000)
+    options = types.SimpleNamespace(epochs=None, network_dtype=None)
+    epochs = train._automatic(data, options, run, lambda: slow).epochs
     assert (epochs < 6) == slow and f"with {epochs} epochs" in capsys.readouterr().out
+    options.network_dtype = "mixed_bfloat16"
+    assert train._automatic(data, options, run, lambda: slow).epochs > 6
     monkeypatch.setattr(RunDirectory, "exists", lambda self: True)
     monkeypatch.setattr(RunDirectory, "config", lambda self: {"epochs": 9})
-    assert train._automatic(data, changes, run).epochs == 9
+    assert train._automatic(data, options, run, lambda: slow).epochs == 9
 
 
 def test_few_images_get_noise_on_pixels():

@@ -230,6 +230,24 @@ def test_a_new_pyramid_expects_pixels_like_their_neighbors(channels):
     assert max(others) < plain - 10.0  # Without neighbors, middle gray would be more likely than gray level 90.
 
 
+@pytest.mark.parametrize("bits", [5, 12, 16])
+def test_the_scale_grows_with_the_number_of_gray_levels(bits):
+    """The density of an image with values in [0, 1] is the same at the start, for every number of bits."""
+    y = np.random.RandomState(0).uniform(size=(2, 8, 8, 1)).astype("float32")
+    y = 0.4 + 0.2 * (np.floor(y * 8) + 0.5) / 8
+    eight, other = (tfp_glow.pyramid((8, 8, 1), 1, 4, 1, top_sizes=(4,), num_bits=n, seed=0).log_prob(y * 2**n)
+                    + 64 * n * math.log(2) for n in (8, bits))
+    np.testing.assert_allclose(other, eight, atol=4.0 if bits < 8 else 1.0)
+
+
+def test_without_a_linear_path_means_start_over_all_gray_levels():
+    gray = np.full((1, 8, 8, 1), 90.5, "float32")
+    first, second, near = (tfp_glow.pyramid((8, 8, 1), 1, 4, 1, top_sizes=(4,), seed=0, **arguments).log_prob(gray)
+                           for arguments in ({"skip": False}, {"scale": None}, {}))
+    np.testing.assert_allclose(first, second)
+    assert near > first + 20.0  # Neighbors of one gray level predict it.
+
+
 def test_the_scale_is_the_unit_of_means_and_their_first_distance():
     """Means of 3 components around 128, 3 gray levels apart; an output of 1 moves them by 6 gray levels."""
     mixture = tfgb.LogisticMixture(3, 8, scale=6.0)

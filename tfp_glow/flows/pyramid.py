@@ -11,13 +11,23 @@ from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
 from tfp_glow import bijectors as tfgb
-from tfp_glow._checks import check_activation, check_bool, check_choice, check_int, check_ints, check_shape
+from tfp_glow._checks import (
+    check_activation,
+    check_bool,
+    check_choice,
+    check_int,
+    check_ints,
+    check_number,
+    check_shape,
+)
 from tfp_glow._types import DTypeLike, PolicyLike, Shape, ShapeLike
 from tfp_glow.bijectors.squeeze import squeezed_shape
 from tfp_glow.flows._config import register_flow
 from tfp_glow.flows._shared import check_common, check_divisible, flow_distribution
 from tfp_glow.networks import MADE, MLP, PixelHead, PixelInputs, PlacedResNet
 from tfp_glow.transforms import LogisticMixture
+
+_LEAST_SCALE = 0.5  # In gray levels. No prediction by neighbors is better at the start.
 
 
 @register_flow("pyramid", earlier={"skip": False, "scale": None})
@@ -69,11 +79,11 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
         given the features of the first and the earlier channels; training is about three times as fast for color
         images.
       skip: a bool. True (the default) adds a linear path to each network of a level, a convolution from its inputs to
-        the parameters of the mixtures. At the start it predicts a pixel by the mean of its known neighbors. False
-        leaves it out, as in earlier versions.
-      scale: scale of the logistics of levels at the start in gray levels, a float above 0.1, around the prediction of
-        the linear path; it is the unit of the means, as in `tfp_glow.transforms.LogisticMixture`. Default: 8. None
-        starts with means over all gray levels, as in earlier versions.
+        the parameters of the mixtures. False leaves it out, as in earlier versions.
+      scale: scale of the logistics of levels at the start, a positive float, in gray levels of 8-bit images; for other
+        images, it grows in proportion to the number of gray levels. The means start near a prediction by the linear
+        path, the mean of the known neighbors of a pixel, and `scale` is their unit. Default: 8. None starts as earlier
+        versions: the means are spread over all gray levels, and the linear path starts at zero. So does `skip=False`.
       name: name of the distribution, a string. None (the default) means `"pyramid"`, or the name of the variable in a
         joint distribution of TFP.
 
@@ -104,13 +114,20 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
     check_choice("channels", channels, ("separate", "shared"))
     check_choice("top", top, ("autoregressive", "couplings"))
     check_bool("skip", skip)
-    mixture, of_levels = LogisticMixture(num_components, num_bits), LogisticMixture(num_components, num_bits, scale)
+    if scale is not None:
+        scale = check_number("scale", scale, "be None or a positive finite number", lambda value: 0 < value < math.inf)
+    mixture = of_levels = LogisticMixture(num_components, num_bits)
+    near = skip and scale is not None  # Mixtures of levels start near a prediction.
+    if near:
+        of_levels = LogisticMixture(num_components, num_bits, max(_LEAST_SCALE, scale * 2**mixture.num_bits / 256))
     check_common(dtype, network_dtype, seed, name)
     check_divisible(image_shape, 2**num_levels, "2**num_levels")
     generator = keras.random.SeedGenerator(seed)
 
     def initial(channel: int, num_kept: int, num_inputs: int) -> dict[str, Any]:
         """Returns the linear path of a network: at the start it predicts a channel by the mean of its neighbors."""
+        if not near:
+            return {"skip": skip}
         kernel = np.zeros((3, 3, num_inputs))
         kernel[:, :, :channel] = _neighbor_mean(channel, num_kept)
         gray_levels = 0.5 * (2**mixture.num_bits - 1) * kernel  # Inputs are in [-1, 1].

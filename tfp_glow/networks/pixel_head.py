@@ -39,14 +39,14 @@ class PixelHead(keras.Layer):
       **kwargs: further arguments of `keras.Layer`.
 
     Input shape:
-      A pair of `[batch, H, W, channels]` and `[batch, H, W, features]`.
+      A pair of `[batch, H, W, channels]`, with at least one channel, and `[batch, H, W, features]`.
 
     Output shape:
       `[batch, H, W, out_channels]`.
 
     Raises:
-      ValueError: if `out_channels` or `num_bits` is not an integer of at least 1, if `skip` is not a bool, or if Keras
-        has no activation of the given name.
+      ValueError: if `out_channels` or `num_bits` is not an integer of at least 1, if `skip` is not a bool, if Keras has
+        no activation or initializer of the given name, or if the layer is built for inputs without earlier channels.
 
     References:
       Salimans et al., *PixelCNN++*, 2017, section 2.2.
@@ -74,6 +74,9 @@ class PixelHead(keras.Layer):
 
     def build(self, input_shape: Sequence[Shape]) -> None:
         kept, features = map(tuple, input_shape)
+        if not kept[-1]:
+            raise ValueError("PixelHead requires at least one earlier channel; received inputs of the shape "
+                             f"{kept}. Use a Conv2D layer for a first channel.")
         self.conv_kept = keras.layers.Conv2D(features[-1], 3, padding="same", kernel_initializer=self._he_normal,
                                              dtype=self.dtype_policy, name="conv_kept")
         self.conv_kept.build(kept)

@@ -162,6 +162,24 @@ def agree_on_config(strategy: tf.distribute.Strategy, config: Mapping[str, Any])
         _agree(strategy, "configuration", [json.dumps(config, sort_keys=True).encode()])
 
 
+def chief_says(strategy: tf.distribute.Strategy, statement: bool) -> bool:
+    """Returns the value that the chief passes, in all workers. All workers must call this function.
+
+    Args:
+      strategy: the distribution strategy. If it has only one process, the function returns `statement`.
+      statement: bool, such as a measurement that may differ between workers.
+    """
+    if not are_several(strategy):
+        return statement
+    said = tf.constant(int(statement and is_chief(strategy)))
+
+    @tf.function(autograph=False)
+    def total():
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(lambda: said), axis=None)
+
+    return bool(total() > 0)
+
+
 def agree_on_weights(strategy: tf.distribute.Strategy, model: keras.Model) -> None:
     """Waits until all workers call this function, then checks that their models and optimizers have equal variables.
 

@@ -3,27 +3,31 @@
 
 import functools
 import time
+from collections.abc import Callable
 
 import tensorflow as tf
 
-# Without instructions for bfloat16, a CPU took 10 to 60 times as long. With them, less than once. Half of a factor is
-# left for noise, so that all workers of a training decide the same.
-_SLOW = 1.5
-_REPEATS = 5
+# A CPU without instructions for bfloat16 took 7 to 20 times as long as in float32, one with them less than once. The
+# rest of the factor is for noise: all measurements of a machine must decide the same.
+_SLOW = 3.0
+_REPEATS = 8
 
 
 @functools.cache
 def bfloat16_is_slow() -> bool:
-    """Returns True if a convolution and its gradients take more than 1.5 times as long in bfloat16 as in float32.
+    """Returns True if a convolution and its gradients take more than three times as long in bfloat16 as in float32.
 
-    The first call measures it, in one or two seconds: processors, builds of TensorFlow and devices differ too much for
-    a list.
+    The first call measures it, in about two seconds: processors, builds of TensorFlow and devices differ too much for a
+    list. It alternates between the two, so that other work on the machine slows down both.
     """
-    return _seconds(tf.bfloat16) > _SLOW * _seconds(tf.float32)
+    durations = [_timer(dtype) for dtype in (tf.bfloat16, tf.float32)]
+    times = [[duration() for duration in durations] for _ in range(_REPEATS + 1)][1:]  # The first calls trace.
+    half, single = map(min, zip(*times, strict=True))
+    return half > _SLOW * single
 
 
-def _seconds(dtype: tf.DType) -> float:
-    """Returns the least duration of several evaluations of the gradients of a convolution."""
+def _timer(dtype: tf.DType) -> Callable[[], float]:
+    """Returns a function that evaluates the gradients of a convolution and returns the duration in seconds."""
     images, kernel = tf.ones((8, 16, 16, 64), dtype), tf.ones((3, 3, 64, 64), dtype)
 
     @tf.function
@@ -39,4 +43,4 @@ def _seconds(dtype: tf.DType) -> float:
             gradient.numpy()
         return time.perf_counter() - start
 
-    return min([duration() for _ in range(_REPEATS + 1)][1:])  # The first call traces.
+    return duration
