@@ -119,7 +119,8 @@ def card(run: RunDirectory, spec: str, results: Mapping[str, Any]) -> str:
               f"{training['optimizer'].capitalize()} at {training['learning_rate']:g}",
               f"{training['schedule']} schedule", *(["averaged weights"] if training["ema_momentum"] else []),
               *(["random horizontal flips"] if training["flip"] else []),
-              *([f"networks in `{trained_in}`; the file has float32 networks"] if mixed else [])]
+              *([f"networks in `{trained_in}`"] if trained_in else []),
+              *(["float32 networks in the file"] if mixed else [])]
     fastest = config["epochs"] * counts["train"] / max(line["images_per_second"] for line in history)
     # After a resumption, the seconds of an epoch are those since then.
     passed = sum(max(line["seconds"], counts["train"] / line["images_per_second"]) for line in history)
