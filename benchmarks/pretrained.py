@@ -52,7 +52,6 @@ _LIMITS = ("Samples have the colors and textures of the data; few show a clear o
 _GUIDE = "../../docs/tutorials/out_of_distribution.md"
 
 
-
 def rounded(weights: np.ndarray) -> np.ndarray:
     """Returns float32 weights, rounded to 16 significant bits."""
     unit = np.uint32(1 << _DROPPED_BITS)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs `trainers.train` with an additional preset, `tiny`: 4 epochs of 13 steps. test_strategies.py uses it.
 
-The preset asks for bfloat16, and only the chief is slow in it. So all workers must compute in float32.
+The networks of the preset are in bfloat16. Only the chief reports that bfloat16 is slow, and then all workers must
+compute in float32.
 """
 
 import dataclasses

@@ -34,7 +34,7 @@ def test_timer_computes_gradients_in_its_dtype(monkeypatch):
 
 @pytest.mark.parametrize(("preset", "slow", "expected"), [
     (MIXED, True, "float32"), (MIXED, False, None), (PLAIN, True, None)])
-def test_precision_of_a_new_run(monkeypatch, tmp_path, capsys, preset, slow, expected):
+def test_precision_of_a_new_run(tmp_path, capsys, preset, slow, expected):
     assert train._other_dtype(preset, RunDirectory(tmp_path), lambda: slow) == expected
     assert ("compute in float32" in capsys.readouterr().out) == (expected is not None)
 
