@@ -47,6 +47,7 @@ NUM_SEARCH = 1000  # Validation images that judge a trial.
 OURS = {"ours, plain": "fashion_mnist_glow", "ours, best": "fashion_mnist_best",
         "ours, couplings": "fashion_mnist_coupling", "Glow": "cifar10_glow", "couplings": "cifar10_coupling",
         "Jet": "cifar10_jet"}
+CHANGED_FLOWS = {"ours, plain": {"coupling": "affine"}}  # The couplings of the paper, which the peers have too.
 SYSTEMS = (*PEERS, *OURS)
 _FASHION_MNIST = [name for name in SYSTEMS if OURS.get(name, "fashion_mnist").startswith("fashion_mnist")
                   and "bfloat16" not in name]
@@ -91,7 +92,9 @@ def settings_of(args: argparse.Namespace, name: str, chosen: Mapping[str, Any] |
     else:
         preset = OURS[name]
         fields = {**fields_of(presets.get(preset)), "flip": False}  # The peers do not flip images.
-        settings.update(batch_size=fields["batch_size"], preset=preset, system={
+        changes = CHANGED_FLOWS.get(name, {})
+        fields["flow"] = {**fields["flow"], **changes}
+        settings.update(batch_size=fields["batch_size"], preset=preset, changes=changes, system={
             "preset": fields, "divide": gains_from_parts(fields["flow"], fields["batch_size"])})
     return json.loads(json.dumps(settings))
 
@@ -212,7 +215,9 @@ def markdown(record: Mapping[str, Any]) -> str:
     rows = []
     for name, result in measured.items():
         preset, test = result["settings"].get("preset"), bits(result["test"])
-        rows.append((f"{name}, `{preset}`" if preset else name, f"**{test}**" if result["test"] == best else test,
+        changes = "".join(f", {key}={value}" for key, value in result["settings"].get("changes", {}).items())
+        rows.append((f"{name}, `{preset}`{changes}" if preset else name,
+                     f"**{test}**" if result["test"] == best else test,
                      bits(result["validation"]), *(bits(midway(result).get(minute)) for minute in times),
                      f"{result['steps']:,} of {result['batch_size']}", f"{result['images_per_second']:.0f}",
                      f"{result['cores']:.2f}", f"{result['params']:,}"))

@@ -41,13 +41,16 @@ STARTS = {
     "pyramid": _start(_PYRAMID, learning_rate=6e-3),
     "couplings": _start(_COUPLINGS, learning_rate=6e-3),
 }
+_MIXTURES = {"coupling": "mixture", "width": 64}
 _ALL_COUPLINGS = ({"skip": False}, {"scale": None}, {"scale": 4.0}, {"scale": 16.0}, {"learning_rate": 3e-3},
                   {"learning_rate": 1.2e-2}, {"batch_size": 16}, {"batch_size": 64}, {"second_kernel": 3},
                   {"num_components": 10}, {"activation": "silu"}, {"network_dtype": "float32"},
                   {"channels": "separate"})
 TRIALS: dict[str, tuple[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
     "fashion_mnist": ("idx:/usr/share/datasets/fashion-mnist", (
-        ("glow", {}), ("glow", {"coupling": "mixture"}), ("glow", {"num_steps": 16}), ("glow", {"width": 64}),
+        ("glow", {}), ("glow", {"num_steps": 16}), ("glow", {"width": 64}), ("glow", _MIXTURES),
+        *(("glow", {**_MIXTURES, **change}) for change in (
+            {"learning_rate": 5e-3}, {"num_components": 8}, {"num_steps": 4}, {"width": 128})),
         ("realnvp", {}), ("realnvp", {"width": 32}), ("pyramid", {}), ("couplings", {}),
         *(("couplings", change) for change in (
             *_ALL_COUPLINGS, {"width": (48, 64)}, {"width": (96, 128)}, {"num_blocks": (2, 3)},

@@ -124,7 +124,8 @@ def record_of(**changes):
     return {"machine": harness.machine(), "measured": {
         name: {**fake, "test": test, "settings": {**settings, **more}, "date": "2026-01-01",
                "versions": {"torch": "1"}, **changes}
-        for name, test, more in (("normflows", 3.5, {}), ("ours, plain", 3.25, {"preset": "some_preset"}))}}
+        for name, test, more in (("normflows", 3.5, {}), ("ours, plain", 3.25, {
+            "preset": "some_preset", "changes": {"coupling": "affine"}}))}}
 
 
 def test_table():
@@ -133,7 +134,7 @@ def test_table():
     assert len(rows) == 4 and len({line.count("|") for line in rows}) == 1
     assert "after 4 min" in rows[0]
     assert rows[2].startswith("| normflows | 3.500 |")
-    assert rows[3].startswith("| ours, plain, `some_preset` | **3.250** |")
+    assert rows[3].startswith("| ours, plain, `some_preset`, coupling=affine | **3.250** |")
     assert "no finite loss" not in text and "5 minutes of training each" in text
     assert "normflows: 3 steps had no finite loss, and left the weights" in budget.markdown(
         record_of(not_finite=3, skipped=3))
@@ -161,6 +162,7 @@ def test_each_system_has_settings_of_its_own():
     for name, preset in budget.OURS.items():
         our_flow.check(Preset(**settings[name]["system"]["preset"]))
         assert settings[name]["batch_size"] == PRESETS[preset].batch_size
+    assert settings["ours, plain"]["system"]["preset"]["flow"]["coupling"] == "affine"  # As in the peers.
     wider = budget.settings_of(budget.parse_arguments(["--size_of=cifar10_glow"]), "tfb.Glow", {"learning_rate": 0.1})
     assert wider["system"] == {"num_levels": 3, "num_steps": 8, "width": 128, "optimizer": "Adam", "learning_rate": 0.1}
     assert settings["normflows, Adam"]["system"] == {**settings["normflows"]["system"], "optimizer": "Adam"}
