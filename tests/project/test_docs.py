@@ -272,12 +272,13 @@ def test_claims_of_the_trained_models():
     (bits,) = re.findall(r"\*\*bits/dim on all 297 test images\*\* \| \*\*([\d.]+)\*\*",
                          (digits / "README.md").read_text(encoding="utf-8"))
     assert f"it reaches {bits} bits/dim on the test images and {validation[digits]:.3f} on validation" in text
-    couplings = ROOT / "pretrained" / "fashion_mnist_coupling"
-    history = [json.loads(line) for line in (couplings / "history.jsonl").read_text(encoding="utf-8").splitlines()]
-    size, last = (couplings / "model.keras").stat().st_size / 1e6, history[-1]
-    (bits,) = re.findall(r"test images\*\* \| \*\*([\d.]+)", (couplings / "README.md").read_text(encoding="utf-8"))
-    assert (f"It has **{bits} bits/dim** on all 10,000 test images and {last['val_bits_per_dim']:.3f} on validation, "
-            f"after {len(history)} epochs, and a file of {size:.1f} MB") in text
+    for name in ("fashion_mnist_glow", "fashion_mnist_coupling"):
+        path = ROOT / "pretrained" / name
+        history = [json.loads(line) for line in (path / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+        size, last = (path / "model.keras").stat().st_size / 1e6, history[-1]
+        (bits,) = re.findall(r"test images\*\* \| \*\*([\d.]+)", (path / "README.md").read_text(encoding="utf-8"))
+        assert (f"It has **{bits} bits/dim** on all 10,000 test images and {last['val_bits_per_dim']:.3f} on validation, "
+                f"after {len(history)} epochs, and a file of {size:.1f} MB") in text
     assert f"In the last epoch, training images had {last['bits_per_dim']:.3f}" in text
     gaps = [line["val_bits_per_dim"] - line["bits_per_dim"] for line in history]
     assert gaps[-5:] == sorted(gaps[-5:])  # "grew in each of the last four epochs"
