@@ -40,8 +40,8 @@ DIGITS = {
 FASHION_MNIST = {
     # The images have 28x28 pixels. 28 is divisible by 4 and not by 8, which allows two levels of Glow and three scales
     # of RealNVP. In trials of four minutes on one core, validation bits/dim were 3.87 with mixture couplings of width
-    # 64, 3.91 with four steps per level and 4.06 with eight logistics per mixture. Affine couplings of width 128 had 4.35
-    # on a faster machine.
+    # 64, 3.91 with four steps per level and 4.06 with eight logistics per mixture. Affine couplings of width 128 had
+    # 4.35 on a faster machine.
     "fashion_mnist_glow": Preset(
         {"flow": "glow", "num_levels": 2, "num_steps": 8, "width": 64, "coupling": "mixture",
          "network_dtype": "mixed_bfloat16"},
