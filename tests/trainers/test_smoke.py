@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every smoke preset: training, evaluation, sampling and SavedModel, on random data of the shape of the preset.
 
-test_smoke_realnvp.py runs the smoke presets of RealNVP.
+test_smoke_eager.py runs the smoke presets of RealNVP and of pyramids.
 """
 
 import dataclasses
@@ -51,6 +51,7 @@ def distinct(names):
 
 
 HERE = [name for name in distinct([*ELSEWHERE, *SMOKE]) if name not in ELSEWHERE]
+EAGER = [name for name in HERE if presets.get(name).flow["flow"] in ("realnvp", "pyramid")]
 
 
 def test_every_smoke_preset_has_a_run():
@@ -108,7 +109,7 @@ SLOW = ("jet_imagenet64_smoke", "cifar10_jet_smoke", "glow_lsun_smoke", "glow_ce
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW))
-                                  for name in HERE if "realnvp" not in name])
+                                  for name in HERE if name not in EAGER])
 def test_smoke_preset_runs(name, tmp_path, capsys):
     check_run(name, False, tmp_path, capsys)
 

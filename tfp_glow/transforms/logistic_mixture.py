@@ -28,8 +28,8 @@ class LogisticMixture:
     function of the standard normal:
 
     * inverse: `x = Phi^-1(F(y))`, log-determinant `log P[floor(y)] - log Phi'(x)`;
-    * forward: `y = F^-1(Phi(x))`, log-determinant `log Phi'(x) - log P[floor(y)]`. Bisection finds the gray level in
-      `num_bits` iterations.
+    * forward: `y = F^-1(Phi(x))`, log-determinant `log Phi'(x) - log P[floor(y)]`. A search finds the gray level, two bits
+      per iteration.
 
     The log-determinants are per element, not summed. If the latents are standard normal, the log-density of `y` is
     `log P[floor(y)]`, the log-probability of its gray level. So the flow does not have to model the uniform noise of
@@ -94,11 +94,7 @@ class LogisticMixture:
         below = x < 0.0
         tail = 0.5 * erfc(tf.abs(x) / math.sqrt(2.0))  # The smaller of Phi(x) and 1 - Phi(x).
         components = self._components(raw)
-        level = tf.zeros_like(x)
-        for bit in reversed(range(self.num_bits)):
-            higher = level + 2.0**bit
-            lower_tail, upper_tail = self._tails(higher, components)
-            level = tf.where(tf.where(below, lower_tail <= tail, upper_tail >= tail), higher, level)
+        level = self._gray_level(tail, below, components)
         lower_tail, upper_tail, mass = self._interval(level, components)
         within = tf.where(below, tail - lower_tail, upper_tail + mass - tail) / mass
         # Rounding must not move a value to the next gray level.
@@ -150,14 +146,23 @@ class LogisticMixture:
         weights = tf.exp(logits - tf.reduce_logsumexp(logits, axis=-2, keepdims=True))
         return weights, mean * self._unit + start, tf.exp(-log_scale)
 
-    def _tails(self, edge: tf.Tensor, components: Components) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the probabilities of all gray levels below `edge` and from `edge` on; `0 < edge < 2**num_bits`."""
-        weights, mean, inverse_scale = components
-        z = (edge[..., tf.newaxis, :] - mean) * inverse_scale
-        uniform = edge * 2.0**-self.num_bits
-        lower = (1.0 - _FLOOR) * tf.reduce_sum(weights * tf.sigmoid(z), axis=-2) + _FLOOR * uniform
-        upper = (1.0 - _FLOOR) * tf.reduce_sum(weights * tf.sigmoid(-z), axis=-2) + _FLOOR * (1.0 - uniform)
-        return lower, upper
+    def _gray_level(self, tail: tf.Tensor, below: tf.Tensor, components: Components) -> tf.Tensor:
+        """Returns the gray level whose lower tail is `tail`, or where `below` is False, whose upper tail is `tail`."""
+        # All tensors are [..., edge, component, size].
+        weights, mean, inverse_scale = (tf.expand_dims(part, -3) for part in components)
+        tail, below = (part[..., tf.newaxis, tf.newaxis, :] for part in (tail, below))
+        sign = tf.where(below, tf.ones_like(tail), -tf.ones_like(tail))
+        signed_scale = sign * inverse_scale
+        level, bits = tf.zeros_like(tail), self.num_bits
+        while bits:
+            step = min(bits, 2)  # Two bits at once: the graph has half as many steps.
+            bits -= step
+            edge = level + 2.0**bits * np.arange(1.0, 2.0**step)[:, np.newaxis, np.newaxis]
+            uniform = 0.5 + sign * (edge * 2.0**-self.num_bits - 0.5)
+            mixture = tf.reduce_sum(weights * tf.sigmoid((edge - mean) * signed_scale), axis=-2, keepdims=True)
+            is_higher = sign * ((1.0 - _FLOOR) * mixture + _FLOOR * uniform - tail) <= 0.0
+            level += 2.0**bits * tf.reduce_sum(tf.cast(is_higher, level.dtype), axis=-3, keepdims=True)
+        return level[..., 0, 0, :]
 
     def _interval(self, level: tf.Tensor, components: Components) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns the probabilities below `level`, above it and of it. Each is precise even if it is near 0."""

@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The smoke presets of RealNVP: training, evaluation, sampling and SavedModel.
+"""The smoke presets of RealNVP and of pyramids: training, evaluation, sampling and SavedModel.
 
-RealNVP traces a separate graph per coupling, so these tests train eagerly. The exported functions are graphs.
+These flows trace a separate graph per layer, so these tests train eagerly. The exported functions are graphs.
 """
 
 import pytest
 import tensorflow as tf
-from test_smoke import HERE, check_run
+from test_smoke import EAGER, check_run
 
 from trainers.runs import trained_models
 
-SMOKE = [name for name in HERE if "realnvp" in name]
-FAST = ("digits_realnvp_classes_smoke", "realnvp_imagenet32_smoke")  # both numbers of scales
+# A RealNVP and a pyramid of each kind. tests/flows/test_flows.py has a pyramid of couplings over colors.
+FAST = ("realnvp_imagenet32_smoke", "fashion_mnist_best_smoke", "fashion_mnist_coupling_smoke")
 
 
 @pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in FAST))
-                                  for name in SMOKE])
+                                  for name in EAGER])
 def test_smoke_preset_runs(name, tmp_path, capsys, monkeypatch):
     save = trained_models.save
 
@@ -30,6 +30,6 @@ def test_smoke_preset_runs(name, tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SMOKE)
+@pytest.mark.parametrize("name", EAGER)
 def test_smoke_preset_runs_in_graphs(name, tmp_path, capsys):
     check_run(name, False, tmp_path, capsys)
