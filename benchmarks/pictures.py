@@ -3,7 +3,7 @@
 
 Writes samples at several temperatures, interpolations between test images, test images moved along the directions of
 classes and with other latents of the top level, one picture of samples and interpolations, and, with the directory of
-its training, samples after some of the epochs.
+its training, samples after some of the epochs. Of a class-conditional model it writes samples of each class.
 """
 
 import os
@@ -68,28 +68,40 @@ def towards_classes(model: tfp_glow.FlowModel, source: data.ImageData, images: n
                            for image, direction in zip(images, directions, strict=True)])
 
 
+def of_classes(model: tfp_glow.FlowModel, num_classes: int, temperature: float) -> np.ndarray:
+    """Returns samples of all classes from the same latents, for several latents, `[latents, class, ...]`."""
+    labels = np.arange(num_classes, dtype="int32")
+    return np.stack([np.concatenate([model.sample(1, temperature=temperature, seed=seed, condition=label)
+                                     for label in labels]) for seed in range(_ROWS)])
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--name", default="cifar10_glow", help="name of the trained model")
     parser.add_argument("--data", default="tfds:cifar10", help="SPEC of the images")
     parser.add_argument("--run_dir", type=Path, help="directory of its training")
     parser.add_argument("--out", help="start of the names of the files; docs/NAME by default")
-    parser.add_argument("--temperature", type=float, default=0.8, help="temperature of the samples in `large`")
+    parser.add_argument("--temperature", type=float, default=0.8,
+                        help="temperature of the samples in `large`, and of those of classes")
     args = parser.parse_args(argv)
     out = args.out or str(ROOT / "docs" / args.name)
     model, source = tfp_glow.load_pretrained(args.name), data.load(args.data)
     if not isinstance(source, data.ImageData):
         parser.error(f"--data: must have images; received {args.data}")
+
+    def draw(parts: Sequence[np.ndarray], name: str, columns: int = _COLUMNS) -> None:
+        grid = png_files.image_grid(np.concatenate(parts), source.num_levels, columns)
+        png_files.save_png(enlarged(grid), f"{out}_{name}.png")
+
+    if model.condition_spec is not None:
+        number = len(source.label_names)
+        draw(list(of_classes(model, number, args.temperature)), "samples", number)
+        return
     images = next(iter(pipeline.dataset(source, "test", 2 * _ROWS, shuffle=False, labels=False))).numpy()
     samples = [model.sample(_COLUMNS, temperature=temperature, seed=1).numpy() for temperature in _TEMPERATURES]
     between = latent_paths.interpolate(model, images[::2], images[1::2], _COLUMNS)
     top = latent_paths.interpolate(model, images[::2], images[1::2], _COLUMNS,
                                    changed=latent_paths.of_level(model, "top"))
-
-    def draw(parts: Sequence[np.ndarray], name: str) -> None:
-        grid = png_files.image_grid(np.concatenate(parts), source.num_levels, _COLUMNS)
-        png_files.save_png(enlarged(grid), f"{out}_{name}.png")
-
     draw(samples, "samples")
     draw(list(between), "between")
     draw(list(top), "top")

@@ -77,11 +77,18 @@ def save_compact(model: tfp_glow.FlowModel, path: Path) -> None:
 def returned(model: tfp_glow.FlowModel, source: Any) -> tuple[int, int]:
     """Returns how many test images are equal after encoding and decoding, and how many there are."""
     equal = count = 0
-    for batch in pipeline.dataset(source, "test", 250, shuffle=False, labels=False):
-        again = model.reconstruct(batch, verify=False).numpy()
+    for batch, labels in pipeline.dataset(source, "test", 250, shuffle=False, labels=True):
+        again = model.reconstruct(batch, None if model.condition_spec is None else labels, verify=False).numpy()
         equal += int(np.sum(np.all(again == batch.numpy(), axis=(1, 2, 3))))
         count += len(again)
     return equal, count
+
+
+def bits_of_gray(model: tfp_glow.FlowModel, level: int, num_classes: int | None) -> float:
+    """Returns the bits/dim of an image of one gray level, the least over all classes."""
+    labels = None if num_classes is None else np.arange(num_classes, dtype="int32")
+    image = np.full((num_classes or 1, *model.event_shape), level, np.uint8)
+    return float(np.min(model.bits_per_dim(image, seed=0, condition=labels)))
 
 
 def measured(path: Path, spec: str) -> dict[str, Any]:
@@ -98,7 +105,7 @@ def measured(path: Path, spec: str) -> dict[str, Any]:
         models[flow["network_dtype"]] = tfp_glow.with_network_dtype(model, flow["network_dtype"])
     return {**json.loads(output.getvalue().splitlines()[-1]),
             "parameters": sum(math.prod(variable.shape) for variable in model.trainable_variables),
-            "constants": {name: float(model.bits_per_dim(np.full((1, *source.event_shape), level, np.uint8), seed=0)[0])
+            "constants": {name: bits_of_gray(model, level, flow.get("num_classes"))
                           for name, level in constants.items()},
             "returned": {dtype: returned(model, source) for dtype, model in models.items()}}
 
@@ -142,6 +149,10 @@ def card(run: RunDirectory, spec: str, results: Mapping[str, Any]) -> str:
         ("test images that return exactly from their latents", "; ".join(
             f"{dtype} networks: {equal:,} of {count:,}" for dtype, (equal, count) in results["returned"].items())),
     ]
+    if flow.get("num_classes"):
+        rows.insert(-2, ("accuracy on the test images, classes by Bayes' rule", f"{results['accuracy']:.1%}"))
+        rows.insert(-2, ("bits/dim", "those above are given the class of the image; those of one gray level are given "
+                         "the class with the fewest"))
     kind = _KINDS.get(flow["flow"], flow["flow"])
     return "\n\n".join([
         f"# {name}", f"{kind} for {images}.",

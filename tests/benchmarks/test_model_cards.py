@@ -6,9 +6,10 @@ import json
 import keras
 import numpy as np
 import pytest
+from small_flows import moved
 
 import tfp_glow
-from benchmarks import pretrained
+from benchmarks import pictures, pretrained
 from tfp_glow.models.pretrained import directory
 from trainers.runs.run_directory import RunDirectory
 
@@ -39,6 +40,17 @@ def test_a_shipped_model_is_smaller_and_has_its_measured_card(tmp_path, monkeypa
     flow = eval(arguments, {"tfp_glow": tfp_glow})
     assert sum(np.prod(v.shape) for v in flow.trainable_variables) == 307_296
     assert "307,296 trainable numbers" in card
+
+
+def test_models_with_classes():
+    """Gray images have the class with the fewest bits. A row of samples has the same latents in every class."""
+    model = tfp_glow.FlowModel(moved(tfp_glow.glow((4, 4, 1), 1, 1, 4, num_classes=3, seed=0)))
+    image = np.full((1, 4, 4, 1), 128, "uint8")
+    bits = [model.bits_per_dim(image, seed=0, condition=label)[0].numpy() for label in range(3)]
+    assert pretrained.bits_of_gray(model, 128, 3) == pytest.approx(min(bits), rel=1e-4) and max(bits) > min(bits)
+    samples = pictures.of_classes(model, 3, temperature=0.7)
+    assert samples.shape == (pictures._ROWS, 3, 4, 4, 1)
+    np.testing.assert_array_equal(samples[5, 2], model.sample(1, temperature=0.7, seed=5, condition=2)[0])
 
 
 def test_a_training_that_goes_on_is_refused(tmp_path, capsys):
