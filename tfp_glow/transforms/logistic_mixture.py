@@ -28,8 +28,8 @@ class LogisticMixture:
     function of the standard normal:
 
     * inverse: `x = Phi^-1(F(y))`, log-determinant `log P[floor(y)] - log Phi'(x)`;
-    * forward: `y = F^-1(Phi(x))`, log-determinant `log Phi'(x) - log P[floor(y)]`. A search finds the gray level, two bits
-      per iteration.
+    * forward: `y = F^-1(Phi(x))`, log-determinant `log Phi'(x) - log P[floor(y)]`. A search finds the gray level, two
+      bits per iteration.
 
     The log-determinants are per element, not summed. If the latents are standard normal, the log-density of `y` is
     `log P[floor(y)]`, the log-probability of its gray level. So the flow does not have to model the uniform noise of
