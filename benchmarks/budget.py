@@ -69,8 +69,10 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if not args.minutes > 0.0:
         parser.error(f"--minutes: must be positive; received {args.minutes:g}")
-    if args.search_minutes < 0.0:
+    if not args.search_minutes >= 0.0:
         parser.error(f"--search_minutes: must not be negative; received {args.search_minutes:g}")
+    if args.limit is not None and args.limit < 1:
+        parser.error(f"--limit: must be positive; received {args.limit}")
     args.work = args.runs.resolve() / "budget"
     return args
 
@@ -137,6 +139,8 @@ def write_images(args: argparse.Namespace, path: Path, search: bool = False) -> 
     A search has no test images and few validation images.
     """
     source, limit = data.load(args.data), NUM_SEARCH if search else args.limit
+    if source.num_bits != 8:
+        sys.exit(f"--data: must have images of 256 gray levels; received {args.data}")
     splits = ("train", "validation") if search else ("train", "validation", "test")
     images = {split: np.concatenate([batch.numpy() for batch in pipeline.dataset(
         source, split, 1000, shuffle=False, labels=False)]) for split in splits}

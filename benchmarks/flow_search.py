@@ -37,7 +37,9 @@ def _start(flow: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
 STARTS = {
     "glow": _start({"flow": "glow", "num_levels": 2, "num_steps": 8, "width": 128, "network_dtype": "mixed_bfloat16"},
                    learning_rate=2e-3),
-    "realnvp": _start({"flow": "realnvp", "num_scales": 3, "num_blocks": 2, "width": 16}, learning_rate=1e-3),
+    # The running statistics of batch normalization match the last weights and not their average.
+    "realnvp": _start({"flow": "realnvp", "num_scales": 3, "num_blocks": 2, "width": 16}, learning_rate=1e-3,
+                      batch_size=64, ema_momentum=None),
     "pyramid": _start(_PYRAMID, learning_rate=6e-3),
     "couplings": _start(_COUPLINGS, learning_rate=6e-3),
 }
@@ -51,7 +53,9 @@ TRIALS: dict[str, tuple[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
         ("glow", {}), ("glow", {"num_steps": 16}), ("glow", {"width": 64}), ("glow", _MIXTURES),
         *(("glow", {**_MIXTURES, **change}) for change in (
             {"learning_rate": 5e-3}, {"num_components": 8}, {"num_steps": 4}, {"width": 128})),
-        ("realnvp", {}), ("realnvp", {"width": 32}), ("pyramid", {}), ("couplings", {}),
+        *(("realnvp", change) for change in (
+            {}, {"num_blocks": 1}, {"num_blocks": 1, "batch_size": 32}, {"num_blocks": 1, "learning_rate": 3e-3})),
+        ("pyramid", {}), ("couplings", {}),
         *(("couplings", change) for change in (
             *_ALL_COUPLINGS, {"width": (48, 64)}, {"width": (96, 128)}, {"num_blocks": (2, 3)},
             {"num_blocks": (4, 4)})),
@@ -121,6 +125,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     work.mkdir(parents=True, exist_ok=True)
     images, written = work / "images.npz", work / "images.txt"
     if not written.exists() or written.read_text(encoding="utf-8") != args.data:
+        written.unlink(missing_ok=True)
         budget.write_images(args, images, search=True)
         written.write_text(args.data, encoding="utf-8")
     record: dict[str, Any] = {"machine": harness.machine(), "versions": {}, "data": args.data, "minutes": args.minutes,

@@ -3,7 +3,7 @@
 
     python -m benchmarks.pretrained --run_dir=runs/cifar10_glow --data=tfds:cifar10
 
-The command makes the networks float32 and rounds the weights to 16 significant bits. It evaluates this model on all
+The command makes the networks float32 and rounds the weights to 17 significant bits. It evaluates this model on all
 test images, and it encodes and decodes all of them with float32 networks and with those of the training. Repeat it
 after a change of the texts below: it measures again.
 """
@@ -38,7 +38,7 @@ from trainers.runs.run_directory import RunDirectory
 _FOLDER = harness.ROOT / "pretrained"
 _HASHES = harness.ROOT / "tfp_glow" / "models" / "pretrained.json"
 _COPIED = ("config.json", "history.jsonl", "loss_curve.png", "result.json")
-_DROPPED_BITS = 7  # Of the 23 bits of a float32's mantissa.
+_DROPPED_BITS = 7  # Of the 23 stored bits of a float32's mantissa; a first bit is implicit.
 _DATA = {
     "tfds:cifar10": ("CIFAR-10, color photos of ten classes, 32x32 pixels",
                      "Krizhevsky, *Learning multiple layers of features from tiny images*, 2009"),
@@ -48,12 +48,14 @@ _DATA = {
 _KINDS = {"glow": "A small Glow", "realnvp": "A small RealNVP", "pyramid": "A pyramid of mixtures of logistics"}
 _SPECS = {"idx:/usr/share/datasets/fashion-mnist": "idx:DIR"}
 _LIMITS = ("Samples have the colors and textures of the data; few show a clear object.",
-           "The model knows centered clothes of this one set.")  # Of colors, of gray images.
+           "The model knows centered clothes of this one set. At temperatures near 1, samples have holes; lower ones "
+           "give fewer kinds of clothes.")  # Of colors, of gray images.
+_JUMPS = " Interpolations jump from one garment to another."  # Of pyramids.
 _GUIDE = "../../docs/tutorials/out_of_distribution.md"
 
 
 def rounded(weights: np.ndarray) -> np.ndarray:
-    """Returns float32 weights, rounded to 16 significant bits."""
+    """Returns float32 weights, rounded to 17 significant bits."""
     unit = np.uint32(1 << _DROPPED_BITS)
     bits = np.ascontiguousarray(weights, np.float32).view(np.uint32)
     return ((bits + unit // 2) & ~(unit - 1)).view(np.float32)
@@ -151,21 +153,22 @@ def card(run: RunDirectory, spec: str, results: Mapping[str, Any]) -> str:
     ]
     if flow.get("num_classes"):
         rows.insert(-2, ("accuracy on the test images, classes by Bayes' rule", f"{results['accuracy']:.1%}"))
-        rows.insert(-2, ("bits/dim", "those above are given the class of the image; those of one gray level are given "
-                         "the class with the fewest"))
+        rows.insert(-2, ("bits/dim", "those above are of p(x given the image's class); those of images of one gray "
+                         "level, given the class with the fewest"))
     kind = _KINDS.get(flow["flow"], flow["flow"])
     return "\n\n".join([
         f"# {name}", f"{kind} for {images}.",
-        table(("model", f"`{call}`, {results['parameters']:,} trainable numbers, rounded to 16 significant bits and "
+        table(("model", f"`{call}`, {results['parameters']:,} trainable numbers, rounded to 17 significant bits and "
                "stored as float32"), rows),
         f"`python -m trainers.evaluate --run_dir=pretrained/{name} --data={public} --split=test`\nprints the bits/dim "
-        "on the test images: one draw of uniform noise per image, seed 0. `python -m benchmarks.pretrained` wrote this "
-        "card.",
+        "on the test images: one draw of uniform noise per image, seed 0. `python -m benchmarks.pretrained "
+        f"--run_dir=runs/{name} --data={public}` wrote this card.",
         "**Use.** Samples, interpolations and densities as examples; a start for training on similar images, with "
         "`compile` and `fit`; a model to compare with.",
-        f"**Limits.** A small model, trained on two CPU cores. {_LIMITS[shape[-1] == 1]} Bits/dim does not measure the "
-        "quality of samples. Nor does it detect out-of-distribution images by itself: a black image has fewer "
-        f"bits/dim than the test images. [Out-of-distribution images]({_GUIDE}) shows what to do.",
+        f"**Limits.** A small model, trained on two CPU cores. {_LIMITS[shape[-1] == 1]}"
+        f"{_JUMPS if flow['flow'] == 'pyramid' else ''} Bits/dim does not measure the quality of samples. Alone, it "
+        "does not detect out-of-distribution images either: a black image has fewer bits/dim than the test images. "
+        f"[Out-of-distribution images]({_GUIDE}) explains why, and shows a test for groups of images, with its limits.",
         f"Data: {reference}."]) + "\n"
 
 

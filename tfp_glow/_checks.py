@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 MAX_NUM_BITS = 16
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
 _ASSERTION = re.compile(r"assertion failed: \[tfp_glow: ([^\]]*)\]((?: \[[^\]]*\])*)")
 _COLLECTED: contextvars.ContextVar[list | None] = contextvars.ContextVar("collected", default=None)
 
@@ -120,13 +121,17 @@ def check_float_dtype(dtype: Any) -> tf.DType:
 
 
 def check_network_dtype(dtype: Any) -> Any:
-    """Returns `dtype`, or raises `ValueError` unless it is None, a dtype or a dtype policy of Keras."""
-    if dtype is not None:
-        try:
-            keras.dtype_policies.get(dtype)
-        except (TypeError, ValueError) as error:
-            raise ValueError("Argument `network_dtype` must be a dtype or a Keras dtype policy, or None; "
-                             f"received {dtype!r}.") from error
+    """Returns `dtype`, or raises `ValueError` unless it is None, a float dtype or a Keras dtype policy of floats."""
+    if dtype is None:
+        return None
+    try:
+        policy = keras.dtype_policies.get(dtype)
+        are_floats = policy.quantization_mode is None and policy.compute_dtype in _FLOATS
+    except (TypeError, ValueError):
+        are_floats = False
+    if not are_floats:
+        raise ValueError("Argument `network_dtype` must be a float dtype or a Keras dtype policy of floats, or None; "
+                         f"received {dtype!r}.")
     return dtype
 
 

@@ -182,7 +182,7 @@ def _check_replicas(options: flags.FlagValues, preset: Preset | None) -> None:
 
 
 def _automatic(data: Any, options: flags.FlagValues, run: Any, is_slow: Callable[[], bool]) -> Preset:
-    """Returns the preset for a data set, and prints it for a new run. A run keeps its number of epochs.
+    """Returns the preset for a data set, and prints it for a new run. A run keeps its number of epochs and of steps.
 
     Args:
       data: the data set.
@@ -193,15 +193,25 @@ def _automatic(data: Any, options: flags.FlagValues, run: Any, is_slow: Callable
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     choice = automatic(data, cores)
     if run.exists():
-        return dataclasses.replace(choice.preset, epochs=run.config()["epochs"])
-    if choice.preset.flow.get("network_dtype") == "mixed_bfloat16" != options.network_dtype and is_slow():
+        config = run.config()
+        return dataclasses.replace(choice.preset, epochs=config["epochs"], steps_per_epoch=config["steps_per_epoch"])
+    if choice.preset.flow.get("network_dtype") == "mixed_bfloat16" != options.network_dtype and (
+            options.network_dtype == "float32" or is_slow()):
         choice = automatic(data, cores, is_slow=True)
-    epochs = options.epochs or choice.preset.epochs
-    minutes = choice.minutes * epochs / choice.preset.epochs
-    print(f"--preset=auto chose {choice.base} with {epochs} epochs for {data.num_examples('train'):,} "
-          f"{data.description}: about {minutes:.0f} minutes on two CPU cores; this machine has {cores}. --epochs "
-          "changes the time, and --preset=NAME the flow; --list_presets lists names.", flush=True)
-    return choice.preset
+    preset = choice.preset
+    if preset.steps_per_epoch and options.batch_size:  # As many examples per epoch.
+        steps = max(1, preset.steps_per_epoch * preset.batch_size // options.batch_size)
+        preset = dataclasses.replace(preset, steps_per_epoch=steps)
+    epochs = changed(preset, epochs=options.epochs).epochs
+    minutes = choice.minutes * epochs / preset.epochs
+    described = f"{epochs} epochs" + (f" of {preset.steps_per_epoch} steps" if preset.steps_per_epoch else "")
+    if run.writes:
+        on = "one CPU core" if cores == 1 else "two CPU cores"
+        print(f"--preset=auto chose {choice.base} with {described} for {data.num_examples('train'):,} "
+              f"{data.description}: about {max(1, round(minutes))} minutes on {on}; "
+              f"this machine has {cores}. --epochs changes the time, and --preset=NAME the flow; --list_presets lists "
+              "names.", flush=True)
+    return preset
 
 
 def _other_dtype(preset: Preset, run: Any, is_slow: Callable[[], bool]) -> str | None:
@@ -216,8 +226,8 @@ def _other_dtype(preset: Preset, run: Any, is_slow: Callable[[], bool]) -> str |
     if asked != "mixed_bfloat16" or not is_slow():
         return None
     if run.writes:
-        print("Networks compute in float32, because this machine is slow in bfloat16. Epochs take longer than "
-              "--list_presets says. --network_dtype chooses the precision.", flush=True)
+        print("Networks compute in float32, because this machine is slow in bfloat16. A preset that --list_presets "
+              "timed in bfloat16 takes longer here. --network_dtype chooses the precision.", flush=True)
     return "float32"
 
 

@@ -211,6 +211,8 @@ OWN = tfd.TransformedDistribution(tfd.Sample(tfd.Normal(0.0, 1.0), SHAPE), tfp_g
     (lambda m: m.importance_weighted_bits(BITS + 0.5, 2), "`x` must be integers"),
     (lambda m: m.importance_weighted_bits(BITS, 0), "`num_samples` must be .* of at least 1"),
     (lambda m: m.log_prob(BITS, noise=np.zeros((3, *SHAPE), "float32")), "`noise` must have the shape of `x`"),
+    (lambda m: m.log_prob(BITS, noise=np.full(BITS.shape, -0.5)), "`noise` must be in .0, 1.; received .* from -0.5"),
+    (lambda m: m.log_prob(BITS, noise=np.full(BITS.shape, 5.0)), "`noise` must be in .0, 1.; received .* to 5"),
     (lambda m: m.log_prob(BITS + 0.5, noise=np.zeros_like(BITS, "float32")), "and `x` must be integers"),
     (lambda m: tfp_glow.bijectors.MapContext(tfp_glow.bijectors.ActNorm((3,)), keras.layers.Dense(2), (2,)),
      "`bijector` must be a FlowBijector with a `context_shape`"),

@@ -14,7 +14,7 @@ from small_flows import SMALL_FLOWS as FLOWS
 
 import tfp_glow
 from tfp_glow import bijectors as tfgb
-from tfp_glow.flows import config_from_dict, config_of, register_config
+from tfp_glow.flows import config_from_dict, config_from_file, config_of, register_config
 from tfp_glow.networks import MLP
 from trainers.presets import PRESETS
 
@@ -265,3 +265,23 @@ def test_training_reaches_batch_norm_in_a_network():
     np.testing.assert_array_equal(mean, moved)
     model.fit(y, verbose=0)
     assert np.all(mean.numpy() > moved)
+
+
+# Dtypes.
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.dtype("float64"), tf.float64, "float64"], ids=str)
+def test_all_spellings_of_dtypes_are_saved(tmp_path, dtype):
+    model = tfp_glow.FlowModel(tfp_glow.maf(2, num_layers=1, hidden_sizes=(4,), dtype=dtype, network_dtype=dtype))
+    assert {config_of(model.distribution).arguments[name] for name in ("dtype", "network_dtype")} == {"float64"}
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.distribution.dtype == tf.float64
+    np.testing.assert_array_equal(loaded.log_prob(np.eye(2)), model.log_prob(np.eye(2)))
+
+
+def test_files_with_a_dtype_as_keras_wrote_it_load():
+    """Earlier versions stored `np.float64` itself."""
+    entry = keras.saving.serialize_keras_object(np.float64)
+    arguments = {"flow": "maf", "event_shape": (2,), "num_layers": 1, "hidden_sizes": (4,), "dtype": entry}
+    assert config_from_file(arguments).build().dtype == tf.float64

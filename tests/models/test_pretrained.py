@@ -159,7 +159,7 @@ def test_models_are_fetched_once_and_verified(elsewhere, monkeypatch):
     assert not (cached / "model.keras").exists()
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "nothing://place", "http://[bad"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "nothing://place", "http://[bad", "http://a b", "http://a:b"])
 def test_a_url_without_answer_is_one_clear_error(url, elsewhere, monkeypatch):
     monkeypatch.setenv("TFP_GLOW_PRETRAINED", url)
     with pytest.raises(FileNotFoundError, match="cannot be fetched from"):

@@ -157,10 +157,16 @@ def test_training_and_evaluation_warn_of_floats_in_other_units(model, call):
 
 @pytest.mark.parametrize("x", [
     NOISY, NOISY[:1], IMAGES + 0.5, np.zeros((3, *SHAPE)), np.full((1, *SHAPE), 31.0), np.full((2, *SHAPE), 0.5),
-    IMAGES, RNG.normal(16.0, 30.0, IMAGES.shape)],
-    ids=["noisy", "one", "middle", "black", "white", "constant", "integers", "wide"])
+    IMAGES, RNG.uniform(-1.5, 33.5, IMAGES.shape)],
+    ids=["noisy", "one", "middle", "black", "white", "constant", "integers", "near the domain"])
 def test_floats_in_pixel_units_and_constants_cause_no_warning(x):
     assert not messages(lambda: build().log_prob(x))
+
+
+@pytest.mark.parametrize("x", [NOISY * 8.0, np.full((2, *SHAPE), 40.5), NOISY - 16.0], ids=["8 bits", "one", "below"])
+def test_floats_outside_of_the_domain_cause_a_warning(x):
+    (message,) = messages(lambda: build().log_prob(x))
+    assert "outside of the model's pixel units [0, 32)" in message and "another `num_bits`" in message
 
 
 def test_standardized_floats_cause_a_warning():

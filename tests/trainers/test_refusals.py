@@ -189,7 +189,7 @@ def test_presets_that_do_not_suit_the_data_are_reported(monkeypatch, tmp_path, c
                            f"--output_dir={tmp_path / 'new'}"]) == 1
     assert capsys.readouterr().err.startswith(
         "warning: preset: glow_cifar10 has the published size, for GPUs, and was not trained to the end here; "
-        "1000 epochs of 72 images take about 3.8 hours on two CPU cores; --list_presets lists presets that train in")
+        "1000 epochs of 72 images take about 3.2 hours on two CPU cores; --list_presets lists presets that train in")
 
 
 def test_a_new_process_prints_one_error_line():

@@ -79,6 +79,7 @@ def test_learning_rate_schedule():
     assert rates() == pytest.approx([0, 0.05, 0.1, 0.1, 0.1])
     assert rates(warmup_epochs=0) == pytest.approx([0.1] * 5)
     assert rates(schedule="cosine") == pytest.approx([0, 0.05, 0.1, 0.05, 0])
+    assert rates(schedule="cosine", warmup_epochs=10)[-1] == 0.0  # At most half of the steps are warm-up.
 
 
 # Image side, batch size, bits per channel value and flow, from the commands that Kingma and Dhariwal published and

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ranges of the log-scales of `Affine`: which of them are bounded, and on which side."""
+"""The ranges of the log-scales of `Affine`, and the number of parameters that each transform requires."""
 
 import math
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_glow.transforms import Affine
+from tfp_glow.transforms import Additive, Affine, LogisticMixture, LogisticMixtureCDF, RationalQuadraticSpline
 
 RAW = [-50.0, 0.0, 50.0]
 
@@ -23,3 +23,13 @@ def test_log_scales_of_extreme_outputs_of_a_network(scale, log_scales):
     back, inverse_log_det = Affine(scale).inverse(y, tf.constant([*shift, *RAW], tf.float64))
     np.testing.assert_allclose(inverse_log_det, -log_det)
     np.testing.assert_allclose(back[1], x[1])
+
+
+@pytest.mark.parametrize("transform", [
+    Additive(), Affine("exp"), LogisticMixture(2), LogisticMixtureCDF(2), RationalQuadraticSpline(4)],
+    ids=lambda transform: type(transform).__name__)
+def test_parameters_of_another_number_of_elements_raise(transform):
+    """TensorFlow would broadcast one element's parameters to all."""
+    for method in (transform.forward, transform.inverse):
+        with pytest.raises(ValueError, match=rf"`raw` must have {transform.num_parameters} \* 5 numbers .* for 5 elem"):
+            method(tf.zeros((3, 5)), tf.zeros((3, transform.num_parameters)))

@@ -208,6 +208,9 @@ def config_from_file(values: Mapping[str, Any]) -> FlowConfig:
     ['stored', 'unrolled']
     """
     registered = _FLOWS.get(values.get("flow", ""))
+    # Keras wrote `dtype=np.float32` as a dict, before flows stored the name.
+    values = {name: value["config"] if isinstance(value, dict) and value.get("class_name") == "type" else value
+              for name, value in values.items()}
     return config_from_dict({**(registered.earlier if registered else {}), **values})
 
 
@@ -299,6 +302,11 @@ def _plain(value: Any) -> Any:
         return value.item()
     if isinstance(value, (tf.DType, keras.DTypePolicy)):
         return value.name
+    if isinstance(value, (np.dtype, type)):  # Such as `np.float32`, `np.dtype("float32")` and `float`.
+        try:
+            return tf.as_dtype(value).name
+        except TypeError:
+            return value  # The check of the flow names the argument.
     if isinstance(value, np.ndarray):
         return _plain(value.tolist())
     if isinstance(value, tf.TensorShape):

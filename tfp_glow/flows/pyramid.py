@@ -73,16 +73,16 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
         often do not return integers exactly from their latents; `tfp_glow.with_network_dtype` converts them.
       top: the model of the top. `"autoregressive"` (the default) is a masked autoregressive network. `"couplings"`
         starts from one value, doubles the resolution step by step, and models the new pixels of each step by a dense
-        network given all earlier ones; it samples faster.
+        network given all earlier ones; a sample needs one evaluation of each network.
       channels: networks of the color channels. `"separate"` (the default) gives each channel of a step a residual
         network. With `"shared"`, the channels of a step share a residual network, and each channel has a small network
-        given the features of the first and the earlier channels; training is about three times as fast for color
-        images.
+        given the features of the first and the earlier channels; a training step of color images takes less time.
       skip: a bool. True (the default) adds a linear path to each network of a level, a convolution from its inputs to
         the parameters of the mixtures. False leaves it out, as in earlier versions.
       scale: scale of the logistics of levels at the start, a positive float, in gray levels of 8-bit images; for other
         images, it grows in proportion to the number of gray levels. The means start near a prediction by the linear
-        path, the mean of the known neighbors of a pixel, and `scale` is their unit. Default: 8. None starts as earlier
+        path, the mean of the known neighbors of a pixel, and `scale` is their unit. Default: 8. At most 256; numbers
+        below half a gray level have its effect. None starts as earlier
         versions: the means are spread over all gray levels, and the linear path starts at zero. So does `skip=False`.
       name: name of the distribution, a string. None (the default) means `"pyramid"`, or the name of the variable in a
         joint distribution of TFP.
@@ -115,7 +115,7 @@ def pyramid(image_shape: ShapeLike, num_levels: int = 2, width: int | Sequence[i
     check_choice("top", top, ("autoregressive", "couplings"))
     check_bool("skip", skip)
     if scale is not None:
-        scale = check_number("scale", scale, "be None or a positive finite number", lambda value: 0 < value < math.inf)
+        scale = check_number("scale", scale, "be None or a positive number of at most 256", lambda s: 0 < s <= 256)
     mixture = of_levels = LogisticMixture(num_components, num_bits)
     near = skip and scale is not None  # Mixtures of levels start near a prediction.
     if near:

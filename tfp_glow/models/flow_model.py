@@ -232,12 +232,15 @@ class FlowModel(BuiltModel):
           ValueError: if `x` has a shape that does not end in `event_shape`, is not finite, or holds integers outside
             of `[0, 2**num_bits)`.
           ValueError: if `condition` is required and None, is not required and given, or has a wrong type or shape.
-          ValueError: if `noise` is not finite or not of the shape of `x`, or is given for floats `x`.
+          ValueError: if `noise` is not in [0, 1) or not of the shape of `x`, or is given for floats `x`.
         """
         x, rank = self._events("x", x), len(self.event_shape)
         if noise is None:
             return self._over_batch(self._own_functions.log_prob, x, rank, _seed(seed), condition=condition)
         noise = self._checked("noise", noise)
+        if tf.executing_eagerly() and not bool(tf.reduce_all((noise >= 0.0) & (noise <= 1.0))):  # 1.0 by rounding.
+            raise ValueError(f"Argument `noise` must be in [0, 1); received values from {tf.reduce_min(noise):g} to "
+                             f"{tf.reduce_max(noise):g}.")
         if x.dtype.is_floating or not noise.shape.is_compatible_with(x.shape):
             raise ValueError("Argument `noise` must have the shape of `x`, and `x` must be integers; received noise of "
                              f"shape {noise.shape} for `x` of shape {x.shape} and dtype {x.dtype.name}.")
@@ -380,7 +383,8 @@ class FlowModel(BuiltModel):
         """
         latents = self.encode(x, condition, verify)
         if tf.executing_eagerly() and not bool(tf.reduce_all(tf.math.is_finite(latents))):
-            raise ValueError("The inverse pass of the flow gave latents that are not finite, because it overflowed.")
+            raise ValueError("The inverse pass of the flow gave latents that are not finite: it overflowed, or `x` has "
+                             "values that the flow cannot have.")
         return self.decode(latents, condition)
 
     def sample(self, n: int = 1, temperature: float = 1.0, seed: int | None = None,

@@ -3,6 +3,7 @@
 
 import functools
 import hashlib
+import http.client
 import json
 import os
 import pathlib
@@ -113,7 +114,8 @@ def _fetched(name: str, base: str) -> pathlib.Path:
         try:
             with urllib.request.urlopen(url, timeout=60) as response:
                 content = response.read()
-        except (OSError, ValueError) as error:  # `URLError` is an `OSError`; a malformed URL is a `ValueError`.
+        # `URLError` is an `OSError`. A malformed URL is a `ValueError` or an `HTTPException`; so is a cut answer.
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise FileNotFoundError(f"The trained model {name!r} cannot be fetched from {url}: {error}. Connect to the "
                                     f"network, or set the environment variable {_VARIABLE} to a folder that holds "
                                     f"{name}/model.keras.") from error

@@ -27,9 +27,10 @@ class EventChecks:
     | NaN or infinite floats | `ValueError` | no check |
     | floats that do not look like pixel units | one warning per kind | no check |
 
-    Floats do not look like pixel units in two cases. All of them are whole numbers; such data should be integers, which
-    get noise. Or their range is narrow: it lies in [0, 1] or [-1, 1], or it holds negative numbers and is at most 1/16
-    of the domain, as after standardization. A batch of one constant, such as black images, is accepted.
+    Floats do not look like pixel units in three cases. All of them are whole numbers; such data should be integers,
+    which get noise. Or their range is narrow: it lies in [0, 1] or [-1, 1], or it holds negative numbers and is at most
+    1/16 of the domain, as after standardization. Or some are outside of the domain by more than 1/16 of it. A batch of
+    one constant in the domain, such as black images, is accepted.
 
     Args:
       event_shape: shape of one event, a tuple of ints.
@@ -92,7 +93,7 @@ class EventChecks:
                                  "`num_bits`.")
         elif not max(-float(low), float(high)) <= float(self._dtype.max):  # NaN is not less.
             raise ValueError(f"Argument `{argument}` must be finite; received NaN or infinity.")
-        elif self.can_warn and low < high:
+        elif self.can_warn and (low < high or self._is_outside(low, high)):
             self._warn_of_units(argument, float(low), float(high), are_whole)
 
     @property
@@ -108,6 +109,9 @@ class EventChecks:
         elif self._is_narrow(low, high):
             what = (f"lie in [{low:.4g}, {high:.4g}], but the model has pixel units {self._domain}. Pass integers, or "
                     "floats in pixel units with noise")
+        elif self._is_outside(low, high):
+            what = (f"reach from {low:.4g} to {high:.4g}, outside of the model's pixel units {self._domain}, where a "
+                    "density may be NaN or without meaning. Rescale them, or build the flow with another `num_bits`")
         else:
             return
         if what[:3] not in self._warned:
@@ -119,6 +123,10 @@ class EventChecks:
         """Returns True if the range of floats, numbers or tensors, is narrow as described above."""
         centered = (low < 0.0) & ((high - low <= self._levels / 16) | (low >= -1.0) & (high <= 1.0))
         return centered | (low >= 0.0) & (high <= 1.0) if self._levels > 2 else centered
+
+    def _is_outside(self, low: Any, high: Any) -> Any:
+        """Returns True if numbers are outside of the domain. Samples of some flows are, by a little."""
+        return (low < -self._levels / 16) | (high > self._levels * 17 / 16)
 
     # Inside a graph.
 

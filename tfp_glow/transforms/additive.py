@@ -3,6 +3,8 @@
 
 import tensorflow as tf
 
+from tfp_glow.transforms.elementwise import check_raw
+
 
 class Additive:
     """Adds a shift that the conditioner computes. The log-determinant is 0.
@@ -25,8 +27,10 @@ class Additive:
 
     def forward(self, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, None]:
         """Returns `(x + raw, None)`. `raw`, the shift, has the shape of `x`. None means a log-determinant of 0."""
+        check_raw(self, x, raw)
         return x + raw, None
 
     def inverse(self, y: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, None]:
         """Returns `(y - raw, None)`. `raw`, the shift, has the shape of `y`. None means a log-determinant of 0."""
+        check_raw(self, y, raw)
         return y - raw, None

@@ -6,6 +6,7 @@ import math
 import tensorflow as tf
 
 from tfp_glow._checks import check_choice
+from tfp_glow.transforms.elementwise import check_raw
 
 
 class Affine:
@@ -62,6 +63,7 @@ class Affine:
         Returns:
           `(y, log_scale)`, both `[..., size]`. The second tensor is the log-determinant per element, `log dy/dx`.
         """
+        check_raw(self, x, raw)
         shift, log_scale = self._shift_and_log_scale(raw)
         return x * tf.exp(log_scale) + shift, log_scale
 
@@ -75,6 +77,7 @@ class Affine:
         Returns:
           `(x, -log_scale)`, both `[..., size]`. The second tensor is the log-determinant per element, `log dx/dy`.
         """
+        check_raw(self, y, raw)
         shift, log_scale = self._shift_and_log_scale(raw)
         return (y - shift) * tf.exp(-log_scale), -log_scale
 

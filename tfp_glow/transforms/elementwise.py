@@ -56,6 +56,17 @@ def check_transform(transform: Any) -> ElementwiseTransform:
     return transform
 
 
+def check_raw(transform: ElementwiseTransform, value: tf.Tensor, raw: tf.Tensor) -> None:
+    """Raises `ValueError` unless `raw` has `num_parameters` numbers per element of `value`, as far as sizes are known.
+
+    Without it, TensorFlow might broadcast, and log-determinants would be those of fewer elements.
+    """
+    size, number = value.shape[-1], raw.shape[-1]
+    if size is not None and number is not None and number != transform.num_parameters * size:
+        raise ValueError(f"Argument `raw` must have {transform.num_parameters} * {size} numbers in its last axis, for "
+                         f"{size} elements; received shape {tuple(raw.shape)}.")
+
+
 def joined_parameters(transform: ElementwiseTransform, raws: Sequence[tf.Tensor]) -> tf.Tensor:
     """Returns the conditioner output for the concatenation of groups of elements.
 

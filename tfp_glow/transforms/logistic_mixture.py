@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfp_glow._checks import check_int, check_num_bits, check_number
 from tfp_glow.transforms._special_functions import erfc, ndtri
+from tfp_glow.transforms.elementwise import check_raw
 
 # Weight of a uniform component, so that no gray level has probability 0. It costs 1.4e-4 bits per dimension.
 _FLOOR = 1e-4
@@ -91,6 +92,7 @@ class LogisticMixture:
         Returns:
           `(y, log_det)`, both `[..., size]`, with `y` in `[0, 2**num_bits)` and `log_det = log dy/dx`.
         """
+        check_raw(self, x, raw)
         below = x < 0.0
         tail = 0.5 * erfc(tf.abs(x) / math.sqrt(2.0))  # The smaller of Phi(x) and 1 - Phi(x).
         components = self._components(raw)
@@ -111,6 +113,7 @@ class LogisticMixture:
         Returns:
           `(x, log_det)`, both `[..., size]`, with `log_det = log dx/dy`.
         """
+        check_raw(self, y, raw)
         level = tf.minimum(tf.floor(y), 2.0**self.num_bits - 1.0)  # Rounding may give 2**num_bits.
         lower_tail, upper_tail, mass = self._interval(level, self._components(raw))
         within = y - level

@@ -6,6 +6,7 @@ import math
 import tensorflow as tf
 
 from tfp_glow._checks import check_int
+from tfp_glow.transforms.elementwise import check_raw
 
 _LEAST_LOG_SCALE = -7.0
 # Bisection halves an interval so often that the rest is below the rounding error.
@@ -69,6 +70,7 @@ class LogisticMixtureCDF:
         Returns:
           `(y, log dy/dx)`, both `[..., size]`.
         """
+        check_raw(self, x, raw)
         shift, log_scale, components = self._parameters(raw)
         target = (x - shift) * tf.exp(-log_scale)
         root = tf.stop_gradient(_root(target, components))
@@ -87,6 +89,7 @@ class LogisticMixtureCDF:
         Returns:
           `(x, log dx/dy)`, both `[..., size]`.
         """
+        check_raw(self, y, raw)
         shift, log_scale, components = self._parameters(raw)
         value, log_slope = _logit_of_mixture(y, components)
         return value * tf.exp(log_scale) + shift, log_slope + log_scale

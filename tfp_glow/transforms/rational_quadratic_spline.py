@@ -7,6 +7,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from tfp_glow._checks import check_bool, check_int, check_number
+from tfp_glow.transforms.elementwise import check_raw
 
 # `tfb.RationalQuadraticSpline` computes the same function, and a test compares the two. It does not serve here:
 # * its inverse subtracts nearly equal numbers, so that float32 gives NaN in some bins with very different slopes;
@@ -108,6 +109,7 @@ class RationalQuadraticSpline:
         Returns:
           `(y, log_det)`, both `[..., size]`, with `log_det = log dy/dx`.
         """
+        check_raw(self, x, raw)
         x, inner, is_inside = self._inner(x)
         part = self._find_bin(inner, raw, of_latents=True)
         height = part.high - part.low
@@ -137,6 +139,7 @@ class RationalQuadraticSpline:
         Returns:
           `(x, log_det)`, both `[..., size]`, with `log_det = log dx/dy`.
         """
+        check_raw(self, y, raw)
         y, inner, is_inside = self._inner(y)
         part = self._find_bin(inner, raw, of_latents=False)
         width, height = part.end - part.start, part.high - part.low

@@ -146,6 +146,9 @@ def _image_data(
         with one_line_if_damaged(find_damage):
             shape = _probe_shape(splits["train"].map(decode), name, crop_and_resize)
     height, width, channels = shape
+    if channels not in (1, 3):
+        raise ValueError(f"data: {name} has images of {channels} channels; they must have 1 or 3, because samples are "
+                         "saved as pictures")
     height, width = crop_and_resize.output_size(height, width, f"an image of {name}")
 
     def finish(example: dict[str, Any]) -> tuple[tf.Tensor, tf.Tensor]:

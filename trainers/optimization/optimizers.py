@@ -67,7 +67,8 @@ def make_optimizer(training: Mapping[str, Any], epochs: int, steps_per_epoch: in
     """Creates the optimizer of a preset: Adam, Adamax or AdamW.
 
     The learning rate is a function of the number of the step. It grows linearly from 0 to `learning_rate` during the
-    warm-up. Then it is constant, or decays to 0 along a cosine until the last step.
+    warm-up, which takes at most half of the steps. Then it is constant, or decays to 0 along a cosine until the last
+    step.
 
     In each step, AdamW subtracts from each weight the fraction `weight_decay` of it, times the current learning rate
     divided by `learning_rate`.
@@ -82,11 +83,12 @@ def make_optimizer(training: Mapping[str, Any], epochs: int, steps_per_epoch: in
     Returns:
       A Keras optimizer that is also a `RunOptimizer`.
     """
-    rate, warmup = training["learning_rate"], training["warmup_epochs"] * steps_per_epoch
+    rate, steps = training["learning_rate"], epochs * steps_per_epoch
+    warmup = min(training["warmup_epochs"] * steps_per_epoch, steps // 2)
     # With alpha=1.0, the cosine decay starts and ends at the same value: it is constant.
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup else rate, warmup_target=rate if warmup else None, warmup_steps=warmup,
-        decay_steps=max(1, epochs * steps_per_epoch - warmup), alpha=0.0 if training["schedule"] == "cosine" else 1.0)
+        decay_steps=max(1, steps - warmup), alpha=0.0 if training["schedule"] == "cosine" else 1.0)
     momentum = training["ema_momentum"]
     name = training["optimizer"]
     # Keras multiplies the decay by the current learning rate, so it is relative to the highest one here.

@@ -57,14 +57,17 @@ _DATA: dict[str, tuple[str, tuple[int, int, int] | None]] = {
     "lsun": ("LSUN", (64, 64, 3)),
 }
 _EXPLANATION = f"""
-minutes: training on two CPU cores; for Fashion-MNIST and CIFAR-10, of all epochs at the speed of the fastest, without
-validation; fashion_mnist_glow, fashion_mnist_coupling and cifar10_glow_classes on cores without instructions for
-bfloat16. bits/dim: on the test split after this training, and of presets with classes, given the class.
+minutes: training on two CPU cores. For Fashion-MNIST and CIFAR-10 this is the least time: all epochs at the speed of
+the fastest one, without validation. cifar10_glow ran on cores with instructions for bfloat16, and fashion_mnist_best
+in float32 on such cores. The others of these images ran on cores without these instructions, on which cifar10_glow
+would take about 2.5 times as long.
+bits/dim: on the test split after this training; of presets with classes, given the class. The digits_glow that
+load_pretrained returns was trained later and has 2.061.
 {_NOT_RUN}: not trained to the end for this table. The published sizes of Glow, RealNVP and Jet are for GPUs.
 --data: digits; idx:DIR or tfds:fashion_mnist for Fashion-MNIST; toy:NAME or array:FILE for vectors (the results are
 for toy:two_moons); tfds:cifar10; tfds:downsampled_imagenet/32x32 or .../64x64; tfds:celeb_a; tfds:celeb_a_hq/256;
 tfds:lsun/NAME.
-NAME_smoke is a small version of each preset. It trains in seconds, to show that everything works."""
+NAME_smoke is a small version of each preset. It trains in seconds, to test that training runs; its model is bad."""
 
 _NAMES = {"glow": "Glow", "realnvp": "RealNVP", "realnvp_vector": "RealNVP", "nice": "NICE", "maf": "MAF", "iaf": "IAF",
           "nsf": "NSF", "jet": "Jet", "pyramid": "pyramid"}
@@ -135,9 +138,10 @@ def check_data(name: str, data: Any, preset: Preset) -> None:
                       stacklevel=2)
 
 
-# Seconds per training image on two CPU cores. Measured at 8 steps per level (benchmarks/results/speed.json: 1.5 s per
-# batch of 32); the time is proportional to the number of steps.
-_SECONDS_PER_IMAGE = {"glow_cifar10": 1.5 / 32 * (32 / 8)}
+# Seconds per training image on two CPU cores, from benchmarks/results/speed.json: 1.12 s per batch of 32 at 8 steps per
+# level in stored mode; at 32 steps and width 128, reversible mode takes 1.13 times as long as stored mode. The time is
+# about proportional to the number of steps.
+_SECONDS_PER_IMAGE = {"glow_cifar10": 1.12 * 1.13 / 32 * (32 / 8)}
 
 
 def _expected_time(name: str, preset: Preset, data: Any) -> str:
@@ -166,5 +170,6 @@ def _describe_flow(flow: Mapping[str, Any]) -> str:
 
     widths = listed(flow["hidden_sizes" if "hidden_sizes" in flow else "width"])
     return ", ".join([
-        _NAMES[flow["flow"]], *(f"{listed(flow[key])} {noun}" for key, noun in _COUNTS.items() if key in flow),
+        _NAMES[flow["flow"]], *(f"{listed(flow[key])} {noun.removesuffix('s') if listed(flow[key]) == '1' else noun}"
+                                for key, noun in _COUNTS.items() if key in flow),
         f"width{'s' if ',' in widths else ''} {widths}"])

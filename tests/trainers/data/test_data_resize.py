@@ -101,6 +101,14 @@ def test_validation_replaces_a_missing_test_split(tmp_path):
         assert [data.num_examples(split) for split in data_lib.SPLITS] == sizes
 
 
+def test_images_of_four_channels_are_refused(tmp_path):
+    """Else the first picture of samples would end the training, after the first epoch."""
+    write_images(tmp_path / "train" / "a", 3)
+    builder = tfds.folder_dataset.ImageFolder(str(tmp_path), shape=(6, 4, 4), dtype=tf.uint8)
+    with pytest.raises(ValueError, match="^data: set has images of 4 channels; they must have 1 or 3"):
+        image_data_from_builder(builder, "set")
+
+
 def test_presets_crop_and_resize_as_the_papers_do():
     published = {"realnvp_celeba64": (148, 64), "realnvp_lsun": (171, 64), "glow_lsun": (171, 64),
                  "realnvp_imagenet64": (None, None), "glow_cifar10": (None, None)}
