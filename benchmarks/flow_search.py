@@ -115,6 +115,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, default=3.0, help="minutes of each training")
     parser.add_argument("--seed", type=int, default=0, help="random seed of weights, data order and noise")
     parser.add_argument("--only", default="", help="a part of the names of the trials to run; all by default")
+    parser.add_argument("--section", help="name of the markers in the README; None for SET_flow_search")
     harness.define_at_once(parser)
     args = parser.parse_args(argv)
     data, trials = TRIALS[args.set]
@@ -145,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for row in harness.side_by_side(args, measured, chosen):
         record["versions"].update(row.pop("versions"))
         record["measured"].append(row)
-        publish(args, record, markdown(record), f"{args.set}_flow_search")
+        publish(args, record, markdown(record), args.section or f"{args.set}_flow_search")
 
 
 if __name__ == "__main__":

@@ -39,16 +39,14 @@ DIGITS = {
 
 FASHION_MNIST = {
     # The images have 28x28 pixels. 28 is divisible by 4 and not by 8, which allows two levels of Glow and three scales
-    # of RealNVP. In trials of four minutes on one core, validation bits/dim were 3.87 with mixture couplings of width
-    # 64, 3.91 with four steps per level and 4.06 with eight logistics per mixture. Affine couplings of width 128 had
-    # 4.35 on a faster machine.
+    # of RealNVP. Size and rate are from trials: benchmarks/results/fashion_mnist_glow_search.json.
     "fashion_mnist_glow": Preset(
         {"flow": "glow", "num_levels": 2, "num_steps": 8, "width": 64, "coupling": "mixture",
          "network_dtype": "mixed_bfloat16"},
         batch_size=32, epochs=16, optimizer="adam", learning_rate=2e-3, schedule="cosine", clip_norm=1.0,
         ema_momentum=0.999),
-    # In trials of six minutes on one core, validation bits/dim were 4.13 with this size at the rate 3e-3 in batches of
-    # 64. At the rate 1e-3, they were 4.32 in batches of 32, 4.80 in batches of 64, and 5.21 with two blocks as well.
+    # Number of blocks and rate are from trials, in which batches of 32 were better than of 64 at a rate of 1e-3:
+    # benchmarks/results/fashion_mnist_realnvp_search.json.
     "fashion_mnist_realnvp": Preset(
         {"flow": "realnvp", "num_scales": 3, "num_blocks": 1, "width": 16}, batch_size=32, epochs=8,
         optimizer="adam", learning_rate=3e-3, schedule="cosine", clip_norm=1.0),
@@ -56,8 +54,8 @@ FASHION_MNIST = {
         {"flow": "pyramid", "num_levels": 2, "width": (64, 96), "num_blocks": 3, "skip": False, "scale": None},
         batch_size=64, epochs=8, optimizer="adam", learning_rate=3e-3, warmup_epochs=0, schedule="cosine",
         ema_momentum=0.999, temperature=1.0),
-    # Size from `python -m benchmarks.flow_search --set=fashion_mnist`, rate from trials of 900 steps, both on
-    # validation images.
+    # Size from `python -m benchmarks.flow_search --set=fashion_mnist`, rate from trials of 900 steps that are not kept,
+    # both on validation images.
     "fashion_mnist_coupling": Preset(
         {"flow": "pyramid", "num_levels": 2, "width": (48, 64), "num_blocks": 3, "channels": "shared",
          "top": "couplings", "network_dtype": "mixed_bfloat16"},
@@ -80,7 +78,7 @@ CIFAR10 = {
          "channels": "shared", "top": "couplings", "network_dtype": "mixed_bfloat16"},
         batch_size=32, epochs=40, optimizer="adam", learning_rate=6e-3, schedule="cosine", clip_norm=1.0,
         ema_momentum=0.999, flip=True, temperature=1.0),
-    # In a trial of 130 seconds on one core, batches of 32 reached 4.71 bits/dim on validation images, and of 64 4.99.
+    # In a trial of 130 seconds on one core that is not kept, batches of 32 reached 4.71 bits/dim on validation images, and of 64 4.99.
     "cifar10_jet": Preset(
         {"flow": "jet", "patch_size": 4, "depth": 20, "block_depth": 1, "width": 96, "num_heads": 4}, batch_size=32,
         epochs=10, optimizer="adamw", learning_rate=1e-3, schedule="cosine", beta_2=0.95, weight_decay=1e-5,
