@@ -139,8 +139,6 @@ def write_images(args: argparse.Namespace, path: Path, search: bool = False) -> 
     A search has no test images and few validation images.
     """
     source, limit = data.load(args.data), NUM_SEARCH if search else args.limit
-    if source.num_bits != 8:
-        sys.exit(f"--data: must have images of 256 gray levels; received {args.data}")
     splits = ("train", "validation") if search else ("train", "validation", "test")
     images = {split: np.concatenate([batch.numpy() for batch in pipeline.dataset(
         source, split, 1000, shuffle=False, labels=False)]) for split in splits}

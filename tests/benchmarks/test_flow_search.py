@@ -24,6 +24,14 @@ def test_trials_are_presets_with_different_changes(chosen):
             assert value in (config.get(name), getattr(preset, name, None))
 
 
+@pytest.mark.parametrize("name", ["fashion_mnist_flow_search", "fashion_mnist_glow_search",
+                                  "fashion_mnist_realnvp_search"])
+def test_the_page_has_the_tables_of_the_records(name):
+    record = json.loads((budget.harness.ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    page = (budget.harness.ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    assert f"<!-- {name}: begin -->\n{flow_search.markdown(record)}\n<!-- {name}: end -->" in page
+
+
 def test_a_search_trains_each_trial_once_and_sorts_by_validation(tmp_path, monkeypatch):
     started = []
 

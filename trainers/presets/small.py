@@ -78,7 +78,8 @@ CIFAR10 = {
          "channels": "shared", "top": "couplings", "network_dtype": "mixed_bfloat16"},
         batch_size=32, epochs=40, optimizer="adam", learning_rate=6e-3, schedule="cosine", clip_norm=1.0,
         ema_momentum=0.999, flip=True, temperature=1.0),
-    # In a trial of 130 seconds on one core that is not kept, batches of 32 reached 4.71 bits/dim on validation images, and of 64 4.99.
+    # In a trial of 130 seconds on one core that is not kept, batches of 32 reached 4.71 bits/dim on validation images,
+    # and of 64 4.99.
     "cifar10_jet": Preset(
         {"flow": "jet", "patch_size": 4, "depth": 20, "block_depth": 1, "width": 96, "num_heads": 4}, batch_size=32,
         epochs=10, optimizer="adamw", learning_rate=1e-3, schedule="cosine", beta_2=0.95, weight_decay=1e-5,
