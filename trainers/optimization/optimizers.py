@@ -67,8 +67,8 @@ def make_optimizer(training: Mapping[str, Any], epochs: int, steps_per_epoch: in
     """Creates the optimizer of a preset: Adam, Adamax or AdamW.
 
     The learning rate is a function of the number of the step. It grows linearly from 0 to `learning_rate` during the
-    warm-up, which takes at most half of the steps. Then it is constant, or decays to 0 along a cosine until the last
-    step.
+    warm-up. Then it is constant, or decays to 0 along a cosine until the last step. Before a cosine, the warm-up takes at
+    most half of the steps.
 
     In each step, AdamW subtracts from each weight the fraction `weight_decay` of it, times the current learning rate
     divided by `learning_rate`.
@@ -84,7 +84,9 @@ def make_optimizer(training: Mapping[str, Any], epochs: int, steps_per_epoch: in
       A Keras optimizer that is also a `RunOptimizer`.
     """
     rate, steps = training["learning_rate"], epochs * steps_per_epoch
-    warmup = min(training["warmup_epochs"] * steps_per_epoch, steps // 2)
+    warmup = training["warmup_epochs"] * steps_per_epoch
+    if training["schedule"] == "cosine":  # With a constant rate, a run may get more epochs, which must change no step.
+        warmup = min(warmup, steps // 2)
     # With alpha=1.0, the cosine decay starts and ends at the same value: it is constant.
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup else rate, warmup_target=rate if warmup else None, warmup_steps=warmup,
