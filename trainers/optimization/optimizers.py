@@ -67,8 +67,8 @@ def make_optimizer(training: Mapping[str, Any], epochs: int, steps_per_epoch: in
     """Creates the optimizer of a preset: Adam, Adamax or AdamW.
 
     The learning rate is a function of the number of the step. It grows linearly from 0 to `learning_rate` during the
-    warm-up. Then it is constant, or decays to 0 along a cosine until the last step. Before a cosine, the warm-up takes at
-    most half of the steps.
+    warm-up. Then it is constant, or decays to 0 along a cosine until the last step. Before a cosine, the warm-up takes
+    at most half of the steps.
 
     In each step, AdamW subtracts from each weight the fraction `weight_decay` of it, times the current learning rate
     divided by `learning_rate`.
