@@ -57,7 +57,7 @@ _GUIDE = "../../docs/tutorials/out_of_distribution.md"
 def rounded(weights: np.ndarray) -> np.ndarray:
     """Returns float32 weights, rounded to 17 significant bits."""
     unit = np.uint32(1 << _DROPPED_BITS)
-    bits = np.ascontiguousarray(weights, np.float32).view(np.uint32)
+    bits = np.array(weights, np.float32).view(np.uint32)  # Also of a single number, of shape ().
     return ((bits + unit // 2) & ~(unit - 1)).view(np.float32)
 
 

@@ -14,7 +14,7 @@ from tfp_glow.models.pretrained import directory
 from trainers.runs.run_directory import RunDirectory
 
 
-def test_weights_keep_16_significant_bits():
+def test_weights_keep_17_significant_bits():
     weights = np.random.RandomState(0).standard_normal(10_000) * 10.0 ** np.arange(-20, 20).repeat(250)
     weights = np.concatenate([weights, [0.0, 1.0, -2.5, 1.0 + 2.0**-15]]).astype("float32")
     kept = pretrained.rounded(weights)
@@ -22,6 +22,7 @@ def test_weights_keep_16_significant_bits():
     assert np.all(np.abs(kept - weights) <= np.abs(weights) * 2.0**-16)
     assert not np.any(kept.view(np.uint32) % 2**7)
     assert np.mean(kept != weights) > 0.9
+    assert pretrained.rounded(np.float32(0.3)).shape == ()
 
 
 def test_a_shipped_model_is_smaller_and_has_its_measured_card(tmp_path, monkeypatch):
