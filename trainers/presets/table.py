@@ -59,9 +59,8 @@ _DATA: dict[str, tuple[str, tuple[int, int, int] | None]] = {
 }
 _EXPLANATION = f"""
 minutes: training on two CPU cores. For Fashion-MNIST and CIFAR-10 this is the least time: all epochs at the speed of
-the fastest one, without validation. cifar10_glow ran on cores with instructions for bfloat16, and fashion_mnist_best
-in float32 on such cores. The others of these images ran on cores without these instructions, on which cifar10_glow
-would take about 2.5 times as long.
+the fastest one, without validation. cifar10_glow ran on cores with instructions for bfloat16. The others, except
+fashion_mnist_best, ran on cores without these instructions, on which cifar10_glow would take about 2.5 times as long.
 bits/dim: on the test split after this training; of presets with classes, given the class. The digits_glow that
 load_pretrained returns was trained later and has 2.061.
 {_NOT_RUN}: not trained to the end for this table. The published sizes of Glow, RealNVP and Jet are for GPUs.
