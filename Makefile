@@ -18,7 +18,7 @@ train: .venv/.stamp  ## train a small Glow on digits into runs/digits, or resume
 	$(BIN)/python -m trainers.evaluate --run_dir=$(RUN) --data=digits --split=test
 
 test: .venv/.stamp  ## run the test suite (the slow tests: .venv/bin/pytest -m slow)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.stamp  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small versions of all flows, and events for them."""
+"""Small versions of all flows, events for them, eager calls, and the log-determinant of a Jacobian."""
+
+import contextlib
+import math
+import warnings
 
 import numpy as np
+import tensorflow as tf
 
 import tfp_glow
 
@@ -52,3 +57,35 @@ def moved(distribution):
     for variable in distribution.trainable_variables:
         variable.assign_add(0.1 * rng.standard_normal(variable.shape))
     return distribution
+
+
+@contextlib.contextmanager
+def eagerly():
+    """Runs each `tf.function` eagerly in the body of a `with` statement.
+
+    A few calls of a flow are faster so: most of the time of its first call is tracing.
+    """
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Even though the `tf.config.experimental_run_functions_eagerly`")
+            yield
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
+def log_det_by_autodiff(function, value, *conditions):
+    """Returns the log-determinants `[batch]` of the Jacobians of a function that maps each event by itself.
+
+    Each event is copied as often as it has elements, and each copy has the gradient of one output. So one backward pass
+    computes all rows of all Jacobians.
+    """
+    batch, size = value.shape[0], math.prod(value.shape[1:])
+    copies, *conditions = (tf.repeat(tensor, size, axis=0) for tensor in (value, *conditions))
+    with tf.GradientTape() as tape:
+        tape.watch(copies)
+        result = function(copies, *conditions)
+    rows = tf.reshape(tf.tile(tf.eye(size, dtype=result.dtype), (batch, 1)), result.shape)
+    jacobian = tf.convert_to_tensor(tape.gradient(result, copies, rows))
+    return tf.linalg.slogdet(tf.reshape(jacobian, (batch, size, size)))[1]

@@ -8,9 +8,13 @@ import re
 import struct
 
 import numpy as np
+import pytest
+import tensorflow as tf
+from small_flows import eagerly
 
 from trainers import data as data_lib
 from trainers import train
+from trainers.runs import trained_models
 from trainers.runs.run_directory import RunDirectory
 
 
@@ -21,6 +25,21 @@ def train_digits(directory, *flags):
 def train_on(spec, directory, preset="toy_maf_smoke", *flags):
     assert train.main(["train", f"--preset={preset}", f"--data={spec}", f"--output_dir={directory}", *flags]) == 0
     return RunDirectory(directory)
+
+
+@contextlib.contextmanager
+def eager_programs():
+    """Runs programs eagerly in the body of a `with` statement. They export graphs."""
+    save = trained_models.save
+
+    def save_graphs(*arguments):
+        tf.config.run_functions_eagerly(False)
+        save(*arguments)
+        tf.config.run_functions_eagerly(True)
+
+    with pytest.MonkeyPatch.context() as patch, eagerly():
+        patch.setattr(trained_models, "save", save_graphs)
+        yield
 
 
 def write_idx_file(path, array):

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs `trainers.train` with an additional preset, `tiny`: 4 epochs of 13 steps. test_strategies.py uses it.
+"""Runs `trainers.train` with an additional preset, `tiny`: 4 epochs of 13 steps of a Glow of one level.
+
+test_strategies.py uses it. Each of its processes traces the flow.
 
 The networks of the preset are in bfloat16. Only the chief reports that bfloat16 is slow, and then all workers must
 compute in float32.
@@ -12,8 +14,9 @@ from trainers import presets, train
 from trainers.distribute import workers
 from trainers.training import precision
 
+SMOKE = presets.get("digits_glow_smoke")
 TINY = dataclasses.replace(
-    presets.get("digits_glow_smoke"), epochs=4, steps_per_epoch=13, clip_norm=0.5, ema_momentum=0.9)
+    SMOKE, flow={**SMOKE.flow, "num_levels": 1}, epochs=4, steps_per_epoch=13, clip_norm=0.5, ema_momentum=0.9)
 
 if __name__ == "__main__":
     presets.PRESETS["tiny"] = dataclasses.replace(TINY, flow={**TINY.flow, "network_dtype": "mixed_bfloat16"})

@@ -6,7 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from small_flows import moved
+from small_flows import eagerly, moved
 
 import tfp_glow
 from benchmarks import pictures, pretrained
@@ -27,7 +27,9 @@ def test_weights_keep_17_significant_bits():
 
 def test_a_shipped_model_is_smaller_and_has_its_measured_card(tmp_path, monkeypatch):
     monkeypatch.setitem(pretrained._DATA, "digits", ("digits", "someone"))
-    assert pretrained.main([f"--run_dir={directory('digits_glow')}", "--data=digits", f"--folder={tmp_path}"]) is None
+    with eagerly():
+        assert pretrained.main(
+            [f"--run_dir={directory('digits_glow')}", "--data=digits", f"--folder={tmp_path}"]) is None
     run = RunDirectory(tmp_path / "digits_glow")
     before = keras.saving.load_model(directory("digits_glow") / "model.keras", compile=False)
     after = keras.saving.load_model(run.path / "model.keras", compile=False)

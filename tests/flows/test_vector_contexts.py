@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_flows import eagerly
 
 import tfp_glow
 from tfp_glow.networks import MADE, MLP, ResidualMADE, ResidualMLP
@@ -67,10 +68,13 @@ def test_models_train_sample_and_save(name, tmp_path):
     assert all(np.any(v.numpy() != b) for v, b in zip(model.trainable_variables, before, strict=True))
     model.save(tmp_path / "model.keras")
     other = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(other.log_prob(y, condition=c), model.log_prob(y, condition=c))
-    samples = model.sample(7, seed=1, condition=c[0])
+    samples = model.sample(7, seed=1, condition=c[0])  # In a graph, as `fit` ran the other direction.
     assert samples.shape == (7, SIZE) and np.all(np.isfinite(samples))
-    np.testing.assert_array_equal(other.sample(7, seed=1, condition=c[0]), samples)
+    with eagerly():
+        np.testing.assert_array_equal(other.log_prob(y, condition=c), model.log_prob(y, condition=c))
+        same = model.sample(7, seed=1, condition=c[0])
+        np.testing.assert_array_equal(other.sample(7, seed=1, condition=c[0]), same)
+    np.testing.assert_allclose(samples, same, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of copies of a model at another resolution or with networks of another dtype."""
+"""Tests of copies of a model at another resolution or with networks of another dtype.
+
+The models run eagerly. The examples of the two functions, which test_docstring_examples.py runs, trace their copies.
+"""
 
 import numpy as np
 import pytest
+from small_flows import eagerly
 
 import tfp_glow
 
@@ -11,6 +15,12 @@ FLOWS = {
     "glow": lambda: tfp_glow.glow((8, 8, 1), num_levels=2, num_steps=2, width=4, seed=1),
     "realnvp": lambda: tfp_glow.realnvp((8, 8, 1), num_scales=2, num_blocks=1, width=4, seed=1),
 }
+
+
+@pytest.fixture(autouse=True)
+def _eagerly():
+    with eagerly():
+        yield
 
 
 @pytest.fixture(scope="module", params=FLOWS)
@@ -41,16 +51,17 @@ def test_a_larger_copy_samples_scores_and_inverts(model):
 
 
 @pytest.mark.parametrize("arguments, error", [
-    (("nothing", 8, 8), "`model` must be a tfp_glow.FlowModel; received str"),
-    ((tfp_glow.FlowModel(tfp_glow.nice((4, 4, 1), 2, (4,))), 8, 8), "fit any resolution; received a model of nice"),
-    ((tfp_glow.FlowModel(tfp_glow.pyramid((4, 4, 1), 1, 4, 1)), 8, 8), "of pyramid, which has weights per pixel"),
-    ((tfp_glow.FlowModel(tfp_glow.jet((4, 8, 1), 2, 1, 1, 4, 2)), 8, 4), "of jet, which has weights per .* train a"),
-    ((tfp_glow.FlowModel(FLOWS["glow"]()), 0, 8), "`height`.*received 0"),
-    ((tfp_glow.FlowModel(FLOWS["glow"]()), 8, 10), r"divisible by 2\*\*num_levels = 4; received \(8, 10, 1\)"),
+    (lambda: ("nothing", 8, 8), "`model` must be a tfp_glow.FlowModel; received str"),
+    (lambda: (tfp_glow.FlowModel(tfp_glow.nice((4, 4, 1), 2, (4,))), 8, 8), "any resolution; received a model of nice"),
+    (lambda: (tfp_glow.FlowModel(tfp_glow.pyramid((4, 4, 1), 1, 4, 1)), 8, 8), "pyramid, which has weights per pixel"),
+    (lambda: (tfp_glow.FlowModel(tfp_glow.jet((4, 8, 1), 2, 1, 1, 4, 2)), 8, 4), "jet, which has weights .* train a"),
+    (lambda: (tfp_glow.FlowModel(FLOWS["glow"]()), 0, 8), "`height`.*received 0"),
+    (lambda: (tfp_glow.FlowModel(FLOWS["glow"]()), 8, 10), r"by 2\*\*num_levels = 4; received \(8, 10, 1\)"),
 ])
 def test_wrong_arguments_raise(arguments, error):
+    given = arguments()
     with pytest.raises(ValueError, match=error):
-        tfp_glow.at_resolution(*arguments)
+        tfp_glow.at_resolution(*given)
 
 
 @pytest.mark.parametrize("flow", [
@@ -71,10 +82,11 @@ def test_float32_networks_with_weights_of_bfloat16_networks(flow):
 
 
 @pytest.mark.parametrize("arguments, error", [
-    (("nothing", "float32"), "`model` must be a tfp_glow.FlowModel; received str"),
-    ((tfp_glow.FlowModel(FLOWS["glow"]()), None), "`network_dtype` must be a dtype.*; received None"),
-    ((tfp_glow.FlowModel(FLOWS["glow"]()), "bits"), "`network_dtype`"),
+    (lambda: ("nothing", "float32"), "`model` must be a tfp_glow.FlowModel; received str"),
+    (lambda: (tfp_glow.FlowModel(FLOWS["glow"]()), None), "`network_dtype` must be a dtype.*; received None"),
+    (lambda: (tfp_glow.FlowModel(FLOWS["glow"]()), "bits"), "`network_dtype`"),
 ])
 def test_wrong_network_dtypes_raise(arguments, error):
+    given = arguments()
     with pytest.raises(ValueError, match=error):
-        tfp_glow.with_network_dtype(*arguments)
+        tfp_glow.with_network_dtype(*given)

@@ -22,7 +22,7 @@ WEIGHTS = np.linspace(0.5, 2.0, 26)
 
 def make_model(**options):
     # With float64, the order of a sum does not matter in 9 digits.
-    flow = tfp_glow.glow(SHAPE, num_levels=2, num_steps=1, width=4, seed=0, dtype="float64", **options)
+    flow = tfp_glow.glow(SHAPE, num_levels=1, num_steps=1, width=4, seed=0, dtype="float64", **options)
     model = tfp_glow.FlowModel(flow, weight_y=0.1 if options.get("num_classes") else 0.0)
     model.initialize(IMAGES, *([LABELS] if options.get("num_classes") else []))
     return model

@@ -12,7 +12,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from paths import ROOT
-from small_runs import program_lines, train_digits, write_idx
+from small_flows import eagerly
+from small_runs import eager_programs, program_lines, train_digits, write_idx
 
 from tfp_glow.export import serving_layout
 from tfp_glow.flows import config_of
@@ -47,17 +48,23 @@ def check_files(run, epochs):
     assert (run.saved_models / "model.config").exists() and (served / serving_layout.WARMUP_FILE).exists()
     signatures = tf.saved_model.load(str(served)).signatures
     points = tf.random.stateless_uniform((3, *model.event_shape), (1, 2), maxval=2.0**model.num_bits)
-    np.testing.assert_allclose(signatures["log_prob"](images=points)["log_prob"], model.log_prob(points), rtol=1e-5)
+    with eagerly():
+        log_prob = model.log_prob(points)
+    np.testing.assert_allclose(signatures["log_prob"](images=points)["log_prob"], log_prob, rtol=1e-5)
     assert run.is_finished()
     return model
 
 
 def evaluated_and_sampled(run, spec, out, capsys, split="test"):
-    """Runs `evaluate` and `sample` on a run and returns the JSON result of `evaluate`."""
-    assert evaluate.main(["evaluate", f"--run_dir={run}", f"--data={spec}", f"--split={split}"]) == 0
-    result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert np.isfinite(result["bits_per_dim"])
-    assert sample.main(["sample", f"--run_dir={run}", "--num=4", f"--out={out}"]) == 0
+    """Runs `evaluate` and `sample` on a run, eagerly, and returns the JSON result of `evaluate`.
+
+    The tests of the run of the digits below run these programs with graphs.
+    """
+    with eagerly():
+        assert evaluate.main(["evaluate", f"--run_dir={run}", f"--data={spec}", f"--split={split}"]) == 0
+        result = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert np.isfinite(result["bits_per_dim"])
+        assert sample.main(["sample", f"--run_dir={run}", "--num=4", f"--out={out}"]) == 0
     with PIL.Image.open(out) as picture:
         assert min(picture.size) > 200 and len(set(picture.convert("L").tobytes())) > 2
     return result
@@ -125,12 +132,14 @@ def test_fashion_mnist_run(tmp_path, capsys):
 
 
 def test_cifar10_run_and_more_epochs(tmp_path, capsys):
+    """Trains twice, eagerly. test_smoke.py trains a Glow of the same form, `glow_imagenet32_smoke`, with graphs."""
     run = RunDirectory(tmp_path / "run")
     command = ["train", "--preset=glow_cifar10_smoke", "--data=tfds:cifar10", f"--output_dir={run}"]
     with tfds.testing.mock_data(num_examples=40):
-        assert train.main([*command, "--epochs=1"]) == 0
-        assert run.is_finished()
-        assert train.main(command) == 0  # allowed because the schedule is constant
+        with eager_programs():
+            assert train.main([*command, "--epochs=1"]) == 0
+            assert run.is_finished()
+            assert train.main(command) == 0  # allowed because the schedule is constant
         assert check_files(run, epochs=2).event_shape == (32, 32, 3)
         assert sorted(p.name for p in run.saved_models.iterdir()) == ["1", "2", "model.config"]
         assert evaluated_and_sampled(run, "tfds:cifar10", tmp_path / "grid.png", capsys)["num_examples"] == 40

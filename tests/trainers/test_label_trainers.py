@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command-line programs with class-conditional flows: short runs, evaluation, samples and errors."""
+"""The command-line programs with class-conditional flows: short runs, evaluation, samples and errors.
+
+Training and evaluation have graphs. Samples and interpolations are eager; tests/models/test_labels.py has their graphs.
+"""
 
 import json
 
@@ -7,6 +10,7 @@ import keras
 import numpy as np
 import PIL.Image
 import pytest
+from small_flows import eagerly
 from small_runs import error_of
 
 from trainers import data, evaluate, interpolate, presets, sample, train
@@ -91,27 +95,29 @@ def test_evaluate_computes_bits_given_the_class_and_accuracy_by_bayes_rule(glow_
 def test_sample_draws_all_classes_in_turn_or_one_class(glow_run, model, tmp_path):
     out = tmp_path / "grid.png"
     command = ["sample", f"--run_dir={glow_run}", "--num=20", "--seed=3", f"--out={out}"]
-    assert sample.main(command) == 0
-    expected = model.sample(20, temperature=0.7, seed=3, condition=np.arange(20) % 10)
-    np.testing.assert_array_equal(tiles_of(out, 10, 2).reshape(20, 8, 8), gray(expected))
-    assert sample.main([*command, "--label=7", "--num=4"]) == 0
-    expected = model.sample(4, temperature=0.7, seed=3, condition=7)
-    np.testing.assert_array_equal(tiles_of(out, 2, 2).reshape(4, 8, 8), gray(expected))
+    with eagerly():
+        assert sample.main(command) == 0
+        expected = model.sample(20, temperature=0.7, seed=3, condition=np.arange(20) % 10)
+        np.testing.assert_array_equal(tiles_of(out, 10, 2).reshape(20, 8, 8), gray(expected))
+        assert sample.main([*command, "--label=7", "--num=4"]) == 0
+        expected = model.sample(4, temperature=0.7, seed=3, condition=7)
+        np.testing.assert_array_equal(tiles_of(out, 2, 2).reshape(4, 8, 8), gray(expected))
 
 
 def test_interpolation_ends_with_real_images(glow_run, model, digits, tmp_path):
     out = tmp_path / "between.png"
     command = ["interpolate", f"--run_dir={glow_run}", "--data=digits", "--num=2", "--steps=3", f"--out={out}"]
-    assert interpolate.main(command) == 0
     images, labels = next(iter(data.dataset(digits, "test", 4, shuffle=True)))
-    rows = tiles_of(out, 3, 2)
-    np.testing.assert_array_equal(rows[:, [0, 2]].reshape(4, 8, 8), gray(images))
-    assert interpolate.main([*command, "--attribute=3"]) == 0
-    np.testing.assert_array_equal(tiles_of(out, 3, 2)[:, 1], gray(next(iter(data.dataset(
-        digits, "test", 2, shuffle=True, labels=False)))))
-    between = latent_paths.interpolate(model, images[:1], images[1:2], 4, (labels[:1], labels[1:2]))
-    z = (2 * model.encode(images[0], labels[0]) + model.encode(images[1], labels[1])) / 3
-    assert np.abs(between[0, 1].astype(int) - model.decode(z, labels[0]).numpy()).max() <= 1  # rounding
+    with eagerly():
+        assert interpolate.main(command) == 0
+        rows = tiles_of(out, 3, 2)
+        np.testing.assert_array_equal(rows[:, [0, 2]].reshape(4, 8, 8), gray(images))
+        assert interpolate.main([*command, "--attribute=3"]) == 0
+        np.testing.assert_array_equal(tiles_of(out, 3, 2)[:, 1], gray(next(iter(data.dataset(
+            digits, "test", 2, shuffle=True, labels=False)))))
+        between = latent_paths.interpolate(model, images[:1], images[1:2], 4, (labels[:1], labels[1:2]))
+        z = (2 * model.encode(images[0], labels[0]) + model.encode(images[1], labels[1])) / 3
+        assert np.abs(between[0, 1].astype(int) - model.decode(z, labels[0]).numpy()).max() <= 1  # rounding
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@
 import numpy as np
 import PIL.Image
 import pytest
+from small_flows import eagerly
 
 import tfp_glow
 from trainers import _memory, interpolate, sample
@@ -43,7 +44,8 @@ def test_many_samples_and_rows(digits_run, tmp_path, monkeypatch):
         for main, flags in ((sample.main, ["--num=130"]),
                             (interpolate.main, ["--data=digits", "--num=6", "--steps=30"])):
             out = tmp_path / f"{values}.png"
-            assert main(["program", f"--run_dir={digits_run}", f"--out={out}", *flags]) == 0
+            with eagerly():
+                assert main(["program", f"--run_dir={digits_run}", f"--out={out}", *flags]) == 0
             with PIL.Image.open(out) as picture:
                 pictures.append(np.array(picture))
     (samples, rows, samples_in_batches, rows_in_batches) = pictures

@@ -42,10 +42,13 @@ def state(model):
 
 
 def train_on(model, events):
-    """Runs one training step without the checks that `train_on_batch` makes of values."""
+    """Runs one training step without the checks that `train_on_batch` makes of values.
+
+    The graph does not know the number of events, so it is traced once.
+    """
     model.make_train_function()
-    return {name: float(value) for name, value in
-            model.train_function(iter(tf.data.Dataset.from_tensors(events))).items()}
+    batches = tf.data.Dataset.from_tensor_slices(events).batch(len(events))
+    return {name: float(value) for name, value in model.train_function(iter(batches)).items()}
 
 
 # Bad batches.

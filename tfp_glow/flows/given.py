@@ -35,11 +35,11 @@ def given(distribution: tfd.TransformedDistribution, context: TensorLike,
 
     Example:
 
-    >>> flow = tfp_glow.nsf(2, num_steps=2, width=16, context_shape=(3,))
+    >>> flow = tfp_glow.realnvp_vector(2, num_couplings=2, hidden_sizes=(16,), context_shape=(3,))
     >>> posterior = tfp_glow.given(flow, [0.0, 1.0, 2.0])
     >>> posterior.log_prob(tf.zeros((5, 2))).shape, posterior.sample(4).shape
     (TensorShape([5]), TensorShape([4, 2]))
-    >>> joint = tfp.distributions.JointDistributionNamedAutoBatched({
+    >>> joint = tfp.distributions.JointDistributionNamed({
     ...     "c": tfp.distributions.MultivariateNormalDiag(tf.zeros(3)), "y": lambda c: tfp_glow.given(flow, c)})
     >>> joint.log_prob(joint.sample(6)).shape
     TensorShape([6])

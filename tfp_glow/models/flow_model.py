@@ -178,8 +178,12 @@ class FlowModel(BuiltModel):
 
     @property
     def _own_functions(self) -> GraphFunctions:
-        """The `tf.function`s that the methods of this model call."""
-        return self._functions_in_parts if tf.executing_eagerly() else self._functions
+        """The `tf.function`s that the methods of this model call: those of `functions`, if batches are not divided.
+
+        A model that is exported after one of its methods ran then shares the traces of both.
+        """
+        is_divided = tf.executing_eagerly() and cores.parts_per_batch() > 1
+        return self._functions_in_parts if is_divided else self._functions
 
     @property
     def condition_spec(self) -> tf.TensorSpec | None:
