@@ -92,7 +92,8 @@ def inputs():
             "latents": random.normal(size=(5, 16)).astype("float32")}
 
 
-@pytest.fixture(scope="module", params=[run_tensorflow_alone, run_saved_model_cli, run_c_api])
+@pytest.fixture(scope="module", params=[
+    run_tensorflow_alone, pytest.param(run_saved_model_cli, marks=pytest.mark.slow), run_c_api])
 def results(request, exported, inputs, tmp_path_factory):
     """The outputs of one loader. The keys are the labels of the calls."""
     seed, temperature = np.int32(3), np.float32(0.7)

@@ -26,7 +26,9 @@ def losses(optimizer=None):
     return np.array(steps)
 
 
-@pytest.mark.parametrize("optimizer", [None, keras.optimizers.Adamax(1e-3)], ids=["default", "adamax without warm-up"])
+@pytest.mark.parametrize("optimizer", [
+    pytest.param(None, id="default"),
+    pytest.param(keras.optimizers.Adamax(1e-3), id="adamax without warm-up", marks=pytest.mark.slow)])
 def test_a_wide_glow_trains_from_the_first_step(optimizer):
     bits = losses(optimizer)
     assert bits.max() < bits[0] + 0.5
