@@ -41,7 +41,7 @@ PEERS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
         **_NORMFLOWS, "optimizer": "Adam", "autocast": True}),
     "tfb.Glow": ("tfp", "tfb_glow", 64, {"optimizer": "Adam"}),
 }
-TRIALS = tuple({"batch_size": size, "learning_rate": rate} for size in (32, 128) for rate in (5e-4, 1e-3, 2e-3))
+TRIALS = tuple({"batch_size": size, "learning_rate": rate} for size in (32, 128) for rate in (5e-4, 1e-3, 2e-3, 4e-3))
 NUM_SEARCH = 1000  # Validation images that judge a trial.
 # The presets of this package, which divide batches among cores.
 OURS = {"ours, plain": "fashion_mnist_glow", "ours, best": "fashion_mnist_best",
@@ -164,7 +164,8 @@ def search(args: argparse.Namespace, names: Sequence[str]) -> dict[str, list[dic
     def file_and_settings(name: str, trial: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
         settings = {**settings_of(args, name, trial), "minutes": args.search_minutes, "limit": NUM_SEARCH,
                     "one_core": args.at_once > 1}
-        return directory / f"{name.replace(', ', '_')}_{TRIALS.index(trial)}.json", settings
+        label = "_".join(map(str, trial.values()))
+        return directory / f"{name.replace(', ', '_')}_{label}.json", settings
 
     def validation(case: tuple[str, dict[str, Any]]) -> float | None:
         path, settings = file_and_settings(*case)

@@ -18,7 +18,8 @@ import numpy as np
 from benchmarks import harness
 from benchmarks.programs.system import System
 
-PAUSE = 3.0  # seconds; much longer than one step of any program
+PAUSE = 3.0  # seconds
+PAUSE_STEPS = 4.0  # median steps
 WARMUP = 0.01  # share of the minutes
 MAX_NOT_FINITE = 50  # steps in a row
 EVALUATION_BATCH = 250
@@ -29,7 +30,8 @@ NOISE_SEEDS = {"validation": 1, "test": 2}
 class Clock:
     """Seconds of training: the sum of all steps after the first, so that tracing and compiling cost nothing.
 
-    A step of more than `PAUSE` seconds counts as the median step: the process was stopped or the machine suspended.
+    A step of more than `PAUSE` seconds that is also longer than `PAUSE_STEPS` median steps counts as the median step: the
+    process was stopped or the machine suspended.
 
     Args:
       now: returns seconds.
@@ -54,9 +56,9 @@ class Clock:
         duration, processor = (clock() - before for clock, before in zip(self._clocks, start, strict=True))
         if self._first:
             self._first = False
-        elif duration > PAUSE:
+        elif duration > PAUSE and self._durations and duration > PAUSE_STEPS * statistics.median(self._durations):
             self.pauses += 1
-            self.seconds += statistics.median(self._durations or [0.0])
+            self.seconds += statistics.median(self._durations)
         else:
             self._durations.append(duration)
             self.seconds += duration

@@ -55,6 +55,12 @@ def test_clock_leaves_out_tracing_pauses_and_validation():
     assert [point["validation"] is None for point in result["curve"]] == [True, True, True, False, True]
 
 
+def test_slow_steps_are_not_pauses():
+    fake = FakeTime([100.0, *[10.0] * 10, 100.0, *[10.0] * 100])
+    result = fake.train(5)
+    assert (result["seconds"], result["pauses"], result["steps"]) == (300.0, 1, 31)
+
+
 def test_rate_warms_up_and_falls_to_zero():
     fake = FakeTime([0.0, *[0.5] * 1000])
     fake.train(5)
@@ -198,7 +204,7 @@ def test_a_search_chooses_rate_and_batch_on_validation_images(tmp_path, monkeypa
     record = json.loads((tmp_path / "results.json").read_text())
     assert record["measured"]["normflows, Adam"]["settings"]["batch_size"] == 32
     assert record["measured"]["normflows, Adam"]["settings"]["system"]["learning_rate"] == 1e-3
-    assert "batches of 32 and the learning rate 0.001, the best of 6 trials" in (tmp_path / "README.md").read_text()
+    assert "batches of 32 and the learning rate 0.001, the best of 8 trials" in (tmp_path / "README.md").read_text()
     budget.main(arguments)
     assert len(started) == len(budget.TRIALS) + 1  # Nothing is trained again.
 
