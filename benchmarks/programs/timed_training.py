@@ -30,8 +30,8 @@ NOISE_SEEDS = {"validation": 1, "test": 2}
 class Clock:
     """Seconds of training: the sum of all steps after the first, so that tracing and compiling cost nothing.
 
-    A step of more than `PAUSE` seconds that is also longer than `PAUSE_STEPS` median steps counts as the median step: the
-    process was stopped or the machine suspended.
+    A step of more than `PAUSE` seconds that is also longer than `PAUSE_STEPS` median steps counts as the median step:
+    the process was stopped or the machine suspended.
 
     Args:
       now: returns seconds.
