@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages of docs/: their code runs, they list what the code has, and their claims hold. Sphinx is not needed."""
 
+import ast
 import importlib.util
 import inspect
 import json
@@ -198,6 +199,16 @@ def test_formulas_of_docstrings(code, latex):
                                   "Affine(...)"])
 def test_code_that_is_no_formula(code):
     assert not imported("_ext/latex").is_formula(code)
+
+
+def test_links_to_texts_outside_of_docs_have_pages_in_the_site():
+    code = (DOCS / "_ext" / "site_files.py").read_text(encoding="utf-8")
+    outside = ast.literal_eval(re.search(r"^OUTSIDE = (.*)$", code, re.M)[1])
+    for page in [*PAGES, *DOCS.glob("tutorials/*.md")]:
+        for link in re.findall(r"\]\(((?:\.\./)+[^)#\s]+\.md)", page.read_text(encoding="utf-8")):
+            target = (page.parent / link).resolve()
+            # A link to README.md becomes code.
+            assert target.is_relative_to(DOCS) or str(target.relative_to(ROOT)) in {*outside, "README.md"}, (page, link)
 
 
 def test_kinds_of_data():
