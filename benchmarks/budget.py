@@ -41,7 +41,8 @@ PEERS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
         **_NORMFLOWS, "optimizer": "Adam", "autocast": True}),
     "tfb.Glow": ("tfp", "tfb_glow", 64, {"optimizer": "Adam"}),
 }
-TRIALS = tuple({"batch_size": size, "learning_rate": rate} for size in (32, 128) for rate in (5e-4, 1e-3, 2e-3, 4e-3))
+TRIALS = tuple({"batch_size": size, "learning_rate": rate}
+               for size in (32, 128) for rate in (5e-4, 1e-3, 2e-3, 4e-3, 8e-3))
 NUM_SEARCH = 1000  # Validation images that judge a trial.
 # The presets of this package, which divide batches among cores.
 OURS = {"ours, plain": "fashion_mnist_glow", "ours, best": "fashion_mnist_best",
