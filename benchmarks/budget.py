@@ -5,7 +5,7 @@
       --results=benchmarks/results/cifar10.json
 
 Each system is a process in its own environment, one after the other, on all cores. `RUNS/budget` keeps the results, and
-the command does not repeat them. With `--search_minutes`, short trainings of each peer choose its learning rate and
+the command does not repeat them. With `--search_minutes`, short trainings of each system choose its learning rate and
 batch size on validation images first.
 """
 
@@ -41,8 +41,8 @@ PEERS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
         **_NORMFLOWS, "optimizer": "Adam", "autocast": True}),
     "tfb.Glow": ("tfp", "tfb_glow", 64, {"optimizer": "Adam"}),
 }
-TRIALS = tuple({"batch_size": size, "learning_rate": rate}
-               for size in (32, 128) for rate in (5e-4, 1e-3, 2e-3, 4e-3, 8e-3))
+START = (32, 2e-3)  # Batch size and learning rate of the first trial of a search.
+MOVES = ((1.0, 2.0), (1.0, 0.5), (0.5, 1.0), (2.0, 1.0))  # Factors of both for the next trial.
 NUM_SEARCH = 1000  # Validation images that judge a trial.
 # The presets of this package, which divide batches among cores.
 OURS = {"ours, plain": "fashion_mnist_glow", "ours, best": "fashion_mnist_best",
@@ -64,7 +64,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--size_of", default="fashion_mnist_glow", choices=[
         name for name, preset in presets.PRESETS.items() if preset.flow["flow"] == "glow"],
         help="preset whose levels, steps and width the peers have")
-    parser.add_argument("--search_minutes", type=float, default=0.0, help="minutes of each trial of a peer; 0 for none")
+    parser.add_argument("--search_minutes", type=float, default=0.0,
+                        help="minutes of each trial of a learning rate and a batch size; 0 for no trials")
     harness.define_at_once(parser)
     parser.add_argument("--section", default="budget", help="name of the markers in the README")
     args = parser.parse_args(argv)
@@ -78,27 +79,35 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def settings_of(args: argparse.Namespace, name: str, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def settings_of(args: argparse.Namespace, name: str, chosen: Mapping[str, Any] | None = None,
+                trial: bool = False) -> dict[str, Any]:
     """Returns all that a result depends on, except code and machine.
 
     Args:
       args: the command line.
       name: name of the system.
-      chosen: learning rate and batch size of a peer; None for its documented ones.
+      chosen: learning rate and batch size; None for those of the preset, or for the documented ones of a peer.
+      trial: True for a trial of a search. It has no average of weights, which lags by more steps than the trial has.
     """
     settings = {key: getattr(args, key) for key in ("data", "minutes", "limit", "seed")}
+    if trial:
+        settings.update(minutes=args.search_minutes, limit=NUM_SEARCH, one_core=args.at_once > 1)
+    chosen = dict(chosen or {})
     if name in PEERS:
         *_, batch_size, system = PEERS[name]
-        flow, changes = presets.get(args.size_of).flow, dict(chosen or {})
+        flow = presets.get(args.size_of).flow
         size = {key: flow[key] for key in ("num_levels", "num_steps", "width")}
-        settings.update(batch_size=changes.pop("batch_size", batch_size), system={**size, **system, **changes})
+        settings.update(batch_size=chosen.pop("batch_size", batch_size), system={**size, **system, **chosen})
     else:
         preset = OURS[name]
-        fields = {**fields_of(presets.get(preset)), "flip": False}  # The peers do not flip images.
+        fields = {**fields_of(presets.get(preset)), "flip": False, **chosen}  # The peers do not flip images.
         changes = CHANGED_FLOWS.get(name, {})
         fields["flow"] = {**fields["flow"], **changes}
-        settings.update(batch_size=fields["batch_size"], preset=preset, changes=changes, system={
-            "preset": fields, "divide": gains_from_parts(fields["flow"], fields["batch_size"])})
+        if trial:
+            fields["ema_momentum"] = None
+        divide = not settings.get("one_core") and gains_from_parts(fields["flow"], fields["batch_size"])
+        settings.update(batch_size=fields["batch_size"], preset=preset, changes=changes,
+                        system={"preset": fields, "divide": divide})
     return json.loads(json.dumps(settings))
 
 
@@ -158,39 +167,50 @@ def run(args: argparse.Namespace, name: str, settings: Mapping[str, Any], images
 
 
 def search(args: argparse.Namespace, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """Trains all trials of peers, and returns for each peer its trials with their bits/dim on validation images."""
+    """Returns the trials of each system, with their bits/dim on validation images.
+
+    A search starts at `START` and takes a move of `MOVES` whenever it is better, until none is.
+    """
     images, directory = args.work / "search.npz", args.work / "search"
     directory.mkdir(parents=True, exist_ok=True)
+    write_images(args, images, search=True)
 
-    def file_and_settings(name: str, trial: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
-        settings = {**settings_of(args, name, trial), "minutes": args.search_minutes, "limit": NUM_SEARCH,
-                    "one_core": args.at_once > 1}
-        label = "_".join(map(str, trial.values()))
-        return directory / f"{name.replace(', ', '_')}_{label}.json", settings
-
-    def validation(case: tuple[str, dict[str, Any]]) -> float | None:
-        path, settings = file_and_settings(*case)
-        with harness.core_of(args) as prefix:
-            if not result_of(path, settings):
-                run(args, case[0], settings, images, path, prefix)
+    def validation(name: str, batch_size: int, rate: float) -> float | None:
+        settings = settings_of(args, name, {"batch_size": batch_size, "learning_rate": rate}, trial=True)
+        path = directory / f"{name.replace(', ', '_')}_{batch_size}_{rate}.json"
+        if not result_of(path, settings):
+            with harness.core_of(args) as prefix:
+                run(args, name, settings, images, path, prefix)
         return json.loads(path.read_text(encoding="utf-8"))["validation"]
 
-    cases = [(name, trial) for name in names for trial in TRIALS]
-    if not all(result_of(*file_and_settings(*case)) for case in cases):
-        write_images(args, images, search=True)
-    tried: dict[str, list[dict[str, Any]]] = {}
-    for (name, trial), result in zip(cases, harness.side_by_side(args, validation, cases), strict=True):
-        tried.setdefault(name, []).append({**trial, "validation": result})
-    return tried
+    def trials(name: str) -> list[dict[str, Any]]:
+        tried: dict[tuple[int, float], float | None] = {START: validation(name, *START)}
+        best, moved = START, True
+        while moved:
+            moved = False
+            for sizes, rates in MOVES:
+                trial = (int(best[0] * sizes), best[1] * rates)
+                if trial[0] and trial not in tried:
+                    tried[trial] = validation(name, *trial)
+                    if _number(tried[trial]) < _number(tried[best]):
+                        best, moved = trial, True
+                        break
+        return [{"batch_size": size, "learning_rate": rate, "validation": value}
+                for (size, rate), value in tried.items()]
+
+    return dict(zip(names, harness.side_by_side(args, trials, names), strict=True))
+
+
+def _number(bits_per_dim: float | None) -> float:
+    return math.inf if bits_per_dim is None else bits_per_dim
 
 
 def best_of(tried: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Returns the trial of each peer with the fewest bits/dim. A peer without a finite trial keeps its settings."""
+    """Returns the trial of each system with the fewest bits/dim. A system without a finite trial keeps its settings."""
     best = {}
     for name, trials in tried.items():
-        finite = [trial for trial in trials if trial["validation"] is not None]
-        if finite:
-            chosen = min(finite, key=lambda trial: trial["validation"])
+        chosen = min(trials, key=lambda trial: _number(trial["validation"]))
+        if chosen["validation"] is not None:
             best[name] = {key: value for key, value in chosen.items() if key != "validation"}
     return best
 
@@ -234,9 +254,10 @@ def markdown(record: Mapping[str, Any]) -> str:
                f"seed {settings['seed']}; {images} images of validation and test at the end, the first {NUM_MIDWAY:,} "
                "of validation midway.")
     remarks = [remark(name, result) for name, result in measured.items() if result["not_finite"]]
-    for name, chosen in best_of(record.get("searches", {})).items():
+    searches = record.get("searches", {})
+    for name, chosen in best_of(searches).items():
         remarks.append(f"{name}: batches of {chosen['batch_size']} and the learning rate {chosen['learning_rate']:g}, "
-                       f"the best of {len(TRIALS)} trials of {record['search_minutes']:g} minutes. "
+                       f"the best of {len(searches[name])} trials of {record['search_minutes']:g} minutes. "
                        f"{harness.allotment(record)}")
     return "\n\n".join([table(head, rows), *remarks, setting])
 
@@ -244,8 +265,7 @@ def markdown(record: Mapping[str, Any]) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_arguments(argv)
     args.work.mkdir(parents=True, exist_ok=True)
-    peers = [name for name in args.systems if name in PEERS]
-    tried = search(args, peers) if args.search_minutes else {}
+    tried = search(args, args.systems) if args.search_minutes else {}
     chosen = best_of(tried)
     left = [name for name in args.systems if name not in finished(args, chosen)]
     images = args.work / "images.npz"

@@ -183,30 +183,41 @@ def test_networks_have_the_faster_precision(monkeypatch, slow, dtype):
     assert PRESETS["fashion_mnist_glow"].flow["network_dtype"] == "mixed_bfloat16"  # Not changed in place.
 
 
-def test_a_search_chooses_rate_and_batch_on_validation_images(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "size_there", "rate_there"), [
+    ("normflows, Adam", 16, 5e-4), ("tfb.Glow", 64, 8e-3), ("ours, plain", 1, 2e-3)])
+def test_a_search_climbs_to_rate_and_batch_on_validation_images(tmp_path, monkeypatch, name, size_there, rate_there):
     started = []
 
     def run(args, name, settings, images, result, prefix=()):
         started.append((name, settings["minutes"], prefix))
-        rate, size = settings["system"].get("learning_rate"), settings["batch_size"]
-        score = None if rate == 2e-3 else abs(math.log(rate or 1.0) - math.log(1e-3)) + size / 1000
+        system = settings["system"]
+        rate, size = system.get("preset", system)["learning_rate"], settings["batch_size"]
+        trial = bool(prefix)
+        assert not (trial and (system.get("divide") or system.get("preset", {}).get("ema_momentum")))
+        distance = abs(math.log2(rate / rate_there)) + abs(math.log2(size / size_there))
         kept = record_of()["measured"]["normflows"]
+        # The first trials have no finite loss; then fewer bits/dim, the nearer to the best settings.
+        score = None if (size, rate) == budget.START else distance
         result.write_text(json.dumps({**kept, "validation": score, "settings": settings}))
 
     monkeypatch.setattr(budget, "run", run)
     monkeypatch.setattr(budget, "write_images", lambda *_, **more: None)
     (tmp_path / "README.md").write_text("<!-- budget: begin -->\n<!-- budget: end -->\n")
-    arguments = [f"--runs={tmp_path}", "--systems", "normflows, Adam", "--search_minutes=3", "--at_once=2",
+    arguments = [f"--runs={tmp_path}", "--systems", name, "--search_minutes=3", "--at_once=2",
                  f"--results={tmp_path / 'results.json'}", f"--readme={tmp_path / 'README.md'}"]
     budget.main(arguments)
-    assert len(started) == len(budget.TRIALS) + 1 and started[-1] == ("normflows, Adam", 20.0, ())
+    assert started[-1] == (name, 20.0, ())
     assert {prefix for *_, prefix in started[:-1]} <= {("taskset", "-c", "0"), ("taskset", "-c", "1")}
     record = json.loads((tmp_path / "results.json").read_text())
-    assert record["measured"]["normflows, Adam"]["settings"]["batch_size"] == 32
-    assert record["measured"]["normflows, Adam"]["settings"]["system"]["learning_rate"] == 1e-3
-    assert "batches of 32 and the learning rate 0.001, the best of 8 trials" in (tmp_path / "README.md").read_text()
+    settings = record["measured"][name]["settings"]
+    assert settings["batch_size"] == size_there
+    assert settings["system"].get("preset", settings["system"])["learning_rate"] == rate_there
+    assert len(record["searches"][name]) == len(started) - 1
+    assert (f"batches of {size_there} and the learning rate {rate_there:g}, the best of {len(started) - 1} trials"
+            in (tmp_path / "README.md").read_text())
+    number = len(started)
     budget.main(arguments)
-    assert len(started) == len(budget.TRIALS) + 1  # Nothing is trained again.
+    assert len(started) == number  # Nothing is trained again.
 
 
 @pytest.mark.slow
