@@ -43,6 +43,7 @@ PEERS: dict[str, tuple[str, str, int, dict[str, Any]]] = {
 }
 START = (32, 2e-3)  # Batch size and learning rate of the first trial of a search.
 MOVES = ((1.0, 2.0), (1.0, 0.5), (0.5, 1.0), (2.0, 1.0))  # Factors of both for the next trial.
+SMALLEST_BATCH = 16  # The shorter a trial, the smaller its best batch; that of the training is not so small.
 NUM_SEARCH = 1000  # Validation images that judge a trial.
 # The presets of this package, which divide batches among cores.
 OURS = {"ours, plain": "fashion_mnist_glow", "ours, best": "fashion_mnist_best",
@@ -169,7 +170,8 @@ def run(args: argparse.Namespace, name: str, settings: Mapping[str, Any], images
 def search(args: argparse.Namespace, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     """Returns the trials of each system, with their bits/dim on validation images.
 
-    A search starts at `START` and takes a move of `MOVES` whenever it is better, until none is.
+    A search starts at `START` and takes a move of `MOVES` whenever it is better, until none is. It never goes below
+    `SMALLEST_BATCH`.
     """
     images, directory = args.work / "search.npz", args.work / "search"
     directory.mkdir(parents=True, exist_ok=True)
@@ -190,7 +192,7 @@ def search(args: argparse.Namespace, names: Sequence[str]) -> dict[str, list[dic
             moved = False
             for sizes, rates in MOVES:
                 trial = (int(best[0] * sizes), best[1] * rates)
-                if trial[0] and trial not in tried:
+                if trial[0] >= SMALLEST_BATCH and trial not in tried:
                     tried[trial] = validation(name, *trial)
                     if _number(tried[trial]) < _number(tried[best]):
                         best, moved = trial, True
@@ -255,7 +257,7 @@ def markdown(record: Mapping[str, Any]) -> str:
                "of validation midway.")
     remarks = [remark(name, result) for name, result in measured.items() if result["not_finite"]]
     searches = record.get("searches", {})
-    for name, chosen in best_of(searches).items():
+    for name, chosen in best_of({name: searches[name] for name in measured if name in searches}).items():
         remarks.append(f"{name}: batches of {chosen['batch_size']} and the learning rate {chosen['learning_rate']:g}, "
                        f"the best of {len(searches[name])} trials of {record['search_minutes']:g} minutes. "
                        f"{harness.allotment(record)}")
