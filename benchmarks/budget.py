@@ -15,9 +15,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import argparse
 import dataclasses
+import functools
 import json
 import math
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -175,12 +177,14 @@ def search(args: argparse.Namespace, names: Sequence[str]) -> dict[str, list[dic
     """
     images, directory = args.work / "search.npz", args.work / "search"
     directory.mkdir(parents=True, exist_ok=True)
-    write_images(args, images, search=True)
+    prepare, lock = functools.cache(lambda: write_images(args, images, search=True)), threading.Lock()
 
     def validation(name: str, batch_size: int, rate: float) -> float | None:
         settings = settings_of(args, name, {"batch_size": batch_size, "learning_rate": rate}, trial=True)
         path = directory / f"{name.replace(', ', '_')}_{batch_size}_{rate}.json"
         if not result_of(path, settings):
+            with lock:  # Only the first of the trials at a time writes the images.
+                prepare()
             with harness.core_of(args) as prefix:
                 run(args, name, settings, images, path, prefix)
         return json.loads(path.read_text(encoding="utf-8"))["validation"]

@@ -186,7 +186,7 @@ def test_networks_have_the_faster_precision(monkeypatch, slow, dtype):
 @pytest.mark.parametrize(("name", "size_there", "rate_there"), [
     ("normflows, Adam", 16, 5e-4), ("tfb.Glow", 64, 8e-3), ("ours, plain", 4, 2e-3)])
 def test_a_search_climbs_to_rate_and_batch_on_validation_images(tmp_path, monkeypatch, name, size_there, rate_there):
-    started = []
+    started, written = [], []
 
     def run(args, name, settings, images, result, prefix=()):
         started.append((name, settings["minutes"], prefix))
@@ -196,12 +196,12 @@ def test_a_search_climbs_to_rate_and_batch_on_validation_images(tmp_path, monkey
         assert not (trial and (system.get("divide") or system.get("preset", {}).get("ema_momentum")))
         distance = abs(math.log2(rate / rate_there)) + abs(math.log2(size / size_there))
         kept = record_of()["measured"]["normflows"]
-        # The first trials have no finite loss; then fewer bits/dim, the nearer to the best settings.
+        # The first trial has no finite loss; the others have fewer bits/dim, the nearer to the best settings.
         score = None if (size, rate) == budget.START else distance
         result.write_text(json.dumps({**kept, "validation": score, "settings": settings}))
 
     monkeypatch.setattr(budget, "run", run)
-    monkeypatch.setattr(budget, "write_images", lambda *_, **more: None)
+    monkeypatch.setattr(budget, "write_images", lambda *_, search=False: written.append(search))
     (tmp_path / "README.md").write_text("<!-- budget: begin -->\n<!-- budget: end -->\n")
     arguments = [f"--runs={tmp_path}", "--systems", name, "--search_minutes=3", "--at_once=2",
                  f"--results={tmp_path / 'results.json'}", f"--readme={tmp_path / 'README.md'}"]
@@ -218,7 +218,7 @@ def test_a_search_climbs_to_rate_and_batch_on_validation_images(tmp_path, monkey
             in (tmp_path / "README.md").read_text())
     number = len(started)
     budget.main(arguments)
-    assert len(started) == number  # Nothing is trained again.
+    assert len(started) == number and written == [True, False]  # Nothing is trained, and no images are written again.
 
 
 @pytest.mark.slow
