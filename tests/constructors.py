@@ -12,6 +12,7 @@ from tfp_glow.bijectors.masks import make_mask
 from tfp_glow.networks import (
     MADE,
     MLP,
+    CausalResNet,
     ConvNet,
     PixelInputs,
     PlacedResNet,
@@ -141,6 +142,12 @@ def pixel_autoregressive(dtype):
     return tfgb.PixelAutoregressive((2, 2, 6), networks, heads, Affine("tanh"), num_kept=2, dtype=dtype)
 
 
+def raster_autoregressive(dtype):
+    network = CausalResNet(4, num_blocks=1, first_kernel=3, activation="tanh", dtype=dtype)
+    head = MADE(2, (6,), "tanh", context_size=4, dtype=dtype)
+    return tfgb.RasterAutoregressive((2, 3, 2), network, head, Affine("tanh"), dtype=dtype)
+
+
 def vit(outputs, dtype):
     return ViT(4, outputs, num_blocks=1, num_heads=2, dtype=dtype)
 
@@ -260,6 +267,7 @@ CONSTRUCTORS = {
     "channel_autoregressive": channel_autoregressive,
     "channel_autoregressive_groups": channel_groups,
     "pixel_autoregressive": pixel_autoregressive,
+    "raster_autoregressive": raster_autoregressive,
     "multiscale_kept_third": lambda d: tfgb.Multiscale(
         channel_autoregressive(d), tfgb.Multiscale(tfgb.ActNorm((2, 2, 1), dtype=d)), num_kept=1),
     "coupling_pixel": lambda d: tfgb.AffineCoupling((2, 2, 2), vit(4, d), "pixel", dtype=d),

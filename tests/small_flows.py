@@ -39,6 +39,8 @@ SMALL_FLOWS = {
     "pyramid_couplings": lambda **k: tfp_glow.pyramid(
         IMAGE, num_levels=1, width=4, num_blocks=1, num_components=2, top_sizes=(8,), top="couplings",
         channels="shared", **k),
+    "pixelcnn": lambda **k: tfp_glow.pixelcnn(
+        IMAGE, width=4, num_blocks=1, num_components=2, head_size=4, first_kernel=3, **k),
     "jet": lambda **k: tfp_glow.jet(IMAGE, patch_size=2, depth=6, block_depth=1, width=4, num_heads=2, **k),
     "iaf": lambda **k: tfp_glow.iaf(5, num_layers=2, hidden_sizes=(8,), batch_norm=True, **k),
 }

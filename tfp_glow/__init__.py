@@ -17,7 +17,20 @@ from tfp_glow.export import (
     write_model_config,
     write_warmup_requests,
 )
-from tfp_glow.flows import dequantizer, given, glow, iaf, jet, maf, nice, nsf, pyramid, realnvp, realnvp_vector
+from tfp_glow.flows import (
+    dequantizer,
+    given,
+    glow,
+    iaf,
+    jet,
+    maf,
+    nice,
+    nsf,
+    pixelcnn,
+    pyramid,
+    realnvp,
+    realnvp_vector,
+)
 from tfp_glow.models import (
     FlowLayer,
     FlowModel,
@@ -33,6 +46,6 @@ __all__ = [
     "FlowLayer", "FlowModel", "__version__", "at_resolution", "bijectors", "dequantizer",
     "divide_batches_among_cores", "export_litert", "export_onnx", "export_saved_model", "export_tfjs", "flows",
     "given", "glow", "iaf", "in_parts", "initialize", "jet", "load_pretrained", "maf", "networks", "nice", "nsf",
-    "pretrained", "pyramid", "realnvp", "realnvp_vector", "transforms", "with_network_dtype", "write_model_config",
-    "write_warmup_requests",
+    "pixelcnn", "pretrained", "pyramid", "realnvp", "realnvp_vector", "transforms", "with_network_dtype",
+    "write_model_config", "write_warmup_requests",
 ]

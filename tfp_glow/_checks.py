@@ -29,6 +29,13 @@ def check_int(argument: str, value: Any, minimum: int = 1) -> int:
     return int(value)
 
 
+def check_odd(argument: str, value: Any) -> int:
+    """Returns `value` as an int, or raises a `ValueError` that names `argument` unless it is an odd int >= 3."""
+    if check_int(argument, value) < 3 or value % 2 == 0:
+        raise ValueError(f"Argument `{argument}` must be an odd integer of at least 3; received {value!r}.")
+    return int(value)
+
+
 def check_ints(argument: str, values: Any, minimum: int = 1) -> tuple[int, ...]:
     """Returns a sequence of integers as a tuple of ints.
 

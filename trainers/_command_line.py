@@ -226,7 +226,7 @@ def gains_from_parts(flow: Mapping[str, Any], batch_size: int) -> bool:
       flow: name of the flow under the key `"flow"`, and its arguments.
       batch_size: number of examples per batch.
     """
-    return flow.get("flow") in ("glow", "jet", "pyramid", "realnvp") or batch_size >= _MANY_VECTORS
+    return flow.get("flow") in ("glow", "jet", "pixelcnn", "pyramid", "realnvp") or batch_size >= _MANY_VECTORS
 
 
 def _run_gains_from_parts(values: flags.FlagValues) -> bool:

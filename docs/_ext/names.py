@@ -66,7 +66,8 @@ def target(code):
     return None
 
 
-FLOWS = {"glow", "realnvp", "realnvp_vector", "nice", "maf", "iaf", "nsf", "jet", "pyramid", "dequantizer"}
+FLOWS = {"glow", "realnvp", "realnvp_vector", "nice", "maf", "iaf", "nsf", "jet", "pyramid", "pixelcnn",
+         "dequantizer"}
 
 
 def _url(package, rest):

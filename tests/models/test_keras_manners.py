@@ -52,6 +52,8 @@ def test_every_preset_trains_all_tfp_variables(name):
         shape = {"image_shape": (2 * flow["patch_size"],) * 2 + (1,)}
     elif flow["flow"] in ("glow", "pyramid", "realnvp"):
         shape = {"image_shape": (2 ** flow.get("num_levels", flow.get("num_scales")),) * 2 + (1,)}
+    elif flow["flow"] == "pixelcnn":
+        shape = {"image_shape": (flow["block_size"],) * 2 + (1,)}
     else:
         shape = {"event_shape": (2,) if "toy" in name else (2, 2, 1)}
     model = trained_once(config_from_dict({**flow, **shape}).build())

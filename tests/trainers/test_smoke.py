@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every smoke preset: training, evaluation, sampling and SavedModel, on random data of the shape of the preset.
 
-test_smoke_eager.py runs the smoke presets of RealNVP, of pyramids, and of `cifar10_glow` and `cifar10_glow_classes`.
+test_smoke_eager.py runs the smoke presets of RealNVP, of pyramids, of PixelCNN, and of `cifar10_glow` and
+`cifar10_glow_classes`.
 """
 
 import contextlib
@@ -52,9 +53,9 @@ def distinct(names):
 
 
 HERE = [name for name in distinct([*ELSEWHERE, *SMOKE]) if name not in ELSEWHERE]
-# RealNVP and pyramids trace a graph per layer. Graphs like those of the two Glows train in `glow_imagenet32_smoke` and
-# in the runs of the digits.
-EAGER = [name for name in HERE if presets.get(name).flow["flow"] in ("realnvp", "pyramid")
+# RealNVP, pyramids and PixelCNN trace a graph per layer. Graphs like those of the two Glows train in
+# `glow_imagenet32_smoke` and in the runs of the digits.
+EAGER = [name for name in HERE if presets.get(name).flow["flow"] in ("realnvp", "pyramid", "pixelcnn")
          or name.startswith("cifar10_glow")]
 
 

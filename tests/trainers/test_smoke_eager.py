@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The smoke presets of RealNVP, of pyramids and of two Glows: training, evaluation, sampling and SavedModel.
+"""The smoke presets of RealNVP, pyramids, PixelCNN and two Glows: training, evaluation, sampling and SavedModel.
 
 Tracing takes most of the time of such a run, so these tests train eagerly. The exported functions are graphs.
 """

@@ -21,6 +21,7 @@ from tfp_glow.bijectors.multiscale import Multiscale
 from tfp_glow.bijectors.permute import Permute, Reverse, Shuffle
 from tfp_glow.bijectors.pixel_autoregressive import PixelAutoregressive
 from tfp_glow.bijectors.pixels import AffinePixels, LogitPixels, Pixels, RawPixels
+from tfp_glow.bijectors.raster_autoregressive import RasterAutoregressive
 from tfp_glow.bijectors.reordered import Reordered
 from tfp_glow.bijectors.repeat import Repeat
 from tfp_glow.bijectors.scale import Scale
@@ -33,9 +34,9 @@ __all__ = [
     "ActNorm", "Additive", "AdditiveCoupling", "Affine", "AffineCoupling", "AffinePixels", "BatchNorm",
     "BindContext", "ChannelAutoregressive", "ConditionalAffine", "Coupling", "DenseConv1x1", "Elementwise",
     "Flatten", "FlowBijector", "InvertibleConv1x1", "LogisticMixture", "LogitPixels", "MapContext",
-    "MaskedAutoregressive", "Multiscale", "Permute", "PixelAutoregressive", "Pixels", "RawPixels", "Reordered",
-    "Repeat", "Reverse", "Scale", "Shuffle", "Squeeze", "Standardize", "Steps", "forward_and_log_det",
-    "initialize", "inverse_and_log_det",
+    "MaskedAutoregressive", "Multiscale", "Permute", "PixelAutoregressive", "Pixels", "RasterAutoregressive",
+    "RawPixels", "Reordered", "Repeat", "Reverse", "Scale", "Shuffle", "Squeeze", "Standardize", "Steps",
+    "forward_and_log_det", "initialize", "inverse_and_log_det",
 ]
 
 track_flows()

@@ -13,6 +13,7 @@ _SMALL: dict[str, dict[str, Any]] = {
     "glow": {"num_levels": 2, "num_steps": 2, "width": 8},
     "jet": {"depth": 6, "block_depth": 1, "width": 8, "num_heads": 2},
     "pyramid": {"width": 8, "num_blocks": 1, "top_sizes": (16,)},
+    "pixelcnn": {"width": 8, "num_blocks": 1, "head_size": 8, "block_size": 4, "first_kernel": 3},
     "realnvp": {"num_scales": 2, "num_blocks": 1, "width": 4},
     "realnvp_vector": {"num_couplings": 2, "hidden_sizes": (16,)},
     "nice": {"num_couplings": 2, "hidden_sizes": (16,)},

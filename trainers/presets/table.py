@@ -70,7 +70,8 @@ tfds:lsun/NAME.
 NAME_smoke is a small version of each preset. It trains in seconds, to test that training runs; its model is bad."""
 
 _NAMES = {"glow": "Glow", "realnvp": "RealNVP", "realnvp_vector": "RealNVP", "nice": "NICE", "maf": "MAF", "iaf": "IAF",
-          "nsf": "NSF", "jet": "Jet", "pyramid": "pyramid"}
+          "nsf": "NSF", "jet": "Jet", "pyramid": "pyramid",
+          "pixelcnn": "PixelCNN"}
 _COUNTS = {"num_levels": "levels", "num_scales": "scales", "num_steps": "steps", "num_blocks": "blocks",
            "num_couplings": "couplings", "num_layers": "layers", "depth": "couplings",
            "block_depth": "blocks"}

@@ -11,7 +11,7 @@ from .. import data as data_lib
 from ..data import ImageData, VectorData
 from ..presets import Preset
 
-_IMAGE_FLOWS = ("glow", "jet", "pyramid", "realnvp")
+_IMAGE_FLOWS = ("glow", "jet", "pixelcnn", "pyramid", "realnvp")
 # Fields of a preset that are not in the entry `training` of the configuration, because other entries hold them or
 # values that follow from them and the data.
 _OTHER_FIELDS = ("flow", "epochs", "crop", "resize", "num_bits", "dequantization", "dequantizer", "steps_per_epoch")
