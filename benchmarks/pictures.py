@@ -11,6 +11,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import argparse
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from trainers.reporting import png_files
 from trainers.runs.run_directory import RunDirectory
 
 _TEMPERATURES = (0.6, 0.7, 0.8, 0.9, 1.0)
+_PICTURES = ("samples", "between", "top", "towards", "large")
 _COLUMNS, _ROWS = 9, 8
 _WIDTH = 900
 _NUM_DIRECTION = 5000  # Training images whose latents give the directions of the classes.
@@ -81,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", default="tfds:cifar10", help="SPEC of the images")
     parser.add_argument("--run_dir", type=Path, help="directory of its training")
     parser.add_argument("--out", help="start of the names of the files; docs/NAME by default")
+    parser.add_argument("--only", nargs="+", choices=_PICTURES, default=_PICTURES, help="pictures to draw")
     parser.add_argument("--temperature", type=float, default=0.8,
                         help="temperature of the samples in `large`, and of those of classes")
     args = parser.parse_args(argv)
@@ -98,16 +101,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         draw(list(of_classes(model, number, args.temperature)), "samples", number)
         return
     images = next(iter(pipeline.dataset(source, "test", 2 * _ROWS, shuffle=False, labels=False))).numpy()
-    samples = [model.sample(_COLUMNS, temperature=temperature, seed=1).numpy() for temperature in _TEMPERATURES]
-    between = latent_paths.interpolate(model, images[::2], images[1::2], _COLUMNS)
-    top = latent_paths.interpolate(model, images[::2], images[1::2], _COLUMNS,
-                                   changed=latent_paths.of_level(model, "top"))
-    draw(samples, "samples")
-    draw(list(between), "between")
-    draw(list(top), "top")
-    draw(list(towards_classes(model, source, images[:_ROWS])), "towards")
-    large = model.sample(3 * _COLUMNS, temperature=args.temperature, seed=1).numpy()
-    draw([large, *between[[0, 5, 6]]], "large")
+    if "samples" in args.only:
+        draw([model.sample(_COLUMNS, temperature=temperature, seed=1).numpy() for temperature in _TEMPERATURES],
+             "samples")
+    between = functools.cache(lambda: latent_paths.interpolate(model, images[::2], images[1::2], _COLUMNS))
+    if "between" in args.only:
+        draw(list(between()), "between")
+    if "top" in args.only:
+        draw(list(latent_paths.interpolate(model, images[::2], images[1::2], _COLUMNS,
+                                           changed=latent_paths.of_level(model, "top"))), "top")
+    if "towards" in args.only:
+        draw(list(towards_classes(model, source, images[:_ROWS])), "towards")
+    if "large" in args.only:
+        large = model.sample(3 * _COLUMNS, temperature=args.temperature, seed=1).numpy()
+        draw([large, *between()[[0, 5, 6]]], "large")
     if args.run_dir:
         png_files.save_png(enlarged(after_epochs(RunDirectory(args.run_dir), 1)), f"{out}_epochs.png")
 
