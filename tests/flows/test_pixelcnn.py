@@ -11,7 +11,7 @@ from small_flows import moved
 
 import tfp_glow
 from tfp_glow import bijectors as tfgb
-from tfp_glow.networks import MADE, CausalConv2D, CausalResNet, PixelMADE
+from tfp_glow.networks import MADE, CausalConv2D, CausalResNet, PixelFeatures, PixelMADE
 from tfp_glow.transforms import Affine
 
 
@@ -65,6 +65,19 @@ def test_the_means_start_near_the_pixels_above_and_to_the_left(block_size):
     shifts = tf.reshape(raw, (*blocks.shape, 6)) / np.max(mixture.raw_of_shift(np.array(1.0)))
     shifts = tf.nn.depth_to_space(shifts[..., 2], block_size) if block_size > 1 else shifts[..., 2]
     np.testing.assert_allclose(shifts[0] + 127.5, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(9, 11, 2), (3, 4, 2)])
+def test_the_features_of_one_pixel_are_those_of_its_window(shape):
+    layer = PixelFeatures(width=4, num_blocks=1, first_kernel=5, dtype="float64", seed=0)
+    images = np.random.RandomState(3).randint(0, 256, (2, *shape)).astype("float64")
+    layer.build((None, *shape))
+    for variable in layer.trainable_variables:
+        variable.assign_add(0.1 * np.random.RandomState(4).standard_normal(variable.shape))
+    expected = layer(images).numpy()
+    at = np.stack([[layer.at(images, i, j) for j in range(shape[1])] for i in range(shape[0])])
+    np.testing.assert_allclose(np.moveaxis(at, 2, 0), expected, atol=1e-9)
+    assert np.ptp(expected[..., :4]) > 0.1
 
 
 def test_images_return_from_their_latents(flow):

@@ -33,7 +33,9 @@ class RasterAutoregressive(FlowBijector):
       shape: event shape, `(height, width, channels)`.
       network: a Keras layer that maps `[batch, height, width, channels]` to features `[batch, height, width, size]` of
         any size, such as `tfp_glow.networks.CausalResNet`. The features of a pixel must depend on earlier pixels only;
-        this is not checked. The constructor builds network and head if they are not built.
+        this is not checked. If the layer has a method `at`, as `tfp_glow.networks.PixelFeatures` has, `at(y, row,
+        column)` returns the features of one pixel, `[batch, size]`, and the forward pass calls it. The constructor
+        builds network and head if they are not built.
       head: a Keras layer that maps the pair of `[batch, channels]` and `[batch, size]`, a pixel and its features, to
         `[batch, channels, transform.num_parameters]`, such as `tfp_glow.networks.MADE` with a context. Its outputs
         `[:, k]` must depend on the features and on the channels `[:, :k]` only; this is not checked.
@@ -83,6 +85,15 @@ class RasterAutoregressive(FlowBijector):
         """Returns parameters in the layout of elementwise transforms, `[..., num_parameters, channels]`."""
         return tf.linalg.matrix_transpose(self._raw_parameters(y, **{**conditions, "context": features}))
 
+    def _features_at(self, y: tf.Tensor, i: tf.Tensor, **conditions: Any) -> tf.Tensor:
+        """Returns the features of pixel `i` of images, `[..., size]`."""
+        row, column = i // self.event_shape[1], i % self.event_shape[1]
+        at = getattr(self._networks[0], "at", None)
+        if at is None or 0 in y.shape[:-3]:  # `self._features` accepts empty batches.
+            return self._features(y, **conditions)[..., row, column, :]
+        features = tf.cast(at(tf.reshape(y, (-1, *self.event_shape)), row, column), self.dtype)
+        return tf.reshape(features, tf.concat([tf.shape(y)[:-3], features.shape[-1:]], axis=0))
+
     def _inverse_and_log_det(self, y: tf.Tensor, **conditions: Any) -> tuple[tf.Tensor, tf.Tensor]:
         raw = self._raw(y, self._features(y, **conditions), **conditions)
         size = self._transform.num_parameters * self.event_shape[-1]
@@ -97,9 +108,7 @@ class RasterAutoregressive(FlowBijector):
 
         def transform_pixel(i: tf.Tensor, y: tf.Tensor, log_det: tf.Tensor) -> tuple[tf.Tensor, ...]:
             """Adds pixel `i`, from the features of the pixels before it; later pixels of y are 0."""
-            features = self._features(tf.reshape(y, image), **conditions)
-            features = tf.reshape(features, tf.concat([batch_shape, [size, features.shape[-1]]], axis=0))
-            features, latent = tf.gather(features, i, axis=-2), tf.gather(latents, i, axis=-2)
+            features, latent = self._features_at(tf.reshape(y, image), i, **conditions), tf.gather(latents, i, axis=-2)
             pixel = tf.zeros_like(latent)
             for k in range(channels):
                 raw = self._raw(pixel, features, **conditions)[..., k]

@@ -3,7 +3,6 @@
 
 import keras
 import numpy as np
-from keras import ops
 from tensorflow_probability import distributions as tfd
 
 from tfp_glow import bijectors as tfgb
@@ -11,7 +10,7 @@ from tfp_glow._checks import check_activation, check_int, check_number, check_sh
 from tfp_glow._types import DTypeLike, PolicyLike, ShapeLike
 from tfp_glow.flows._config import register_flow
 from tfp_glow.flows._shared import check_common, check_divisible, flow_distribution
-from tfp_glow.networks import CausalConv2D, CausalResNet, PixelInputs, PixelMADE
+from tfp_glow.networks import PixelFeatures, PixelMADE
 from tfp_glow.transforms import LogisticMixture
 
 _LEAST_SCALE = 0.5  # In gray levels. No prediction by neighbors is better at the start.
@@ -35,8 +34,8 @@ def pixelcnn(image_shape: ShapeLike, block_size: int = 1, width: int = 64, num_b
     image equals the probability of its gray levels, and the flow does not model the dequantization noise. At the start,
     the means are near the mean of the pixels above and to the left.
 
-    `log_prob` evaluates the residual network once. Sampling evaluates it `height * width / block_size**2` times, which
-    takes long.
+    `log_prob` evaluates the residual network once. Sampling evaluates it `height * width / block_size**2` times, each
+    time for a window of the image, which takes long.
 
     Args:
       image_shape: `(height, width, channels)`. Image height and image width must be divisible by `block_size`.
@@ -91,23 +90,16 @@ def pixelcnn(image_shape: ShapeLike, block_size: int = 1, width: int = 64, num_b
     shape = (height // block_size, image_width // block_size, block_size**2 * colors)
     other_blocks, same_block = _neighbor_mean(block_size, colors)
 
-    def network() -> keras.Model:
-        """Returns the network whose features of a block are hidden channels and a linear prediction of the block."""
-        image = keras.Input(shape, dtype=dtype)
-        residual = CausalResNet(width, num_blocks, first_kernel, activation, seed=generator,
-                                dtype=network_dtype or dtype)
-        hidden = residual(PixelInputs(mixture.num_bits, mark_black=True, dtype=dtype)(image))
-        linear = CausalConv2D(shape[-1], 3, False, keras.initializers.Constant(other_blocks), dtype=dtype)
-        prediction = linear(PixelInputs(mixture.num_bits, dtype=dtype)(image))
-        return keras.Model(image, ops.concatenate([ops.cast(hidden, dtype), prediction], axis=-1), name="network")
-
+    network = PixelFeatures(width, num_blocks, mixture.num_bits, first_kernel, activation,
+                            keras.initializers.Constant(other_blocks), network_dtype, seed=generator, dtype=dtype,
+                            name="network")
     unit = mixture.raw_of_shift(np.array(0.5 * (num_levels - 1)))  # Scaled pixel values are in [-1, 1].
     head = PixelMADE(unit.tolist(), head_size, mixture.num_bits, activation, keras.initializers.Constant(same_block),
                      seed=generator, dtype=dtype, name="head")
     return flow_distribution([
         tfgb.RawPixels(image_shape, num_bits, dtype=dtype),
         *([tfgb.Squeeze(image_shape, block_size, "space_to_depth", dtype=dtype)] if block_size > 1 else []),
-        tfgb.RasterAutoregressive(shape, network(), head, mixture, dtype=dtype),
+        tfgb.RasterAutoregressive(shape, network, head, mixture, dtype=dtype),
         tfgb.Flatten(shape, dtype=dtype)], "pixelcnn", name)
 
 

@@ -7,6 +7,7 @@ from tfp_glow.networks.convnet import ConvNet
 from tfp_glow.networks.image_features import ImageFeatures
 from tfp_glow.networks.made import MADE
 from tfp_glow.networks.mlp import MLP
+from tfp_glow.networks.pixel_features import PixelFeatures
 from tfp_glow.networks.pixel_head import PixelHead
 from tfp_glow.networks.pixel_inputs import PixelInputs
 from tfp_glow.networks.pixel_made import PixelMADE
@@ -19,7 +20,7 @@ from tfp_glow.networks.vit import ViT
 from tfp_glow.networks.weight_norm import WeightNormConv2D
 
 __all__ = [
-    "CausalConv2D", "CausalResNet", "ConvNet", "ImageFeatures", "MADE", "MLP", "NormalizedConv2D", "PixelHead",
-    "PixelInputs", "PixelMADE", "PlacedResNet", "ResNet", "ResidualMADE", "ResidualMLP", "ScaledTanh", "ViT",
-    "WeightNormConv2D", "ZeroConv2D",
+    "CausalConv2D", "CausalResNet", "ConvNet", "ImageFeatures", "MADE", "MLP", "NormalizedConv2D", "PixelFeatures",
+    "PixelHead", "PixelInputs", "PixelMADE", "PlacedResNet", "ResNet", "ResidualMADE", "ResidualMLP", "ScaledTanh",
+    "ViT", "WeightNormConv2D", "ZeroConv2D",
 ]

@@ -95,7 +95,9 @@ class CausalResNet(keras.Layer):
     `before` and `until` are causal convolutions: `before` reaches `first_kernel // 2` rows up and as many columns to
     both sides, without the pixel itself, and `until` reaches one row up, with the pixel itself. `place` is the position
     embedding, a learned tensor with one vector of hidden channels per pixel; so all images must have the size for which
-    the network was built. It starts at zero, as the 1x1 convolutions do.
+    the network was built. It starts at zero, as the 1x1 convolutions do. For a window of the images, a call with the
+    second argument `place`, the same window of the embedding, returns the features of the window; those near its border
+    differ, because the convolutions pad it with zeros.
 
     Args:
       width: number of hidden channels, an int of at least 1. It is not the width of the image.
@@ -115,6 +117,9 @@ class CausalResNet(keras.Layer):
 
     Raises:
       ValueError: if an argument violates its description above.
+
+    Attributes:
+      reach: number of rows and columns around a pixel on which its features depend, an int.
 
     References:
       van den Oord, Kalchbrenner and Kavukcuoglu, *Pixel recurrent neural networks*, 2016, section 3.5; He et al.,
@@ -141,6 +146,7 @@ class CausalResNet(keras.Layer):
                                            name=f"conv_{index}_1"))
             for index in range(self.num_blocks)]
         set_layer_attributes(self, [layer for block in self.blocks for layer in block])
+        self.reach = self.first_kernel // 2 + self.num_blocks
 
     def build(self, input_shape: Shape) -> None:
         hidden_shape = (*input_shape[:-1], self.width)
@@ -150,9 +156,9 @@ class CausalResNet(keras.Layer):
             for layer in block:
                 layer.build(hidden_shape)
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, place: tf.Tensor | None = None) -> tf.Tensor:
         hidden = self.conv_in(inputs)
-        hidden = hidden + ops.cast(self.place, hidden.dtype)
+        hidden = hidden + ops.cast(self.place if place is None else place, hidden.dtype)
         for until, last in self.blocks:
             hidden = hidden + last(self.activation(until(self.activation(hidden))))
         return hidden
