@@ -49,8 +49,8 @@ SMALLEST_BATCH = 16  # The shorter a trial, the smaller its best batch; that of 
 NUM_SEARCH = 1000  # Validation images that judge a trial.
 # The presets of this package, which divide batches among cores.
 OURS = {"ours, plain": "fashion_mnist_glow", "ours, best": "fashion_mnist_best",
-        "ours, couplings": "fashion_mnist_coupling", "Glow": "cifar10_glow", "couplings": "cifar10_coupling",
-        "Jet": "cifar10_jet"}
+        "ours, couplings": "fashion_mnist_coupling", "ours, PixelCNN": "fashion_mnist_pixelcnn",
+        "Glow": "cifar10_glow", "couplings": "cifar10_coupling", "Jet": "cifar10_jet", "PixelCNN": "cifar10_pixelcnn"}
 CHANGED_FLOWS = {"ours, plain": {"coupling": "affine"}}  # The couplings of the paper, which the peers have too.
 SYSTEMS = (*PEERS, *OURS)
 _FASHION_MNIST = [name for name in SYSTEMS if OURS.get(name, "fashion_mnist").startswith("fashion_mnist")
