@@ -27,9 +27,10 @@ def load_pretrained(name: str) -> FlowModel:
       name: name of the model. `"digits_glow"` is a `tfp_glow.glow` of the 8x8 handwritten digits of scikit-learn, with
         17 gray levels. `"fashion_mnist_coupling"` and `"fashion_mnist_best"` are a `tfp_glow.pyramid` of the 28x28 gray
         images of Fashion-MNIST; the first has couplings only, and fewer bits/dim. `"fashion_mnist_glow"` is a
-        `tfp_glow.glow` and `"fashion_mnist_realnvp"` a `tfp_glow.realnvp` of the same images. `"cifar10_glow"` is a
-        `tfp_glow.glow` of the 32x32 color photos of CIFAR-10, and `"cifar10_glow_classes"` one that is conditioned on
-        the class, an integer from 0 to 9.
+        `tfp_glow.glow`, `"fashion_mnist_realnvp"` a `tfp_glow.realnvp` and `"fashion_mnist_pixelcnn"` a
+        `tfp_glow.pixelcnn` of the same images; the last has the fewest bits/dim and samples pixel after pixel.
+        `"cifar10_glow"` is a `tfp_glow.glow` of the 32x32 color photos of CIFAR-10, and `"cifar10_glow_classes"` one
+        that is conditioned on the class, an integer from 0 to 9.
 
     Returns:
       A `tfp_glow.FlowModel`, not compiled. `tfp_glow.pretrained.directory(name)` returns the directory of its training
@@ -62,7 +63,8 @@ def directory(name: str) -> pathlib.Path:
 
     Args:
       name: name of the model: `"digits_glow"`, `"fashion_mnist_glow"`, `"fashion_mnist_realnvp"`,
-        `"fashion_mnist_coupling"`, `"fashion_mnist_best"`, `"cifar10_glow"` or `"cifar10_glow_classes"`.
+        `"fashion_mnist_coupling"`, `"fashion_mnist_best"`, `"fashion_mnist_pixelcnn"`, `"cifar10_glow"` or
+        `"cifar10_glow_classes"`.
 
     Returns:
       The directory, a `pathlib.Path`.

@@ -87,7 +87,8 @@ class PixelFeatures(keras.Layer):
         """
         reach, (height, width) = self.residual.reach, inputs.shape[1:3]
         rows, columns = min(reach + 1, height), min(2 * reach + 1, width)
-        top, left = tf.clip_by_value([row - reach, column - reach], 0, [height - rows, width - columns])
+        top = tf.clip_by_value(row - reach, 0, height - rows)
+        left = tf.clip_by_value(column - reach, 0, width - columns)
         window = tf.slice(inputs, [0, top, left, 0], [-1, rows, columns, -1])
         place = tf.slice(self.residual.place.value, [top, left, 0], [rows, columns, -1])
         window = tf.ensure_shape(window, (inputs.shape[0], rows, columns, inputs.shape[-1]))

@@ -38,6 +38,7 @@ MEASURED = {
     "fashion_mnist_realnvp": Measurement(116.0, 3.233),
     "fashion_mnist_best": Measurement(29.0, 2.924),
     "fashion_mnist_coupling": Measurement(59.0, 2.892),
+    "fashion_mnist_pixelcnn": Measurement(40.0, 2.801),
     "cifar10_glow": Measurement(88.0, 3.577),
     "cifar10_glow_classes": Measurement(61.0, 3.669),
     "toy_realnvp": Measurement(0.90, 0.730),
