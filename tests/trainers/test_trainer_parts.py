@@ -161,8 +161,8 @@ def test_wrong_options_of_adamw_raise(wrong, message):
 
 def test_presets_are_complete_and_checked():
     families = {"digits": ("glow", "realnvp", "nice", "maf", "iaf", "glow_classes", "realnvp_classes"),
-                "fashion_mnist": ("glow", "realnvp", "best", "coupling"),
-                "cifar10": ("glow", "glow_classes", "coupling", "jet"),
+                "fashion_mnist": ("glow", "realnvp", "best", "coupling", "pixelcnn"),
+                "cifar10": ("glow", "glow_classes", "coupling", "jet", "pixelcnn"),
                 "toy": ("realnvp", "maf", "nsf")}
     small = {f"{family}_{system}" for family, systems in families.items() for system in systems}
     expected = {*PUBLISHED, *JETS, *small}
