@@ -252,6 +252,18 @@ def test_onnx_selects_among_values_that_are_not_finite_and_among_bools():
     np.testing.assert_allclose(result, [-1.0, np.log(0.5), np.log(2.0)], rtol=1e-6)
 
 
+def test_the_sigmoid_of_onnx_is_precise_in_its_tails():
+    onnxruntime, tf2onnx = pytest.importorskip("onnxruntime"), pytest.importorskip("tf2onnx")
+    x = np.float32([-np.inf, -85.0, -20.0, -5.0, 0.0, 3.0, 200.0])
+    with tf.Graph().as_default() as graph:
+        tf.identity(tf.sigmoid(tf.compat.v1.placeholder(tf.float32, [None], "x")), name="y")
+    proto, _ = tf2onnx.convert.from_graph_def(
+        graph.as_graph_def(), input_names=["x:0"], output_names=["y:0"], opset=onnx_model.OPSET,
+        custom_op_handlers={"Sigmoid": (onnx_model._sigmoid, [])})
+    (result,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x:0": x})
+    np.testing.assert_allclose(result, 1.0 / (1.0 + np.exp(-x.astype("float64"))), rtol=1e-6)
+
+
 def test_the_command_exports_a_run(monkeypatch, capsys, tmp_path):
     from trainers import export
     from trainers.runs import trained_models

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`export_litert`: writes a `FlowModel` as a model of LiteRT, which was called TensorFlow Lite."""
 
+import importlib
+import importlib.util
 import os
 import pathlib
 import re
@@ -15,6 +17,7 @@ from tfp_glow.export.runtime_folder import (
     RUNTIMES,
     check_new_folder,
     check_operations,
+    example_inputs,
     frozen_signatures,
     quiet,
     refuse,
@@ -62,7 +65,8 @@ def export_litert(model: FlowModel, path: str | os.PathLike[str], signatures: Se
         directory.
       ValueError: if `signatures` holds a name that the model does not have, or that requires random numbers.
       ValueError: if `batch_size` is neither None nor an int of at least 1.
-      ValueError: if LiteRT lacks an operation or a dtype of the model. The message names them.
+      ValueError: if LiteRT lacks an operation or a dtype of the model. The message names them. Also if `batch_size` is
+        None, the package ai-edge-litert is installed, and LiteRT ends with an error for a test batch.
 
     Example:
 
@@ -76,6 +80,8 @@ def export_litert(model: FlowModel, path: str | os.PathLike[str], signatures: Se
     for frozen in all_frozen:
         check_operations(RUNTIMES["litert"], frozen, None, _DTYPES)
     content = _convert(all_frozen)
+    if batch_size is None:
+        _check_batches(all_frozen, content, 2**(model.num_bits or 0))
 
     def write(directory: pathlib.Path) -> dict[str, dict[str, Any]]:
         (directory / MODEL_FILE).write_bytes(content)
@@ -90,7 +96,9 @@ def _convert(all_frozen: Sequence[FrozenSignature]) -> bytes:
     functions = {frozen.signature.name: _function(frozen) for frozen in all_frozen}
     module.functions = list(functions.values())
     with tempfile.TemporaryDirectory() as directory, quiet("tensorflow", "absl"):
-        tf.saved_model.save(module, directory, signatures=functions)
+        # Graphs without functions, as these are, cannot keep the gradients of `tf.nn.silu`.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(module, directory, signatures=functions, options=options)
         converter = tf.lite.TFLiteConverter.from_saved_model(directory, signature_keys=list(functions))
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         try:
@@ -102,6 +110,18 @@ def _convert(all_frozen: Sequence[FrozenSignature]) -> bytes:
                 if of_signature:
                     refuse(RUNTIMES["litert"], frozen.signature.name, f"the operations {', '.join(of_signature)}")
             raise
+
+
+def _check_batches(all_frozen: Sequence[FrozenSignature], content: bytes, levels: int) -> None:
+    """Raises `ValueError` if LiteRT is installed and cannot run a signature that takes batches of any size."""
+    if importlib.util.find_spec("ai_edge_litert") is None:
+        return
+    interpreter = importlib.import_module("ai_edge_litert.interpreter").Interpreter(model_content=content)
+    for frozen in all_frozen:
+        try:
+            interpreter.get_signature_runner(frozen.signature.name)(**example_inputs(frozen, levels))
+        except RuntimeError:  # LiteRT has no other class of errors.
+            refuse(RUNTIMES["litert"], frozen.signature.name, "a fixed size of batches, such as `batch_size=1`")
 
 
 def _function(frozen: FrozenSignature) -> Callable[..., Any]:

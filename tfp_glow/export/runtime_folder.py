@@ -9,6 +9,7 @@ import pathlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_glow._checks import check_int, check_path
@@ -107,6 +108,21 @@ def refuse(runtime: str, name: str, lacking: str) -> None:
     """Raises the `ValueError` of a signature that a runtime cannot run."""
     raise ValueError(f"Argument `signatures` must hold signatures that {runtime} can run; received {name!r}, "
                      f"which requires {lacking}. Leave it out, as in `signatures=[\"...\"]`, or export another model.")
+
+
+def example_inputs(frozen: FrozenSignature, levels: int) -> dict[str, np.ndarray]:
+    """Returns random inputs of a signature, for a batch of 2 if it takes batches of any size.
+
+    Args:
+      frozen: the signature.
+      levels: bound of the images.
+    """
+    random, inputs = np.random.default_rng(0), {}
+    for spec in frozen.inputs:
+        values = random.uniform(0.0, levels if spec.name == "images" else 1.0,
+                                [size or 2 for size in spec.shape.as_list()])
+        inputs[str(spec.name)] = values.astype(spec.dtype.as_numpy_dtype)
+    return inputs
 
 
 @contextlib.contextmanager

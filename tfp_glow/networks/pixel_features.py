@@ -91,7 +91,7 @@ class PixelFeatures(keras.Layer):
         left = tf.clip_by_value(column - reach, 0, width - columns)
         window = tf.slice(inputs, [0, top, left, 0], [-1, rows, columns, -1])
         place = tf.slice(self.residual.place.value, [top, left, 0], [rows, columns, -1])
-        window = tf.ensure_shape(window, (inputs.shape[0], rows, columns, inputs.shape[-1]))
+        window.set_shape((inputs.shape[0], rows, columns, inputs.shape[-1]))  # Other runtimes lack `tf.ensure_shape`.
         return self._features(window, place)[:, row - top, column - left]
 
     def _features(self, images: tf.Tensor, place: tf.Tensor | None = None) -> tf.Tensor:
