@@ -53,8 +53,7 @@ _LIMITS = ("Samples have the colors and textures of the data; few show a clear o
            "The model knows centered clothes of this one set. At temperatures near 1, samples have holes; lower ones "
            "give fewer kinds of clothes.")  # Of colors, of gray images.
 _MORE_LIMITS = {"pyramid": " Interpolations jump from one garment to another.",
-                "pixelcnn": " Interpolations jump from one garment to another. A sample needs an evaluation of the "
-                            "network per pixel."}
+                "pixelcnn": " Interpolations jump. A sample needs an evaluation of the network per pixel."}
 _GUIDE = "../../docs/tutorials/out_of_distribution.md"
 
 
