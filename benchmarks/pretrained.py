@@ -34,6 +34,7 @@ from benchmarks.report import table
 from trainers import data, evaluate
 from trainers.data import pipeline
 from trainers.runs.run_directory import RunDirectory
+from trainers.training.precision import bfloat16_is_slow
 
 _FOLDER = harness.ROOT / "pretrained"
 _HASHES = harness.ROOT / "tfp_glow" / "models" / "pretrained.json"
@@ -110,8 +111,8 @@ def measured(path: Path, spec: str) -> dict[str, Any]:
     config = json.loads((path / "config.json").read_text(encoding="utf-8"))
     flow, constants = config["flow"], {"black": 0, "gray": config["num_levels"] // 2}
     models = {"float32": model}
-    if flow["network_dtype"] not in (None, "float32"):
-        models[flow["network_dtype"]] = tfp_glow.with_network_dtype(model, flow["network_dtype"])
+    if not bfloat16_is_slow():
+        models["mixed_bfloat16"] = tfp_glow.with_network_dtype(model, "mixed_bfloat16")
     return {**json.loads(output.getvalue().splitlines()[-1]),
             "parameters": sum(math.prod(variable.shape) for variable in model.trainable_variables),
             "constants": {name: bits_of_gray(model, level, flow.get("num_classes"))
