@@ -18,6 +18,7 @@ import hashlib
 import io
 import json
 import math
+import re
 import shutil
 import tempfile
 import zipfile
@@ -132,6 +133,7 @@ def card(run: RunDirectory, spec: str, results: Mapping[str, Any]) -> str:
     arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in flow.items()
                  if key not in ("flow", "image_shape", "dtype", "num_bits")}
     call = f"tfp_glow.{flow['flow']}({shape}, {', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+    processor = re.sub(r"\((R|TM)\)| Processor$", "", harness.machine()["processor"])
     recipe = [f"{config['epochs']} epochs", f"batches of {training['batch_size']}",
               f"{training['optimizer'].capitalize()} at {training['learning_rate']:g}",
               f"{training['schedule']} schedule", *(["averaged weights"] if training["ema_momentum"] else []),
@@ -148,8 +150,8 @@ def card(run: RunDirectory, spec: str, results: Mapping[str, Any]) -> str:
         ("training", f"`python -m trainers.train --preset={config['preset']} --data={public} "
          f"--output_dir=runs/{name}`: "
          f"{', '.join(recipe)}"),
-        ("time", f"{fastest / 60:.0f} minutes on two cores of an {harness.machine()['processor']} processor, at the "
-         f"speed of the fastest epoch; at least {passed / 60:.0f} minutes passed, with other work on the machine"),
+        ("time", f"{fastest / 60:.0f} minutes on two cores of an {processor} processor, at the speed "
+         f"of the fastest epoch; at least {passed / 60:.0f} minutes passed, with other work on the machine"),
         ("curve", "`loss_curve.png`, `history.jsonl`"),
         ("choice of the weights", f"epoch {best['epoch']}, with the fewest bits/dim on the validation images"),
         ("bits/dim on the validation images", f"{best['val_bits_per_dim']:.3f}"),

@@ -140,6 +140,7 @@ assert cores.parts_per_batch() == 1
 number = tfp_glow.divide_batches_among_cores()
 assert number == len(os.sched_getaffinity(0)) == cores.parts_per_batch(), number
 assert tf.config.threading.get_intra_op_parallelism_threads() == 1
+assert tf.config.optimizer.get_experimental_options()["remapping"] is False
 tf.constant(1.0)
 assert tfp_glow.divide_batches_among_cores() == number
 """

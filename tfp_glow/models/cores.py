@@ -22,7 +22,9 @@ def divide_batches_among_cores() -> int:
     By default TensorFlow divides each operation among the cores. The operations of a flow are small, so it is faster to
     give each core a part of the batch. Call this function first in a program, before TensorFlow runs an operation, and
     so before you build a flow. It sets the threads of an operation to 1
-    (`tf.config.threading.set_intra_op_parallelism_threads`). After that, `fit`, `evaluate`, `predict` and the other
+    (`tf.config.threading.set_intra_op_parallelism_threads`), and turns off the fusion of operations
+    (`remapping` of `tf.config.optimizer.set_experimental_options`): the fused `silu` of TensorFlow 2.21 ended processes
+    in which two parts of a batch ran it at once. After that, `fit`, `evaluate`, `predict` and the other
     methods of each `FlowModel` divide batches by themselves. Results change by rounding errors only. The commands of
     this package call the function.
 
@@ -56,6 +58,7 @@ def divide_batches_among_cores() -> int:
             raise RuntimeError("divide_batches_among_cores must be called before TensorFlow runs an operation, and so "
                                "before a flow is built; received a call after that. Move the call to the start of the "
                                "program, or set the environment variable TF_NUM_INTRAOP_THREADS to 1.") from error
+    tf.config.optimizer.set_experimental_options({"remapping": False})
     return parts_per_batch()
 
 
