@@ -50,7 +50,8 @@ def check_files(run, epochs):
     points = tf.random.stateless_uniform((3, *model.event_shape), (1, 2), maxval=2.0**model.num_bits)
     with eagerly():
         log_prob = model.log_prob(points)
-    np.testing.assert_allclose(signatures["log_prob"](images=points)["log_prob"], log_prob, rtol=1e-5)
+    # Random pixels are improbable under mixtures, and rounding in graphs and eager mode differs by processor.
+    np.testing.assert_allclose(signatures["log_prob"](images=points)["log_prob"], log_prob, rtol=1e-4)
     assert run.is_finished()
     return model
 

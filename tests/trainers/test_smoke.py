@@ -65,7 +65,7 @@ def test_every_smoke_preset_has_a_run():
     assert set(shared) == set(SMOKE) >= set(ELSEWHERE)
     assert {name: run for name, run in shared.items() if name != run} == {
         "glow_imagenet64_smoke": "glow_imagenet32_smoke", "realnvp_imagenet64_smoke": "realnvp_imagenet32_smoke",
-        "jet_large_imagenet64_smoke": "jet_imagenet64_smoke", "cifar10_pixelcnn_smoke": "fashion_mnist_pixelcnn_smoke"}
+        "jet_large_imagenet64_smoke": "jet_imagenet64_smoke"}
 
 
 def write_data(name, folder, number=40):
