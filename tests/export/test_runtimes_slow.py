@@ -68,8 +68,8 @@ RESULTS</script>
 """
 
 
-# What does not run, with the reason.
 FIXED = {("litert", "pixelcnn"): {"batch_size": 3}}  # LiteRT cannot decode its batches of any size.
+# What does not run, with the reason.
 FAILING = {("pyramid", "wasm"): "memory access out of bounds", ("pyramid", "webgl"): "no Where of rank 5",
            ("pixelcnn", "webgl"): "no Where of rank 5"}
 
