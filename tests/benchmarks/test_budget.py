@@ -246,3 +246,17 @@ def test_the_readme_shows_the_results_on_cifar10():
     assert f"{bits:.2f} bits/dim on the test images of CIFAR-10" in (harness.ROOT / "README.md").read_text()
     assert f"**{bits:.3f} bits/dim** on all 10,000 test images" in " ".join(
         (harness.ROOT / "docs" / "results.md").read_text().split())
+
+
+def test_the_docs_have_the_numbers_of_the_peers_on_cifar10():
+    record = json.loads((harness.ROOT / "benchmarks" / "results" / "cifar10_peers.json").read_text())
+    assert budget.markdown(record) in (harness.ROOT / "benchmarks" / "README.md").read_text()
+    test = {name: result["test"] for name, result in record["measured"].items()}
+    ours, normflows, tfb_glow = test["PixelCNN"], test["normflows, Adam, bfloat16"], test["tfb.Glow"]
+    guides = {name: " ".join((harness.ROOT / "docs" / name).read_text().split())
+              for name in ("results.md", "guides/choosing.md")}
+    assert (f"PixelCNN has {normflows - ours:.2f} bits/dim less than normflows and {tfb_glow - ours:.2f} less than "
+            "`tfb.Glow`") in guides["results.md"]
+    assert f"our Glow has {normflows - test['Glow']:.2f} bits/dim less than normflows" in guides["results.md"]
+    assert (f"PixelCNN had {ours:.3f} bits/dim after 30 minutes, and Glow {test['Glow']:.3f}."
+            in guides["guides/choosing.md"])
