@@ -262,9 +262,10 @@ def markdown(record: Mapping[str, Any]) -> str:
     remarks = [remark(name, result) for name, result in measured.items() if result["not_finite"]]
     searches = record.get("searches", {})
     for name, chosen in best_of({name: searches[name] for name in measured if name in searches}).items():
+        number = record.get("at_once", 1)
+        cores = f", {number} of which ran at a time, each on one core" if number > 1 else ""
         remarks.append(f"{name}: batches of {chosen['batch_size']} and the learning rate {chosen['learning_rate']:g}, "
-                       f"the best of {len(searches[name])} trials of {record['search_minutes']:g} minutes. "
-                       f"{harness.allotment(record)}")
+                       f"the best of {len(searches[name])} trials of {record['search_minutes']:g} minutes{cores}.")
     return "\n\n".join([table(head, rows), *remarks, setting])
 
 

@@ -47,15 +47,16 @@ _DATA = {
     "idx:/usr/share/datasets/fashion-mnist": ("Fashion-MNIST, gray images of clothes, 28x28 pixels",
                                               "Xiao, Rasul and Vollgraf, *Fashion-MNIST*, 2017"),
 }
-_KINDS = {"glow": "A small Glow", "realnvp": "A small RealNVP", "pyramid": "A pyramid of mixtures of logistics",
+_KINDS = {"glow": "A small Glow", "realnvp": "A small RealNVP", "pyramid": "A pyramid with an autoregressive top",
           "pixelcnn": "A small PixelCNN"}
 _NUM_RETURNED = {"pixelcnn": 100}  # Test images that are encoded and decoded, if decoding is slow.
 _SPECS = {"idx:/usr/share/datasets/fashion-mnist": "idx:DIR"}
 _LIMITS = ("Samples have the colors and textures of the data; few show a clear object.",
-           "The model knows centered clothes of this one set. At temperatures near 1, samples have holes; lower ones "
+           "It was trained on centered clothes of one data set. At temperatures near 1, samples have holes; lower ones "
            "give fewer kinds of clothes.")  # Of colors, of gray images.
 _MORE_LIMITS = {"pyramid": " Interpolations jump from one garment to another.",
-                "pixelcnn": " Interpolations jump. A sample needs an evaluation of the network per pixel."}
+                "pixelcnn": " A sample needs an evaluation of the network per pixel. At temperatures below 1, many "
+                            "samples are plain areas, or black; so are images in the middle of interpolations."}
 _GUIDE = "../../docs/tutorials/out_of_distribution.md"
 
 
@@ -143,7 +144,7 @@ def card(run: RunDirectory, spec: str, results: Mapping[str, Any]) -> str:
     fastest = config["epochs"] * counts["train"] / max(line["images_per_second"] for line in history)
     # After a resumption, the seconds of an epoch are those since then.
     passed = sum(max(line["seconds"], counts["train"] / line["images_per_second"]) for line in history)
-    first = "first " if flow["flow"] in _NUM_RETURNED else ""
+    first, saved = ("first " if flow["flow"] in _NUM_RETURNED else ""), {"float32": ", as in the file"}
     rows = [
         ("training images", f"{counts['train']:,}; {counts['validation']:,} for validation, {counts['test']:,} for "
          "testing"),
@@ -161,15 +162,19 @@ def card(run: RunDirectory, spec: str, results: Mapping[str, Any]) -> str:
         ("bits/dim of images of one gray level", ", ".join(
             f"{name}: {bits:.2f}" for name, bits in results["constants"].items())),
         (f"{first}test images that return exactly from their latents", "; ".join(
-            f"{dtype} networks: {equal:,} of {count:,}" for dtype, (equal, count) in results["returned"].items())),
+            f"{dtype} networks{saved.get(dtype, '')}: {equal:,} of {count:,}"
+            for dtype, (equal, count) in results["returned"].items())),
     ]
     if flow.get("num_classes"):
         rows.insert(-2, ("accuracy on the test images, classes by Bayes' rule", f"{results['accuracy']:.1%}"))
         rows.insert(-2, ("bits/dim", "those above are of p(x given the image's class); those of images of one gray "
                          "level, given the class with the fewest"))
-    kind = _KINDS.get(flow["flow"], flow["flow"])
+    kind = "A pyramid of couplings" if flow.get("top") == "couplings" else _KINDS.get(flow["flow"], flow["flow"])
+    classes = ", given their class" if flow.get("num_classes") else ""
+    shown = ("A sample of each class per row, at temperature 0.8" if classes else
+             "Samples at the temperatures 0.6, 0.7, 0.8, 0.9 and 1, from top to bottom")
     return "\n\n".join([
-        f"# {name}", f"{kind} for {images}.",
+        f"# {name}", f"{kind} for {images}{classes}.", f"![{shown}](../../docs/{name}_samples.png)",
         table(("model", f"`{call}`, {results['parameters']:,} trainable numbers, rounded to 17 significant bits and "
                "stored as float32"), rows),
         f"`python -m trainers.evaluate --run_dir=pretrained/{name} --data={public} --split=test`\nprints the bits/dim "

@@ -68,12 +68,13 @@ def models_texts() -> tuple[str, str]:
         shape = "x".join(map(str, config["flow"]["image_shape"]))
         spec = config["data"].partition(":/")[0]
         data = {"idx": "Fashion-MNIST", "tfds:cifar10": "CIFAR-10"}.get(spec, spec)
-        size = (directory / "model.keras").stat().st_size
+        size, numbers = (directory / "model.keras").stat().st_size, re.search(r"([\d,]+) trainable numbers", card)
         rows.append((f"[`{name}`](#{name.replace('_', '-')})", f"`{config['flow']['flow']}`", f"{data}, {shape}",
-                     str(config["num_levels"]), bits[2], histogram[1], f"{size / 1e6:.1f} MB"))
+                     str(config["num_levels"]), bits[2], histogram[1], numbers[1], f"{size / 1e6:.1f} MB"))
         cards += [f"## {name}", card.partition("\n\n")[2].strip().replace("../../docs/", ""),
                   f"![Bits/dim during the training of {name}](../pretrained/{name}/loss_curve.png)"]
-    head = ("name", "flow", "data", "gray levels", "bits/dim on the test images", "a histogram per pixel", "file")
+    head = ("name", "flow", "data", "levels per channel", "bits/dim on the test images",
+            "one histogram per pixel and channel", "parameters", "file")
     return table(head, rows), "\n\n".join(cards)
 
 

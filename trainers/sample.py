@@ -25,8 +25,8 @@ def flag_values() -> flags.FlagValues:
     values = flags.FlagValues()
     _command_line.define_run_dir(values)
     _command_line.define_num(values, 64, "Number of samples to draw.")
-    flags.DEFINE_float("temperature", 0.7, "Sampling temperature: scales the deviation of latents from their mean.",
-                       lower_bound=0.0, flag_values=values)
+    flags.DEFINE_float("temperature", None, "Sampling temperature: scales the deviation of latents from their mean. "
+                       "Default: that of the pictures of the training.", lower_bound=0.0, flag_values=values)
     _command_line.define_seed(values, "Random seed of the samples.")
     flags.DEFINE_string("label", None, "Name of the class to draw; requires a class-conditional flow. Default: all "
                         "classes.", flag_values=values)
@@ -55,10 +55,11 @@ def program(options: flags.FlagValues) -> None:
     from .runs.configuration import event_shape
     from .runs.run_directory import RunDirectory
 
-    if not math.isfinite(options.temperature):
+    if options.temperature is not None and not math.isfinite(options.temperature):
         raise ValueError(f"temperature: must be a finite number; got {options.temperature}")
     run = RunDirectory(options.run_dir)
     config = run.config()
+    temperature = config["training"]["temperature"] if options.temperature is None else options.temperature
     label = None if options.label is None else class_labels.label_by_name(options.label, config, run)
     if config["num_levels"] is None:
         if options.enlarge > 1:
@@ -77,9 +78,9 @@ def program(options: flags.FlagValues) -> None:
     condition, columns = (label, None) if label is not None else (
         class_labels.in_turn(model, options.num), class_labels.columns(model, options.num))
     events = sample_in_batches(model, options.num, _memory.batch_size(config, options.num, options.enlarge),
-                               options.temperature, options.seed, condition)
+                               temperature, options.seed, condition)
     png_files.save_events(events, config["num_levels"], options.out, columns)
-    print(f"{options.out}: {options.num} samples of {run} ({source})")
+    print(f"{options.out}: {options.num} samples of {run} at temperature {temperature:g} ({source})")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

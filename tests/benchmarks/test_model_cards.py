@@ -38,7 +38,7 @@ def test_a_shipped_model_is_smaller_and_has_its_measured_card(tmp_path, monkeypa
         np.testing.assert_allclose(other, one, rtol=2.0**-15)
     card = (run.path / "README.md").read_text(encoding="utf-8")
     # The card of the repository has the same number. Rounded weights change it by less than its last digit.
-    assert "**2.061**" in card and "float32 networks: 297 of 297" in card
+    assert "**2.061**" in card and "float32 networks, as in the file: 297 of 297" in card
     arguments = card[card.index("`tfp_glow.glow(") + 1:card.index(")`", card.index("`tfp_glow.glow(")) + 1]
     flow = eval(arguments, {"tfp_glow": tfp_glow})
     assert sum(np.prod(v.shape) for v in flow.trainable_variables) == 307_296

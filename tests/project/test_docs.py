@@ -292,6 +292,10 @@ def test_claims_of_the_trained_models():
         if name == "fashion_mnist_glow":
             falling = [line["val_bits_per_dim"] for line in history]
             assert falling == sorted(falling, reverse=True) and f"fell in each of the {len(history)} epochs" in text
+    second = results("second_seed")
+    assert second["seed"] == 1 and second["num_examples"] == 10_000
+    assert (f"A second training, with `--seed=1` and networks in bfloat16, has {second['test']:.3f} on the test images "
+            f"and {second['validation'][-1]:.3f} on validation.") in text
     assert f"In the last epoch, training images had {last['bits_per_dim']:.3f}" in text
     gaps = [line["val_bits_per_dim"] - line["bits_per_dim"] for line in history]
     assert gaps[-5:] == sorted(gaps[-5:])  # "grew in each of the last four epochs"

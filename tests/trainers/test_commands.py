@@ -2,6 +2,8 @@
 """The command-line programs: short training runs, their files, and the programs that read these files."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 
@@ -115,6 +117,24 @@ def test_sample_is_reproducible(digits_run, tmp_path):
     assert a.shape == (504, 504)  # 3x3 images of 8x8 pixels with lines between them, enlarged 18 times
     np.testing.assert_array_equal(a, b)
     assert not np.array_equal(a, c)
+
+
+def test_the_temperature_of_samples_is_that_of_the_training(digits_run, tmp_path, capsys):
+    warm = RunDirectory(tmp_path / "warm")
+    shutil.copytree(digits_run.path, warm.path)
+    config = digits_run.config()
+    assert config["training"]["temperature"] == 0.7
+    config["training"]["temperature"] = 0.9
+    (warm.path / "config.json").write_text(json.dumps(config))
+    pictures = {}
+    path, flag = tmp_path / "grid.png", "--temperature=0.7"
+    for run, flags in ((digits_run, ()), (digits_run, (flag,)), (warm, ()), (warm, (flag,))):
+        assert sample.main(["sample", f"--run_dir={run}", "--num=4", f"--out={path}", *flags]) == 0
+        shown = re.search(r"at temperature ([\d.]+) \(", capsys.readouterr().out)[1]
+        pictures[run is warm, flags] = shown, path.read_bytes()
+    assert [shown for shown, _ in pictures.values()] == ["0.7", "0.7", "0.9", "0.7"]
+    first, same, warmer, again = (picture for _, picture in pictures.values())
+    assert first == same == again != warmer
 
 
 def test_sample_enlarges(digits_run, tmp_path):

@@ -63,7 +63,7 @@ _EXPLANATION = f"""
 minutes: training on two CPU cores. For Fashion-MNIST and CIFAR-10 this is the least time: all epochs at the speed of
 the fastest one, without validation. cifar10_glow and cifar10_pixelcnn ran on cores with instructions for bfloat16. The
 others, except fashion_mnist_best, ran on cores without these instructions, on which cifar10_glow would take about 2.5
-times as long.
+times as long. toy_nsf ran on one core.
 bits/dim: on the test split after this training; of presets with classes, given the class. The digits_glow that
 load_pretrained returns was trained later and has 2.061.
 {_NOT_RUN}: not trained to the end for this table. The published sizes of Glow, RealNVP and Jet are for GPUs.
