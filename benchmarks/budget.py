@@ -6,7 +6,8 @@
 
 Each system is a process in its own environment, one after the other, on all cores. `RUNS/budget` keeps the results, and
 the command does not repeat them. With `--search_minutes`, short trainings of each system choose its learning rate and
-batch size on validation images first.
+batch size on validation images first. If the long training ends early, because no loss is finite any more, the settings
+of the next best trial follow.
 """
 
 import os
@@ -122,8 +123,8 @@ def fields_of(preset: presets.Preset) -> dict[str, Any]:
     return fields
 
 
-def result_path(args: argparse.Namespace, name: str) -> Path:
-    return args.work / f"{name.replace(', ', '_')}.json"
+def result_path(args: argparse.Namespace, name: str, chosen: Mapping[str, Any] | None = None) -> Path:
+    return args.work / f"{'_'.join([name.replace(', ', '_'), *map(str, (chosen or {}).values())])}.json"
 
 
 def result_of(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -139,11 +140,24 @@ def _without_epochs(settings: Mapping[str, Any]) -> dict[str, Any]:
     return copied
 
 
-def finished(args: argparse.Namespace, chosen: Mapping[str, Any] | None = None) -> dict[str, dict]:
-    """Returns the results of these settings that exist, by system; `chosen` has the settings of searches."""
-    chosen = chosen or {}
-    found = {name: result_of(result_path(args, name), settings_of(args, name, chosen.get(name))) for name in SYSTEMS}
-    return {name: result for name, result in found.items() if result}
+def finished(args: argparse.Namespace, choices: Mapping[str, Sequence[Mapping[str, Any]]] | None = None
+             ) -> dict[str, dict]:
+    """Returns the results of these settings that exist, by system; `choices` has the settings of searches.
+
+    The result of a system is that of its first choice that did not give up. `failed` has those before.
+    """
+    found = {}
+    for name in SYSTEMS:
+        failed: list[dict[str, Any]] = []
+        for chosen in (choices or {}).get(name, [{}]):
+            result = result_of(result_path(args, name, chosen), settings_of(args, name, chosen))
+            if not result:
+                break
+            found[name] = {**result, **({"failed": list(failed)} if failed else {})}
+            if not result["gave_up"]:
+                break
+            failed.append({**chosen, "minutes": result["seconds"] / 60})
+    return found
 
 
 def write_images(args: argparse.Namespace, path: Path, search: bool = False) -> None:
@@ -181,7 +195,7 @@ def search(args: argparse.Namespace, names: Sequence[str]) -> dict[str, list[dic
 
     def validation(name: str, batch_size: int, rate: float) -> float | None:
         settings = settings_of(args, name, {"batch_size": batch_size, "learning_rate": rate}, trial=True)
-        path = directory / f"{name.replace(', ', '_')}_{batch_size}_{rate}.json"
+        path = directory / result_path(args, name, {"batch_size": batch_size, "learning_rate": rate}).name
         if not result_of(path, settings):
             with lock:  # Only the first of the trials at a time writes the images.
                 prepare()
@@ -211,14 +225,11 @@ def _number(bits_per_dim: float | None) -> float:
     return math.inf if bits_per_dim is None else bits_per_dim
 
 
-def best_of(tried: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """Returns the trial of each system with the fewest bits/dim. A system without a finite trial keeps its settings."""
-    best = {}
-    for name, trials in tried.items():
-        chosen = min(trials, key=lambda trial: _number(trial["validation"]))
-        if chosen["validation"] is not None:
-            best[name] = {key: value for key, value in chosen.items() if key != "validation"}
-    return best
+def choices_of(trials: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the settings of the finite trials, the fewest bits/dim first; without any, those of the system: `{}`."""
+    finite = [trial for trial in trials if trial["validation"] is not None]
+    finite.sort(key=lambda trial: trial["validation"])
+    return [{key: value for key, value in trial.items() if key != "validation"} for trial in finite] or [{}]
 
 
 def bits(number: float | None) -> str:
@@ -261,29 +272,43 @@ def markdown(record: Mapping[str, Any]) -> str:
                "of validation midway.")
     remarks = [remark(name, result) for name, result in measured.items() if result["not_finite"]]
     searches = record.get("searches", {})
-    for name, chosen in best_of({name: searches[name] for name in measured if name in searches}).items():
-        number = record.get("at_once", 1)
-        cores = f", {number} of which ran at a time, each on one core" if number > 1 else ""
-        remarks.append(f"{name}: batches of {chosen['batch_size']} and the learning rate {chosen['learning_rate']:g}, "
-                       f"the best of {len(searches[name])} trials of {record['search_minutes']:g} minutes{cores}.")
+    number = record.get("at_once", 1)
+    cores = f", {number} of which ran at a time, each on one core" if number > 1 else ""
+    for name, trials in searches.items():
+        failed = measured[name].get("failed", [])
+        chosen = choices_of(trials)[len(failed)]
+        if chosen:
+            remarks.append(" ".join([
+                f"{name}: {_described(chosen)}, the best of {len(trials)} trials of {record['search_minutes']:g} "
+                f"minutes{cores}{'.' if not failed else ', except the following.'}",
+                *(f"With {_described(tried)}, no step had a finite loss after {tried['minutes']:.1f} minutes."
+                  for tried in failed)]))
     return "\n\n".join([table(head, rows), *remarks, setting])
+
+
+def _described(chosen: Mapping[str, Any]) -> str:
+    return f"batches of {chosen['batch_size']} and the learning rate {chosen['learning_rate']:g}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse_arguments(argv)
     args.work.mkdir(parents=True, exist_ok=True)
     tried = search(args, args.systems) if args.search_minutes else {}
-    chosen = best_of(tried)
-    left = [name for name in args.systems if name not in finished(args, chosen)]
+    choices = {name: choices_of(trials) for name, trials in tried.items()}
     images = args.work / "images.npz"
-    if left:
-        write_images(args, images)
-    for name in left or [None]:
-        if name:
-            run(args, name, settings_of(args, name, chosen.get(name)), images, result_path(args, name))
-        record = {"machine": harness.machine(), "searches": tried, "search_minutes": args.search_minutes,
-                  "at_once": args.at_once, "measured": finished(args, chosen)}
-        publish(args, record, markdown(record), args.section)
+    prepare = functools.cache(lambda: write_images(args, images))
+    for name in args.systems:
+        for chosen in choices.get(name, [{}]):
+            settings, path = settings_of(args, name, chosen), result_path(args, name, chosen)
+            if not result_of(path, settings):
+                prepare()
+                run(args, name, settings, images, path)
+            measured = finished(args, choices)
+            record = {"machine": harness.machine(), "searches": {key: tried[key] for key in tried if key in measured},
+                      "search_minutes": args.search_minutes, "at_once": args.at_once, "measured": measured}
+            publish(args, record, markdown(record), args.section)
+            if not json.loads(path.read_text(encoding="utf-8"))["gave_up"]:
+                break
 
 
 if __name__ == "__main__":

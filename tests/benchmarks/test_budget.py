@@ -221,6 +221,34 @@ def test_a_search_climbs_to_rate_and_batch_on_validation_images(tmp_path, monkey
     assert len(started) == number and written == [True, False]  # Nothing is trained, and no images are written again.
 
 
+def test_the_next_best_trial_follows_a_training_that_ends_early(tmp_path, monkeypatch):
+    started = []
+
+    def run(args, name, settings, images, result, prefix=()):
+        rate, trial = settings["system"]["learning_rate"], bool(prefix)
+        started.append((rate, trial))
+        result.write_text(json.dumps({
+            **record_of()["measured"]["normflows"], "settings": settings, "validation": abs(math.log2(rate / 7e-3)),
+            "test": 4.0 - rate, "gave_up": not trial and rate > 4e-3, "seconds": 90.0}))
+
+    monkeypatch.setattr(budget, "run", run)
+    monkeypatch.setattr(budget, "write_images", lambda *_, search=False: None)
+    monkeypatch.setattr(budget, "MOVES", ((1.0, 2.0),))
+    page = tmp_path / "README.md"
+    page.write_text("<!-- budget: begin -->\n<!-- budget: end -->\n")
+    arguments = [f"--runs={tmp_path}", "--systems", "tfb.Glow", "--search_minutes=3", "--at_once=2",
+                 f"--results={tmp_path / 'results.json'}", f"--readme={page}"]
+    for _ in range(2):  # The second time nothing is trained.
+        budget.main(arguments)
+        assert started == [(2e-3, True), (4e-3, True), (8e-3, True), (16e-3, True), (8e-3, False), (4e-3, False)]
+    result = json.loads((tmp_path / "results.json").read_text())["measured"]["tfb.Glow"]
+    assert result["settings"]["system"]["learning_rate"] == 4e-3 and result["test"] == 4.0 - 4e-3
+    assert result["failed"] == [{"batch_size": 32, "learning_rate": 8e-3, "minutes": 1.5}]
+    assert ("tfb.Glow: batches of 32 and the learning rate 0.004, the best of 4 trials of 3 minutes, 2 of which ran at "
+            "a time, each on one core, except the following. With batches of 32 and the learning rate 0.008, no step "
+            "had a finite loss after 1.5 minutes.") in page.read_text()
+
+
 @pytest.mark.slow
 def test_a_system_is_trained_in_a_process_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setitem(budget.OURS, "ours, plain", "fashion_mnist_glow_smoke")
