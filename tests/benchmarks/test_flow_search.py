@@ -25,7 +25,7 @@ def test_trials_are_presets_with_different_changes(chosen):
 
 
 @pytest.mark.parametrize("name", ["fashion_mnist_flow_search", "fashion_mnist_glow_search",
-                                  "fashion_mnist_realnvp_search"])
+                                  "fashion_mnist_realnvp_search", "cifar10_flow_search"])
 def test_the_page_has_the_tables_of_the_records(name):
     record = json.loads((budget.harness.ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
     page = (budget.harness.ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
