@@ -256,8 +256,8 @@ def test_claims_of_the_results_page():
     bits = {name: f"{system['test']:.3f}" for name, system in budget.items()}
     assert f"`fashion_mnist_pixelcnn` reaches {bits['ours, PixelCNN']} bits/dim on the test images" in text
     assert f"Our plain Glow of {budget['ours, plain']['params']:,} parameters" in text
-    assert (f"reaches {bits['ours, plain']}, the Glow of normflows of that size {bits['normflows, Adam, bfloat16']} and "
-            f"`tfb.Glow` {bits['tfb.Glow']}") in text
+    assert (f"reaches {bits['ours, plain']}, the Glow of normflows of that size {bits['normflows, Adam, bfloat16']} "
+            f"and `tfb.Glow` {bits['tfb.Glow']}") in text
     ours, plain, normflows, tfb_glow = (budget[name]["test"] for name in (
         "ours, PixelCNN", "ours, plain", "normflows, Adam, bfloat16", "tfb.Glow"))
     assert (f"PixelCNN has {normflows - ours:.2f} bits/dim less than normflows and {tfb_glow - ours:.2f} less than "
