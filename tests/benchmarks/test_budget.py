@@ -288,3 +288,8 @@ def test_the_docs_have_the_numbers_of_the_peers_on_cifar10():
     assert f"our Glow has {normflows - test['Glow']:.2f} bits/dim less than normflows" in guides["results.md"]
     assert (f"PixelCNN had {ours:.3f} bits/dim after 30 minutes, and Glow {test['Glow']:.3f}."
             in guides["guides/choosing.md"])
+    record = json.loads((harness.ROOT / "benchmarks" / "results" / "cifar10_peers_float32.json").read_text())
+    assert budget.markdown(record) in (harness.ROOT / "benchmarks" / "README.md").read_text()
+    glow, couplings, normflows = (record["measured"][name]["test"] for name in ("Glow", "couplings", "normflows, Adam"))
+    assert (f"our Glow had {glow:.3f} bits/dim after 30 minutes, our pyramid of couplings {couplings:.3f} and "
+            f"normflows {normflows:.3f}") in guides["results.md"]
