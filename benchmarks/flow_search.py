@@ -42,6 +42,8 @@ STARTS = {
                       batch_size=64, ema_momentum=None),
     "pyramid": _start(_PYRAMID, learning_rate=6e-3),
     "couplings": _start(_COUPLINGS, learning_rate=6e-3),
+    "color couplings": _start({**_COUPLINGS, "num_levels": 5, "width": (64, 64, 64, 32, 32),
+                               "num_blocks": (3, 3, 3, 1, 1)}, learning_rate=6e-3),
 }
 _MIXTURES = {"coupling": "mixture", "width": 64}
 _ALL_COUPLINGS = ({"skip": False}, {"scale": None}, {"scale": 4.0}, {"scale": 16.0}, {"learning_rate": 3e-3},
@@ -64,10 +66,10 @@ TRIALS: dict[str, tuple[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
         *(("glow", {"num_levels": 3, **change}) for change in (
             {}, {"coupling": "mixture"}, {"num_steps": 16}, {"width": 64}, {"network_dtype": "float32"})),
         ("pyramid", {"num_levels": 3, "width": 64}),
-        *(("couplings", {"num_levels": 5, "width": (64, 64, 64, 32, 32), "num_blocks": (3, 3, 3, 1, 1), **change})
-          for change in (
-              {}, *_ALL_COUPLINGS, {"width": (48, 48, 48, 32, 32)}, {"width": (64, 96, 96, 32, 32)},
-              {"width": (96, 96, 96, 32, 32)}, {"num_blocks": (2, 2, 2, 1, 1)}, {"num_blocks": (4, 4, 4, 1, 1)})),
+        *(("color couplings", change) for change in (
+            {}, *_ALL_COUPLINGS, {"width": (48, 48, 48, 32, 32)}, {"width": (64, 96, 96, 32, 32)},
+            {"width": (96, 96, 96, 32, 32)}, {"num_blocks": (2, 2, 2, 1, 1)}, {"num_blocks": (4, 4, 4, 1, 1)},
+            {"activation": "silu", "learning_rate": 3e-3}, {"activation": "silu", "width": (48, 48, 48, 32, 32)})),
     )),
 }
 _FIELDS = {field.name for field in dataclasses.fields(presets.Preset)}

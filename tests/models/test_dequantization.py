@@ -13,6 +13,7 @@ import tensorflow_probability as tfp
 from small_flows import eagerly
 
 import tfp_glow
+from tfp_glow.models.quantization import add_noise
 from trainers import evaluate, train
 
 tfb, tfd = tfp.bijectors, tfp.distributions
@@ -42,6 +43,33 @@ def trained():
     model.compile(keras.optimizers.Adam(1e-2))
     model.fit(BITS, batch_size=64, epochs=60, verbose=0)
     return model
+
+
+# The noise.
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_noise_stays_inside_the_bin_where_the_sum_is_rounded(dtype):
+    x = np.array([0, 1, 255, 4095, 65535, -1, -2, -65536], dtype)
+    most = np.nextafter(np.array(1.0, dtype), np.array(0.0, dtype))
+    for noise in (0.0, 0.25, 0.5, most):
+        points = add_noise(tf.constant(x), tf.constant(np.full_like(x, noise))).numpy()
+        assert np.all(points >= x) and np.all(points < x + 1)
+        np.testing.assert_allclose(points, x + noise, rtol=2 * np.finfo(dtype).eps)
+    large = np.array([2.0**24, -(2.0**24)], "float32")  # Beside it, floats are two apart.
+    np.testing.assert_array_equal(add_noise(tf.constant(large), tf.constant([0.9, 0.9])), large)
+
+
+@pytest.mark.parametrize("num_bits", [8, 16])
+def test_the_largest_integer_with_noise_has_a_density(num_bits):
+    uniform = tfd.Independent(tfd.Uniform(tf.zeros(SHAPE), 2.0**num_bits), 3)  # At its upper end, the density is 0.
+    model = tfp_glow.FlowModel(uniform, num_bits=num_bits)
+    images = np.full((1, *SHAPE), 2**num_bits - 1, "uint8" if num_bits == 8 else "uint16")
+    noise = np.full(images.shape, np.nextafter(np.float32(1), np.float32(0)))
+    nats = -math.prod(SHAPE) * num_bits * math.log(2)
+    np.testing.assert_allclose(model.log_prob(images, noise=noise), nats, rtol=1e-6)
+    many = np.broadcast_to(images, (2000, *SHAPE))
+    assert np.isfinite(model.log_prob(many, seed=0)).all()
 
 
 # The dequantizer.

@@ -10,7 +10,7 @@ from tensorflow_probability import distributions as tfd
 
 from tfp_glow.bijectors import FlowBijector, initialize
 from tfp_glow.bijectors._single_pass import forward_and_log_det, is_transformed
-from tfp_glow.models.quantization import to_points, uniform_noise
+from tfp_glow.models.quantization import add_noise, to_points, uniform_noise
 
 
 class Dequantization:
@@ -98,9 +98,9 @@ class Dequantization:
             return to_points(x, self._dtype), tf.zeros([], self._dtype)
         x, noise = tf.cast(x, self._dtype), tf.cast(noise, self._dtype)
         if self.flow is None:
-            return x + noise, tf.zeros([], self._dtype)
+            return add_noise(x, noise), tf.zeros([], self._dtype)
         u, log_det = forward_and_log_det(self.flow.bijector, self._clip(noise), len(self._event_shape), context=x)
-        return x + u, -log_det
+        return add_noise(x, u), -log_det
 
     def initialize(self, points: tf.Tensor) -> None:
         """Sets the data-dependent parameters of the dequantizer. Without a dequantizer it does nothing.

@@ -6,6 +6,7 @@ A point is an event of floats, for which a density is defined. An integer `x` is
 
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_glow._types import DTypeLike
@@ -28,7 +29,23 @@ def to_points(x: tf.Tensor, dtype: DTypeLike, seed: Sequence[int | tf.Tensor] | 
         # The pass cache identifies an input by its tensor object, both in training and in evaluation. A new tensor
         # prevents the cache from reusing a pass of one mode in the other.
         return tf.identity(tf.cast(x, dtype))
-    return tf.cast(x, dtype) + (0.5 if seed is None else uniform_noise(x, dtype, seed))
+    bins = tf.cast(x, dtype)
+    return bins + 0.5 if seed is None else add_noise(bins, uniform_noise(x, dtype, seed))
+
+
+def add_noise(x: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+    """Adds noise in [0, 1) to integers. The sum `x + noise` stays below `x + 1`, where rounding may put it.
+
+    Args:
+      x: integers, a float tensor of any shape.
+      noise: a float tensor of the dtype and shape of `x`.
+
+    Returns:
+      A float tensor of the dtype and shape of `x`.
+    """
+    points, end = x + noise, x + 1.0
+    below = end - np.finfo(x.dtype.as_numpy_dtype).eps * tf.abs(end)  # At most two floats below the end.
+    return tf.where(points < end, points, tf.maximum(x, below))
 
 
 def uniform_noise(x: tf.Tensor, dtype: DTypeLike, seed: Sequence[int | tf.Tensor]) -> tf.Tensor:
