@@ -54,9 +54,11 @@ _SPECS = {"idx:/usr/share/datasets/fashion-mnist": "idx:DIR"}
 _LIMITS = ("Samples have the colors and textures of the data; few show a clear object.",
            "It was trained on centered clothes of one data set. At temperatures near 1, samples have holes; lower ones "
            "give fewer kinds of clothes.")  # Of colors, of gray images.
-_MORE_LIMITS = {"pyramid": " Interpolations jump from one garment to another.",
-                "pixelcnn": " A sample needs an evaluation of the network per pixel. At temperatures below 1, many "
-                            "samples are plain areas, or black; so are images in the middle of interpolations."}
+_PIXEL_BY_PIXEL = (" A sample needs an evaluation of the network per pixel. At temperatures below 1, many samples are "
+                   "plain areas, or black; so are images in the middle of interpolations.")
+_MORE_LIMITS = {"pyramid": (" At low temperatures, samples are blurred; so are images in the middle of interpolations.",
+                            " Interpolations jump from one image to another."),
+                "pixelcnn": (_PIXEL_BY_PIXEL, _PIXEL_BY_PIXEL)}  # Of colors, of gray images.
 _GUIDE = "../../docs/tutorials/out_of_distribution.md"
 
 
@@ -183,8 +185,9 @@ def card(run: RunDirectory, spec: str, results: Mapping[str, Any]) -> str:
         "**Use.** Samples, interpolations and densities as examples; a start for training on similar images, with "
         "`compile` and `fit`; a model to compare with.",
         f"**Limits.** A small model, trained on two CPU cores. {_LIMITS[shape[-1] == 1]}"
-        f"{_MORE_LIMITS.get(flow['flow'], '')} Bits/dim does not measure the quality of samples. Alone, it "
-        "does not detect out-of-distribution images either: a black image has fewer bits/dim than the test images. "
+        f"{_MORE_LIMITS.get(flow['flow'], ('', ''))[shape[-1] == 1]} Bits/dim does not measure the quality of "
+        "samples. Alone, it does not detect out-of-distribution images either: a black image has fewer bits/dim than "
+        "the test images. "
         f"[Out-of-distribution images]({_GUIDE}) explains why, and shows a test for groups of images, with its limits.",
         f"Data: {reference}."]) + "\n"
 

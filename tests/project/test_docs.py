@@ -286,7 +286,7 @@ def test_claims_of_the_trained_models():
                          (digits / "README.md").read_text(encoding="utf-8"))
     assert f"it reaches {bits} bits/dim on the test images and {validation[digits]:.3f} on validation" in text
     for name in ("cifar10_glow_classes", "fashion_mnist_glow", "fashion_mnist_realnvp", "fashion_mnist_pixelcnn",
-                 "cifar10_pixelcnn", "fashion_mnist_coupling"):
+                 "cifar10_pixelcnn", "cifar10_coupling", "fashion_mnist_coupling"):
         path = ROOT / "pretrained" / name
         history = [json.loads(line) for line in (path / "history.jsonl").read_text(encoding="utf-8").splitlines()]
         size, last = (path / "model.keras").stat().st_size / 1e6, history[-1]

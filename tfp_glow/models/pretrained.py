@@ -30,8 +30,9 @@ def load_pretrained(name: str) -> FlowModel:
         `tfp_glow.glow`, `"fashion_mnist_realnvp"` a `tfp_glow.realnvp` and `"fashion_mnist_pixelcnn"` a
         `tfp_glow.pixelcnn` of the same images; the last has the fewest bits/dim and samples pixel after pixel.
         `"cifar10_glow"` is a `tfp_glow.glow` of the 32x32 color photos of CIFAR-10, and `"cifar10_glow_classes"` one
-        that is conditioned on the class, an integer from 0 to 9. `"cifar10_pixelcnn"` is a `tfp_glow.pixelcnn` of these
-        photos, with fewer bits/dim; it samples pixel after pixel.
+        that is conditioned on the class, an integer from 0 to 9. `"cifar10_coupling"` is a `tfp_glow.pyramid` of these
+        photos, with couplings only, and `"cifar10_pixelcnn"` a `tfp_glow.pixelcnn`, which has the fewest bits/dim and
+        samples pixel after pixel.
 
     Returns:
       A `tfp_glow.FlowModel`, not compiled. `tfp_glow.pretrained.directory(name)` returns the directory of its training
@@ -65,7 +66,7 @@ def directory(name: str) -> pathlib.Path:
     Args:
       name: name of the model: `"digits_glow"`, `"fashion_mnist_glow"`, `"fashion_mnist_realnvp"`,
         `"fashion_mnist_coupling"`, `"fashion_mnist_best"`, `"fashion_mnist_pixelcnn"`, `"cifar10_glow"`,
-        `"cifar10_glow_classes"` or `"cifar10_pixelcnn"`.
+        `"cifar10_glow_classes"`, `"cifar10_coupling"` or `"cifar10_pixelcnn"`.
 
     Returns:
       The directory, a `pathlib.Path`.
