@@ -285,8 +285,8 @@ def test_the_docs_have_the_numbers_of_the_peers_on_cifar10():
               for name in ("results.md", "guides/choosing.md")}
     assert (f"PixelCNN has {normflows - ours:.2f} bits/dim less than normflows and {tfb_glow - ours:.2f} less than "
             "`tfb.Glow`") in guides["results.md"]
-    assert (f"our Glow has {normflows - test['Glow']:.2f} bits/dim less than normflows, and our pyramid of couplings has "
-            f"{normflows - test['couplings']:.2f} less") in guides["results.md"]
+    assert (f"our Glow has {normflows - test['Glow']:.2f} bits/dim less than normflows, and our pyramid of couplings "
+            f"has {normflows - test['couplings']:.2f} less") in guides["results.md"]
     assert (f"PixelCNN had {ours:.3f} bits/dim after 30 minutes, the pyramid of couplings {test['couplings']:.3f}, and "
             f"Glow {test['Glow']:.3f}.") in guides["guides/choosing.md"]
     record = json.loads((harness.ROOT / "benchmarks" / "results" / "cifar10_peers_float32.json").read_text())
