@@ -62,7 +62,8 @@ def test_noise_stays_inside_the_bin_where_the_sum_is_rounded(dtype):
 
 @pytest.mark.parametrize("num_bits", [8, 16])
 def test_the_largest_integer_with_noise_has_a_density(num_bits):
-    uniform = tfd.Independent(tfd.Uniform(tf.zeros(SHAPE), 2.0**num_bits), 3)  # At its upper end, the density is 0.
+    end = np.nextafter(np.float32(2**num_bits), np.float32(0))  # Above it, the density is 0.
+    uniform = tfd.Independent(tfd.Uniform(tf.zeros(SHAPE), end), 3)
     model = tfp_glow.FlowModel(uniform, num_bits=num_bits)
     images = np.full((1, *SHAPE), 2**num_bits - 1, "uint8" if num_bits == 8 else "uint16")
     noise = np.full(images.shape, np.nextafter(np.float32(1), np.float32(0)))
