@@ -45,7 +45,7 @@ def test_each_model_is_small_and_complete_and_its_card_states_the_result(name):
     history = run.history()
     best = min(history, key=lambda line: line["val_bits_per_dim"])
     assert len(history) == run.config()["epochs"]
-    # In bfloat16, rounding depends on the size of the batches, which differ at the end.
+    # The end evaluates in another graph than training. In bfloat16, graphs that fuse SiLU otherwise differ by 3e-5.
     assert run.result()["val_bits_per_dim"] == pytest.approx(best["val_bits_per_dim"], rel=1e-5)
     card = (run.path / "README.md").read_text(encoding="utf-8")
     assert card.startswith(f"# {name}\n") and "**Limits.**" in card and "**Use.**" in card
